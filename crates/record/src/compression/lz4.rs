@@ -1,0 +1,23 @@
+//! The LZ4 frame format. Written with independent blocks of 64 KiB and no checksums, as Kafka's
+//! `Lz4BlockOutputStream` does, because Java consumers refuse dependent blocks.
+
+use super::{failed, read_bounded};
+use crate::BatchError;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use std::io::Write;
+
+pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
+    let info = FrameInfo::new()
+        .block_mode(BlockMode::Independent)
+        .block_size(BlockSize::Max64KB);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::with_capacity(bytes.len() / 2));
+    encoder.write_all(bytes).map_err(failed)?;
+    encoder.finish().map_err(failed)
+}
+
+pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
+    if bytes.is_empty() {
+        return Err(failed("no frame"));
+    }
+    read_bounded(FrameDecoder::new(bytes), bytes.len(), limit)
+}

@@ -1,0 +1,182 @@
+//! What holds for any batch: what is built is read back, and damage is an error, never a panic.
+
+use bytes::Bytes;
+use milena_record::{
+    BatchBuilder, BatchError, BatchHeader, Compression, TimestampType, batches, crc_is_valid, records,
+    stamp_log_append_time, validate_records, walk_records,
+};
+use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const LIMIT: usize = 1 << 20;
+
+type Headers = Vec<(Bytes, Option<Bytes>)>;
+type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Headers);
+
+fn some_bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..40)
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let header = (some_bytes(), proptest::option::of(some_bytes()))
+        .prop_map(|(key, value)| (Bytes::from(key), value.map(Bytes::from)));
+    (
+        -1i64..1 << 41,
+        proptest::option::of(some_bytes()),
+        proptest::option::of(some_bytes()),
+        vec(header, 0..4),
+    )
+}
+
+fn codec() -> impl Strategy<Value = Compression> {
+    (0i16..5).prop_map(|id| Compression::from_id(id).unwrap_or_default())
+}
+
+fn build(codec: Compression, rows: &[Row]) -> Bytes {
+    let producer = Some((ProducerId(1), ProducerEpoch(0), 0));
+    let mut builder = BatchBuilder::new(
+        Offset(7),
+        codec,
+        TimestampType::CreateTime,
+        producer,
+        false,
+        false,
+    );
+    for (timestamp, key, value, headers) in rows {
+        builder.append(Timestamp(*timestamp), key.as_deref(), value.as_deref(), headers);
+    }
+    builder.build().freeze()
+}
+
+proptest! {
+    #[test]
+    fn what_is_built_is_read_back(codec in codec(), rows in vec(row(), 0..30)) {
+        let batch = build(codec, &rows);
+        prop_assert!(crc_is_valid(&batch));
+        let header = BatchHeader::parse(&batch).unwrap();
+        prop_assert_eq!(header.size_bytes(), batch.len());
+        let read = records(&batch, LIMIT).unwrap();
+        prop_assert_eq!(read.len(), rows.len());
+        for (at, (record, (timestamp, key, value, headers))) in read.iter().zip(&rows).enumerate() {
+            prop_assert_eq!(record.offset, Offset(7 + at as i64));
+            prop_assert_eq!(record.timestamp, Timestamp(*timestamp));
+            prop_assert_eq!(record.key.as_deref(), key.as_deref());
+            prop_assert_eq!(record.value.as_deref(), value.as_deref());
+            prop_assert_eq!(&record.headers, headers);
+        }
+
+        let stats = validate_records(&batch, LIMIT).unwrap();
+        prop_assert_eq!(stats.count as usize, rows.len());
+        prop_assert_eq!(stats.dense, !rows.is_empty());
+        prop_assert_eq!(stats.max_timestamp, header.max_timestamp);
+        let null_key = rows.iter().position(|row| row.1.is_none());
+        prop_assert_eq!(stats.null_key_at.map(|at| at as usize), null_key);
+        if let Some(max) = rows.iter().map(|row| row.0).max() {
+            let first = rows.iter().position(|row| row.0 == max).unwrap();
+            prop_assert_eq!(stats.offset_of_max_timestamp, Offset(7 + first as i64));
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_and_not_a_panic(
+        codec in codec(), rows in vec(row(), 1..10), hits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = build(codec, &rows).to_vec();
+        for (at, with) in hits {
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+        }
+        let bytes = Bytes::from(bytes);
+        for found in batches(&bytes) {
+            let _ = found;
+        }
+        // Both readers must agree on what is acceptable.
+        let walked = walk_records(&bytes, LIMIT, |_, _, _| {});
+        let read = records(&bytes, LIMIT);
+        if let (Err(walked), Err(read)) = (&walked, &read) {
+            prop_assert_eq!(walked, read);
+        } else if walked.is_err() != read.is_err() {
+            // Only the empty batch with bytes behind its header, and offsets that overflow, may be told apart.
+            let overflow = Err(BatchError::Invalid("offsets overflow"));
+            prop_assert!(read == overflow, "{:?} {:?}", walked, read);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in vec(any::<u8>(), 0..300)) {
+        let bytes = Bytes::from(bytes);
+        let _ = BatchHeader::parse(&bytes);
+        let _ = crc_is_valid(&bytes);
+        let _ = records(&bytes, LIMIT);
+        let _ = validate_records(&bytes, LIMIT);
+        prop_assert!(batches(&bytes).count() <= bytes.len());
+    }
+}
+
+#[test]
+fn empty_batches_parse() {
+    let mut builder = BatchBuilder::plain(Offset(10));
+    builder.retain_last_offset_delta(4);
+    let batch = builder.build().freeze();
+    let header = BatchHeader::parse(&batch).unwrap();
+    assert_eq!((header.records_count, header.next_offset()), (0, Offset(15)));
+    assert_eq!(records(&batch, 0), Ok(vec![]));
+    assert_eq!(
+        validate_records(&batch, 0).map(|s| (s.count, s.dense)),
+        Ok((0, false))
+    );
+}
+
+#[test]
+fn gaps_are_told() {
+    let mut builder = BatchBuilder::plain(Offset(0));
+    builder
+        .append_at(0, Timestamp(1), None, None, &[])
+        .append_at(2, Timestamp(2), None, None, &[]);
+    let stats = validate_records(&builder.build(), 0).unwrap();
+    assert_eq!((stats.count, stats.dense), (2, false));
+}
+
+#[test]
+fn counts_that_the_bytes_cannot_hold_reserve_no_memory() {
+    for codec in [Compression::None, Compression::Zstd] {
+        let mut batch = build(codec, &[(0, None, None, vec![])]).to_vec();
+        batch[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
+        let error = Err(BatchError::Invalid(
+            "there are fewer records than the header says",
+        ));
+        assert_eq!(records(&Bytes::from(batch), LIMIT), error);
+    }
+}
+
+#[test]
+fn log_append_time_moves_the_offset_of_the_maximum_to_the_end() {
+    let rows = [(9, None, None, vec![]), (3, None, None, vec![])];
+    let mut batch = bytes::BytesMut::from(&build(Compression::None, &rows)[..]);
+    assert_eq!(
+        validate_records(&batch, 0).unwrap().offset_of_max_timestamp,
+        Offset(7)
+    );
+    stamp_log_append_time(&mut batch, Timestamp(50));
+    let stats = validate_records(&batch, 0).unwrap();
+    assert_eq!(
+        (stats.max_timestamp, stats.offset_of_max_timestamp),
+        (Timestamp(50), Offset(8))
+    );
+}
+
+#[test]
+fn a_bomb_in_a_batch_stops_at_the_limit() {
+    let zeroes = vec![0; 4 << 20];
+    for id in 1..5 {
+        let codec = Compression::from_id(id).unwrap();
+        let batch = build(codec, &[(0, None, Some(zeroes.clone()), vec![])]);
+        assert_eq!(
+            records(&batch, LIMIT),
+            Err(BatchError::TooLarge { limit: LIMIT }),
+            "{codec:?}"
+        );
+        assert!(validate_records(&batch, LIMIT).is_err());
+    }
+}
