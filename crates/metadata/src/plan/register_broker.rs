@@ -1,0 +1,154 @@
+//! A broker registers: it gets an epoch, starts fenced, and its former self is cleaned up.
+//!
+//! ```text
+//! same incarnation ──► amended: epoch, fencing and shutdown state stay
+//! new incarnation  ──► new epoch, fenced; leaves every ISR; what it may have lost decides whether it stays in ELRs
+//! ```
+//!
+//! Source: `ClusterControlManager.registerBroker`, KIP-631, KIP-966.
+
+use super::broker_gone::{self, Storage};
+use super::context::{PlanContext, Planned};
+use super::draft::Draft;
+use crate::image::MetadataImage;
+use crate::liveness::Liveness;
+use crate::record::{BrokerRegistration, MetadataRecord};
+use crate::request::{Outcome, RegisterBroker, RegisterBrokerReply};
+use milena_types::{BrokerEpoch, DirectoryId, ErrorCode, Uuid};
+
+/// Directory ids below this one have a meaning of their own in Kafka (`DirectoryId.reserved`).
+const RESERVED_DIRECTORIES: u8 = 100;
+
+/// Plans a registration.
+///
+/// Errors in the reply: INCONSISTENT_CLUSTER_ID, DUPLICATE_BROKER_REGISTRATION, INVALID_REGISTRATION.
+#[must_use]
+pub fn register_broker(
+    image: &MetadataImage,
+    request: &RegisterBroker,
+    liveness: &Liveness,
+    ctx: &PlanContext<'_>,
+) -> Planned<RegisterBrokerReply> {
+    if let Err(outcome) = validate(image, request, liveness, ctx) {
+        let cluster = image.cluster.clone();
+        return Planned::reply(RegisterBrokerReply {
+            outcome,
+            epoch: BrokerEpoch(-1),
+            cluster,
+        });
+    }
+    let existing = image.broker(request.broker);
+    let mut draft = Draft::new(image, ctx);
+    let registration = match existing {
+        Some(same) if same.incarnation == request.incarnation => BrokerRegistration {
+            epoch: same.epoch,
+            fenced: same.fenced,
+            in_controlled_shutdown: same.in_controlled_shutdown,
+            ..registration(image, request)
+        },
+        _ => {
+            broker_gone::came_back(&mut draft, request.broker, storage(existing, request));
+            registration(image, request)
+        }
+    };
+    let epoch = registration.epoch;
+    draft.push(MetadataRecord::Broker(registration));
+    draft.reply(RegisterBrokerReply {
+        outcome: Outcome::OK,
+        epoch,
+        cluster: image.cluster.clone(),
+    })
+}
+
+/// The epoch is the version of the image in which the registration will first be.
+fn registration(image: &MetadataImage, request: &RegisterBroker) -> BrokerRegistration {
+    BrokerRegistration {
+        id: request.broker,
+        epoch: BrokerEpoch(i64::try_from(image.version.next().0).unwrap_or(i64::MAX)),
+        incarnation: request.incarnation,
+        endpoints: request.endpoints.clone(),
+        rack: request.rack.clone(),
+        directories: request.directories.clone(),
+        fenced: true,
+        in_controlled_shutdown: false,
+    }
+}
+
+/// What is left of the data of the registration before this one. Which replica is in which directory is not known
+/// here, so that one missing directory makes all suspect.
+fn storage(existing: Option<&BrokerRegistration>, request: &RegisterBroker) -> Storage {
+    match existing {
+        None => Storage::Lost,
+        Some(before) if !before.directories.iter().all(|d| request.directories.contains(d)) => Storage::Lost,
+        Some(before) if request.previous_epoch == Some(before.epoch) => Storage::Clean,
+        Some(_) => Storage::Survived,
+    }
+}
+
+fn validate(
+    image: &MetadataImage,
+    request: &RegisterBroker,
+    liveness: &Liveness,
+    ctx: &PlanContext<'_>,
+) -> Result<(), Outcome> {
+    if let (Some(ours), Some(theirs)) = (&image.cluster, &request.cluster)
+        && ours != theirs
+    {
+        let message = format!("Expected cluster ID {ours}, but got cluster ID {theirs}");
+        return Err(Outcome::failed(ErrorCode::InconsistentClusterId, message));
+    }
+    if let Some(existing) = image.broker(request.broker)
+        && existing.incarnation != request.incarnation
+        && liveness.has_live_session(image, request.broker, ctx.now)
+        && !is_restart(existing, request)
+    {
+        let message = "Another broker is registered with that broker id.";
+        return Err(Outcome::failed(ErrorCode::DuplicateBrokerRegistration, message));
+    }
+    validate_directories(image, request).map_err(|m| Outcome::failed(ErrorCode::InvalidRegistration, m))
+}
+
+/// Proof that the former process is gone, so that a restart need not wait for its session to end: a directory is
+/// locked by the process that uses it, and an address is bound by the process that listens on it.
+fn is_restart(existing: &BrokerRegistration, request: &RegisterBroker) -> bool {
+    let same_directory = existing
+        .directories
+        .iter()
+        .any(|d| request.directories.contains(d));
+    same_directory && existing.endpoints == request.endpoints
+}
+
+fn is_reserved(directory: &DirectoryId) -> bool {
+    let Uuid(bytes) = directory.0;
+    bytes[..15].iter().all(|b| *b == 0) && bytes[15] < RESERVED_DIRECTORIES
+}
+
+fn validate_directories(image: &MetadataImage, request: &RegisterBroker) -> Result<(), String> {
+    let directories = &request.directories;
+    if directories.is_empty() {
+        return Err("No directories specified in request".to_owned());
+    }
+    if directories.iter().any(is_reserved) {
+        return Err("Reserved directory ID in request".to_owned());
+    }
+    if directories
+        .iter()
+        .enumerate()
+        .any(|(at, d)| directories[..at].contains(d))
+    {
+        return Err("Duplicate directory ID in request".to_owned());
+    }
+    for other in image.brokers.values().filter(|b| b.id != request.broker) {
+        if let Some(taken) = directories.iter().find(|d| other.directories.contains(d)) {
+            return Err(format!(
+                "Broker {} is already registered with directory {taken}",
+                other.id
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "register_broker_test.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! The records of the metadata log: the whole vocabulary in which cluster state can change.
+//!
+//! A record is absolute ("the partition is now so"), never relative, so that a snapshot is the same records again.
+//! Source: Kafka's `metadata/src/main/resources/common/metadata/*.json`.
+
+use milena_types::{
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, MetadataVersion,
+    PartitionEpoch, TopicId, TopicIdPartition, TopicName,
+};
+
+/// What one proposal commits: all its records, or none if the image has moved on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetadataBatch {
+    /// The version of the image it was planned against; `apply` refuses any other.
+    pub expected_version: MetadataVersion,
+    /// Applied in this order.
+    pub records: Vec<MetadataRecord>,
+}
+
+/// One change of cluster state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetadataRecord {
+    /// The cluster has this id; the first record of every metadata log.
+    Cluster(ClusterId),
+    /// A finalized feature level (KIP-584).
+    Feature {
+        /// For example `metadata.version`.
+        name: String,
+        /// 0 removes it.
+        level: i16,
+    },
+    /// A broker registered, or its registration changed: the whole new registration.
+    Broker(BrokerRegistration),
+    /// A broker's registration is gone.
+    BrokerRemoved(BrokerId),
+    /// A topic exists; its partitions follow as records of their own.
+    Topic {
+        /// Its id.
+        id: TopicId,
+        /// Its name.
+        name: TopicName,
+    },
+    /// A topic and all its partitions and configurations are gone.
+    TopicRemoved(TopicId),
+    /// A partition exists, or changed: the whole new registration.
+    Partition {
+        /// Which.
+        id: TopicIdPartition,
+        /// Its new state.
+        state: PartitionRegistration,
+    },
+    /// A configuration was set, or with `None` removed.
+    Config {
+        /// Of what.
+        resource: ConfigResource,
+        /// Kafka's key.
+        key: String,
+        /// The new value.
+        value: Option<String>,
+    },
+    /// Producer ids below this one have been handed out. Source: `ProducerIdsRecord`.
+    ProducerIds {
+        /// The first id that has not.
+        next: i64,
+    },
+}
+
+/// One address that a broker listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The listener's name, for example `PLAINTEXT` or `INTERNAL`.
+    pub listener: String,
+    /// The advertised host.
+    pub host: String,
+    /// The advertised port.
+    pub port: u16,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security_protocol: String,
+}
+
+/// A broker as the controller knows it (hard state).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerRegistration {
+    /// `node.id`.
+    pub id: BrokerId,
+    /// The metadata version at which it registered.
+    pub epoch: BrokerEpoch,
+    /// Which run of the process.
+    pub incarnation: IncarnationId,
+    /// Where clients and the other brokers reach it.
+    pub endpoints: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The ids of its log directories that are online: the durable storage ids.
+    pub directories: Vec<DirectoryId>,
+    /// A fenced broker leads nothing and is in no ISR.
+    pub fenced: bool,
+    /// It is shutting down: leads nothing new, joins no ISR.
+    pub in_controlled_shutdown: bool,
+}
+
+/// A partition as the controller knows it (hard state).
+///
+/// Invariants: `leader` is in `isr`; `isr` and `elr` are disjoint subsets of `replicas`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRegistration {
+    /// In assignment order; the first is the preferred leader.
+    pub replicas: Vec<BrokerId>,
+    /// The in-sync replicas.
+    pub isr: Vec<BrokerId>,
+    /// Eligible leader replicas (KIP-966).
+    pub elr: Vec<BrokerId>,
+    /// The last ELR member or leader when ISR and ELR are empty (KIP-966).
+    pub last_known_elr: Vec<BrokerId>,
+    /// Being added by a reassignment.
+    pub adding: Vec<BrokerId>,
+    /// Being removed by a reassignment.
+    pub removing: Vec<BrokerId>,
+    /// Who leads; `None` while no eligible replica is alive.
+    pub leader: Option<BrokerId>,
+    /// True after an unclean election until the leader reports RECOVERED.
+    pub recovering: bool,
+    /// Grows when the leader changes or a replica is removed.
+    pub leader_epoch: LeaderEpoch,
+    /// Grows with every change.
+    pub partition_epoch: PartitionEpoch,
+}
+
+/// What a configuration belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigResource {
+    /// A topic.
+    Topic(TopicName),
+    /// One broker (`Some`) or the default of all brokers (`None`).
+    Broker(Option<BrokerId>),
+    /// A consumer group.
+    Group(String),
+    /// A client-metrics subscription.
+    ClientMetrics(String),
+}
