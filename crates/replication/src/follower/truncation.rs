@@ -1,0 +1,99 @@
+//! Truncation by leader epoch. Never by the high watermark, which lags behind (KIP-101), and repeated until the logs
+//! match (KIP-279).
+
+use milena_types::{LeaderEpoch, Offset};
+
+/// What a follower does to its log before it attaches again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncation {
+    /// Drop everything from this offset on; an offset at the log end still drops epochs without records.
+    To(Offset),
+    /// Drop everything and start anew at this offset.
+    FullyAndStartAt(Offset),
+}
+
+/// The leader said that the log diverges: its largest shared epoch is `epoch`, which ends there at `end`.
+///
+/// `own_end` is `endOffsetFor(epoch)` in the follower's own log; `None` when that has no epoch at all.
+/// Source: `AbstractFetcherThread.getOffsetTruncationState`.
+#[must_use]
+pub fn truncation_for_divergence(
+    own_end: Option<(LeaderEpoch, Offset)>,
+    own_log_start: Offset,
+    own_log_end: Offset,
+    high_watermark: Offset,
+    end: Offset,
+) -> Truncation {
+    let target = match own_end {
+        Some((_, own_end)) => own_end.min(end),
+        None => high_watermark.min(end),
+    };
+    Truncation::To(target.min(own_log_end).max(own_log_start))
+}
+
+/// The leader said that the follower's log end lies outside its log.
+///
+/// Source: `AbstractFetcherThread.fetchOffsetAndTruncate`.
+#[must_use]
+pub fn truncation_out_of_range(
+    own_log_end: Offset,
+    leader_log_start: Offset,
+    leader_log_end: Offset,
+) -> Truncation {
+    if own_log_end > leader_log_end {
+        Truncation::To(leader_log_end)
+    } else if own_log_end < leader_log_start {
+        Truncation::FullyAndStartAt(leader_log_start)
+    } else {
+        Truncation::To(own_log_end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HW: Offset = Offset(2);
+
+    fn diverged(own_end: Option<(i32, i64)>, own_log_end: i64, end: i64) -> Truncation {
+        let own_end = own_end.map(|(epoch, end)| (LeaderEpoch(epoch), Offset(end)));
+        truncation_for_divergence(own_end, Offset(0), Offset(own_log_end), HW, Offset(end))
+    }
+
+    #[test]
+    fn the_smaller_end_of_the_shared_epoch_wins() {
+        assert_eq!(diverged(Some((3, 10)), 15, 8), Truncation::To(Offset(8)));
+        assert_eq!(diverged(Some((3, 7)), 15, 8), Truncation::To(Offset(7)));
+    }
+
+    #[test]
+    fn records_above_the_high_watermark_survive_when_the_epochs_agree() {
+        // KIP-101: the follower knows 2 as committed, but shares everything up to 10.
+        assert_eq!(diverged(Some((3, 10)), 12, 10), Truncation::To(Offset(10)));
+    }
+
+    #[test]
+    fn a_log_without_epochs_falls_back_to_the_high_watermark() {
+        assert_eq!(diverged(None, 12, 10), Truncation::To(HW));
+    }
+
+    #[test]
+    fn truncation_stays_inside_the_own_log() {
+        let to = truncation_for_divergence(
+            Some((LeaderEpoch(1), Offset(3))),
+            Offset(5),
+            Offset(9),
+            HW,
+            Offset(4),
+        );
+        assert_eq!(to, Truncation::To(Offset(5)));
+    }
+
+    #[test]
+    fn out_of_range_below_restarts_and_above_truncates() {
+        let at = |own: i64| truncation_out_of_range(Offset(own), Offset(10), Offset(20));
+        assert_eq!(at(5), Truncation::FullyAndStartAt(Offset(10)));
+        assert_eq!(at(25), Truncation::To(Offset(20)));
+        assert_eq!(at(15), Truncation::To(Offset(15)));
+    }
+}

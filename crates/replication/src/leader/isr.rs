@@ -1,0 +1,127 @@
+//! Who is in sync: what the leader asks the controller for, and what the answer may change.
+//!
+//! Only [`Leader::on_committed`] ever takes a member out of the maximal ISR. A reply, whatever it says, only allows the
+//! next attempt: a delayed twin of a refused request can still be applied.
+
+use super::progress::Progress;
+use super::state::Leader;
+use crate::Moment;
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch};
+
+/// Another ISR, to be sent to the controller as AlterPartition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsrProposal {
+    /// Names the attempt in [`Leader::on_proposal_answered`].
+    pub attempt: u64,
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// The registration that it is built on.
+    pub partition_epoch: PartitionEpoch,
+    /// Who shall be in it, with the registration under which each was seen in sync (KIP-903).
+    pub isr: Vec<(BrokerId, BrokerEpoch)>,
+}
+
+impl Leader {
+    /// Shrinks and expands as the followers' progress demands; `None` when nothing is to change or an attempt is
+    /// on its way.
+    ///
+    /// Source: `Partition.maybeExpandIsr`, `Partition.maybeShrinkIsr`.
+    pub fn propose(&mut self, own_epoch: BrokerEpoch, now: Moment) -> Option<IsrProposal> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let mut isr = vec![(self.term.leader, own_epoch)];
+        for follower in &self.followers {
+            let wanted = if self.term.isr.contains(&follower.broker) {
+                !self.is_out_of_sync(follower, now)
+            } else {
+                self.is_in_sync(follower)
+            };
+            let epoch = follower.attached.map(|(_, epoch)| epoch).or(follower.registered);
+            if wanted && let Some(epoch) = epoch {
+                isr.push((follower.broker, epoch));
+            }
+        }
+        let changed =
+            isr.len() != self.term.isr.len() || isr.iter().any(|(broker, _)| !self.term.isr.contains(broker));
+        // Asking again for what is committed ends an attempt that was refused: it commits a new partition epoch.
+        let unsettled = self.proposed.iter().any(|broker| !self.term.isr.contains(broker));
+        if !changed && !unsettled && !self.term.recovering {
+            return None;
+        }
+        for (broker, _) in &isr {
+            if !self.proposed.contains(broker) {
+                self.proposed.push(*broker);
+            }
+        }
+        let attempt = self.next_attempt;
+        self.next_attempt += 1;
+        self.in_flight = Some(attempt);
+        let (leader_epoch, partition_epoch) = (self.term.leader_epoch, self.term.partition_epoch);
+        Some(IsrProposal {
+            attempt,
+            leader_epoch,
+            partition_epoch,
+            isr,
+        })
+    }
+
+    /// The controller answered, or the request failed. True: a further attempt may be made, after a pause.
+    ///
+    /// After NONE, and after errors which say that newer metadata exists, the attempt stays in flight until that
+    /// metadata arrives.
+    pub fn on_proposal_answered(&mut self, attempt: u64, error: ErrorCode) -> bool {
+        if self.in_flight != Some(attempt) {
+            return false;
+        }
+        let metadata_will_tell = matches!(
+            error,
+            ErrorCode::None
+                | ErrorCode::UnknownTopicOrPartition
+                | ErrorCode::UnknownTopicId
+                | ErrorCode::FencedLeaderEpoch
+                | ErrorCode::InvalidUpdateVersion
+                | ErrorCode::NewLeaderElected
+        );
+        if !metadata_will_tell {
+            self.in_flight = None;
+        }
+        !metadata_will_tell
+    }
+
+    /// The metadata that an answered attempt waits for is overdue: allows the next attempt.
+    pub fn forget_attempt(&mut self, attempt: u64) {
+        if self.in_flight == Some(attempt) {
+            self.in_flight = None;
+        }
+    }
+
+    /// True when what is now known of this follower may change the ISR: it is outside, or has lost what was committed.
+    #[must_use]
+    pub fn may_change_isr(&self, follower: BrokerId) -> bool {
+        let lost = |f: &Progress| f.ends.is_some_and(|ends| ends.log_end < self.high_watermark);
+        !self.term.isr.contains(&follower) || self.follower(follower).is_some_and(lost)
+    }
+
+    /// True while an attempt waits for its answer or for the metadata.
+    #[must_use]
+    pub fn proposal_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// A member that lacks records older than the lag limit, that the controller has fenced, or that has lost what was
+    /// committed: a damaged or exchanged disk.
+    fn is_out_of_sync(&self, follower: &Progress, now: Moment) -> bool {
+        let gone = follower.registered.is_some() && !follower.eligible;
+        let lost = follower.ends.is_some_and(|ends| ends.log_end < self.high_watermark);
+        gone || lost || !follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
+    }
+
+    /// KIP-497 and more: it has everything committed, in this epoch, durably, under its current registration.
+    fn is_in_sync(&self, follower: &Progress) -> bool {
+        follower.may_join()
+            && follower.ends.is_some_and(|ends| {
+                ends.advertised >= self.high_watermark && ends.advertised >= self.epoch_start
+            })
+    }
+}

@@ -1,0 +1,106 @@
+//! What is committed, and when acks=all may be answered.
+
+use super::state::Leader;
+use crate::Moment;
+use milena_types::{BrokerId, ErrorCode, Offset};
+
+/// What a producer that asked for acks=all is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckOutcome {
+    /// Not yet.
+    Waiting,
+    /// The records are committed: NONE, or NOT_ENOUGH_REPLICAS_AFTER_APPEND when the ISR has shrunk below the minimum.
+    Done(ErrorCode),
+}
+
+impl Leader {
+    /// `min.insync.replicas`, but never more than there are replicas. Source: `Partition.effectiveMinIsr`.
+    #[must_use]
+    pub fn effective_min_isr(&self) -> usize {
+        self.rules
+            .min_insync_replicas
+            .min(self.term.replicas.len())
+            .max(1)
+    }
+
+    /// Raises the high watermark if the rules allow it, and returns the new one.
+    ///
+    /// ```text
+    /// committed ISR below the minimum           -> stays
+    /// else min over the maximal ISR, and over followers that are about to join, of the advertised offset
+    /// ```
+    /// Source: `Partition.maybeIncrementLeaderHW`, KAFKA-15583.
+    pub fn advance_high_watermark(&mut self, now: Moment) -> Option<Offset> {
+        if self.term.isr.len() < self.effective_min_isr() {
+            return None;
+        }
+        let mut candidate = self.local.advertised;
+        for follower in &self.followers {
+            let in_sync = self.in_maximal_isr(follower.broker);
+            // One that is out of the ISR but caught up holds the high watermark until it has joined; otherwise
+            // it would run after it for ever.
+            let joining = || {
+                follower.may_join() && follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
+            };
+            if in_sync || joining() {
+                let advertised = match follower.ends {
+                    Some(ends) => ends.advertised,
+                    None if in_sync => return None,
+                    None => continue,
+                };
+                candidate = candidate.min(advertised);
+            }
+        }
+        if candidate <= self.high_watermark {
+            return None;
+        }
+        self.high_watermark = candidate;
+        self.check_invariants();
+        Some(candidate)
+    }
+
+    /// May an acks=all batch be appended now?
+    ///
+    /// # Errors
+    /// NOT_ENOUGH_REPLICAS: nothing must be appended.
+    pub fn check_min_isr(&self) -> Result<(), ErrorCode> {
+        if self.term.isr.len() < self.effective_min_isr() {
+            Err(ErrorCode::NotEnoughReplicas)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What a producer is told whose batch ends before `end`.
+    ///
+    /// Source: `Partition.checkEnoughReplicasReachOffset`.
+    #[must_use]
+    pub fn ack_outcome(&self, end: Offset) -> AckOutcome {
+        if self.high_watermark < end {
+            AckOutcome::Waiting
+        } else if self.effective_min_isr() <= self.maximal_isr_len() {
+            AckOutcome::Done(ErrorCode::None)
+        } else {
+            AckOutcome::Done(ErrorCode::NotEnoughReplicasAfterAppend)
+        }
+    }
+
+    /// True when a record of this leader's log is not committed yet.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        self.high_watermark < self.local.log_end
+    }
+
+    pub(super) fn in_maximal_isr(&self, broker: BrokerId) -> bool {
+        self.term.isr.contains(&broker) || self.proposed.contains(&broker)
+    }
+
+    fn maximal_isr_len(&self) -> usize {
+        self.term.isr.len()
+            + self
+                .proposed
+                .iter()
+                .filter(|broker| !self.term.isr.contains(broker))
+                .count()
+    }
+}

@@ -1,0 +1,24 @@
+//! The decisions of one replicated partition: who is in sync, what is committed, what must be truncated.
+//!
+//! Pure: no IO, no clock, no randomness. Time is an argument ([`Moment`]), logs are described by values, and what must
+//! happen next is returned. The same code runs in a broker and in a simulator.
+//!
+//! ```text
+//! Leader    attach ─► Accepted | Diverged | OutOfRange | Refused         (who may follow)
+//!           on_ack, on_append, on_flushed ─► high watermark              (what is committed)
+//!           propose ─► IsrProposal ─► controller ─► on_committed          (who is in sync)
+//! Follower  on_diverged ─► truncate to, attach again                     (what must go)
+//! ```
+//!
+//! Source: KIP-101, KIP-279, KIP-320, KIP-497, KIP-903, KIP-966; Kafka's `Partition.scala`.
+
+mod follower;
+mod leader;
+mod moment;
+
+pub use follower::{FollowerHighWatermark, Truncation, truncation_for_divergence, truncation_out_of_range};
+pub use leader::{
+    AckOutcome, Attach, AttachAnswer, AttachmentId, IsrProposal, Leader, LeaderRules, LeaderTerm, LogEnds,
+    LogSummary, ReplicaStatus,
+};
+pub use moment::Moment;
