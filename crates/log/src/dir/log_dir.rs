@@ -1,0 +1,380 @@
+//! A log directory, locked for this process.
+//!
+//! The clean-shutdown file is removed as soon as the directory is opened: a crash of this run must not look clean. The
+//! checkpoints last written are kept in memory, so that a log is opened with what the disk says.
+
+use super::clean_shutdown;
+use super::meta_properties::{MetaProperties, MetaPropertiesError};
+use crate::checkpoint::{OffsetCheckpoint, encode_offsets, parse_offsets};
+use crate::config::LogConfig;
+use crate::durable_file::replace_file;
+use crate::env::{Env, read_small_file};
+use crate::error::LogError;
+use crate::format::{DELETED_DIR_SUFFIX, parse_partition_dir_name, partition_dir_name};
+use crate::partition::{CorruptionPolicy, OpenOptions, Removal};
+use milena_types::{
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
+};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const META_PROPERTIES: &str = "meta.properties";
+const LOCK: &str = ".lock";
+const SMALL_FILE_BYTES_MAX: usize = 256 << 20;
+
+/// Why a log directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LogDirError {
+    /// A file operation failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another process uses it.
+    #[error("{0} is locked by another process: is a broker running on it already?")]
+    Locked(PathBuf),
+    /// It was formatted for another node.
+    #[error("{path} belongs to node {found}, this is node {expected}")]
+    OtherNode {
+        /// The directory.
+        path: PathBuf,
+        /// `node.id` in its `meta.properties`.
+        found: BrokerId,
+        /// This node.
+        expected: BrokerId,
+    },
+    /// It was formatted for another cluster.
+    #[error("{path} belongs to cluster {found}, this node is part of {expected}")]
+    OtherCluster {
+        /// The directory.
+        path: PathBuf,
+        /// `cluster.id` in its `meta.properties`.
+        found: ClusterId,
+        /// The cluster that was expected.
+        expected: ClusterId,
+    },
+    /// It is not formatted, and no cluster is known to format it for.
+    #[error("{0} is not formatted: it has no meta.properties")]
+    NotFormatted(PathBuf),
+    /// It has data but no `meta.properties`.
+    #[error("{0} holds partitions but no meta.properties; refusing to adopt it")]
+    Unbound(PathBuf),
+    /// Its `meta.properties` is damaged.
+    #[error("{path}: {error}")]
+    MetaProperties {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: MetaPropertiesError,
+    },
+}
+
+/// One log directory, held under its lock.
+#[derive(Debug)]
+pub struct LogDir {
+    env: Arc<Env>,
+    path: PathBuf,
+    meta: MetaProperties,
+    directory_id: DirectoryId,
+    clean: Option<BrokerEpoch>,
+    recovery_points: Mutex<BTreeMap<TopicPartition, Offset>>,
+    log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
+    _lock: Option<File>,
+}
+
+impl LogDir {
+    /// Opens a directory on the real file system, taking its lock.
+    ///
+    /// An empty one is formatted when the cluster is known. Directories formatted before `directory.id` get one.
+    ///
+    /// # Errors
+    /// [`LogDirError`] names the directory and what is wrong with it.
+    pub fn open(path: &Path, node_id: BrokerId, cluster: Option<&ClusterId>) -> Result<Self, LogDirError> {
+        std::fs::create_dir_all(path).map_err(LogError::new("create", path))?;
+        let lock = lock(path)?;
+        Self::open_in(Env::real(), path, node_id, cluster, Some(lock))
+    }
+
+    /// Opens a directory on any file system; the lock is the caller's business.
+    ///
+    /// # Errors
+    /// Those of [`LogDir::open`].
+    pub fn open_in(
+        env: Arc<Env>,
+        path: &Path,
+        node_id: BrokerId,
+        cluster: Option<&ClusterId>,
+        lock: Option<File>,
+    ) -> Result<Self, LogDirError> {
+        env.fs
+            .create_dir_all(path)
+            .map_err(LogError::new("create", path))?;
+        let meta = load_or_format(&env, path, node_id, cluster)?;
+        let clean_path = path.join(clean_shutdown::FILE);
+        let clean = read_small_file(&*env.fs, &clean_path, SMALL_FILE_BYTES_MAX)
+            .map_err(LogError::new("read", &clean_path))?
+            .map(|bytes| clean_shutdown::parse(&bytes));
+        if clean.is_some() {
+            env.fs
+                .remove_file(&clean_path)
+                .map_err(LogError::new("remove", &clean_path))?;
+            env.fs.sync_dir(path).map_err(LogError::new("flush", path))?;
+        }
+        let directory_id = meta.directory_id.unwrap_or_default();
+        let path = path.to_owned();
+        let (recovery_points, log_starts) = (Mutex::default(), Mutex::default());
+        let dir = Self {
+            env,
+            path,
+            meta,
+            directory_id,
+            clean,
+            recovery_points,
+            log_starts,
+            _lock: lock,
+        };
+        *dir.remembered(&dir.recovery_points) = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?;
+        *dir.remembered(&dir.log_starts) = dir.read_checkpoint(OffsetCheckpoint::LogStart)?;
+        Ok(dir)
+    }
+
+    fn remembered<'a>(
+        &self,
+        map: &'a Mutex<BTreeMap<TopicPartition, Offset>>,
+    ) -> std::sync::MutexGuard<'a, BTreeMap<TopicPartition, Offset>> {
+        map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The environment that logs of this directory share.
+    #[must_use]
+    pub fn env(&self) -> &Arc<Env> {
+        &self.env
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn meta_properties(&self) -> &MetaProperties {
+        &self.meta
+    }
+
+    /// The durable id of this directory's content: a replaced disk has another one.
+    #[must_use]
+    pub fn directory_id(&self) -> DirectoryId {
+        self.directory_id
+    }
+
+    /// The broker epoch of the last run when it ended cleanly (-1 if it did not say), `None` after a crash.
+    #[must_use]
+    pub fn was_clean(&self) -> Option<BrokerEpoch> {
+        self.clean
+    }
+
+    /// The partitions that have a directory here, sorted; deleted ones and foreign names are left out.
+    ///
+    /// # Errors
+    /// The directory could not be listed.
+    pub fn partitions(&self) -> Result<Vec<TopicPartition>, LogError> {
+        let mut found: Vec<_> = self
+            .dir_names()?
+            .iter()
+            .filter_map(|name| parse_partition_dir_name(name))
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// Directories of deleted partitions that an earlier run left behind.
+    ///
+    /// # Errors
+    /// The directory could not be listed.
+    pub fn leftovers(&self) -> Result<Vec<Removal>, LogError> {
+        let deleted = |name: &String| name.ends_with(DELETED_DIR_SUFFIX);
+        let removal = |name: String| Removal::of_dir(self.env.fs.clone(), self.path.join(name));
+        Ok(self
+            .dir_names()?
+            .into_iter()
+            .filter(deleted)
+            .map(removal)
+            .collect())
+    }
+
+    fn dir_names(&self) -> Result<Vec<String>, LogError> {
+        let names = self
+            .env
+            .fs
+            .read_dir(&self.path)
+            .map_err(LogError::new("list", &self.path))?;
+        Ok(names
+            .into_iter()
+            .filter(|(_, is_dir)| *is_dir)
+            .map(|(name, _)| name)
+            .collect())
+    }
+
+    /// The directory of a partition.
+    #[must_use]
+    pub fn partition_path(&self, partition: &TopicPartition) -> PathBuf {
+        self.path.join(partition_dir_name(partition))
+    }
+
+    /// How to open a partition's log: with the checkpoints that are on disk.
+    #[must_use]
+    pub fn open_options(
+        &self,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        config: Arc<LogConfig>,
+        now: Timestamp,
+    ) -> OpenOptions {
+        let look_up = |map: &Mutex<BTreeMap<TopicPartition, Offset>>| {
+            self.remembered(map)
+                .get(&partition)
+                .copied()
+                .unwrap_or(Offset::ZERO)
+        };
+        OpenOptions {
+            env: self.env.clone(),
+            dir: self.partition_path(&partition),
+            topic_id,
+            config,
+            recovery_point: look_up(&self.recovery_points),
+            log_start_offset: look_up(&self.log_starts),
+            clean: self.clean.is_some(),
+            corruption: CorruptionPolicy::Refuse,
+            now,
+            partition,
+        }
+    }
+
+    /// Reads a checkpoint; a missing one is empty, a damaged one too, for each can be done without.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub fn read_checkpoint(
+        &self,
+        checkpoint: OffsetCheckpoint,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
+        let path = self.path.join(checkpoint.file_name());
+        let bytes = read_small_file(&*self.env.fs, &path, SMALL_FILE_BYTES_MAX)
+            .map_err(LogError::new("read", &path))?;
+        Ok(match bytes.as_deref().map(parse_offsets) {
+            None => BTreeMap::new(),
+            Some(Ok(offsets)) => offsets,
+            Some(Err(error)) => {
+                tracing::warn!(path = %path.display(), %error, "ignoring a damaged checkpoint");
+                BTreeMap::new()
+            }
+        })
+    }
+
+    /// Replaces a checkpoint durably.
+    ///
+    /// # Errors
+    /// A file operation failed; the old content or the new one is in place.
+    pub fn write_checkpoint(
+        &self,
+        checkpoint: OffsetCheckpoint,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), LogError> {
+        let path = self.path.join(checkpoint.file_name());
+        let text = encode_offsets(offsets);
+        replace_file(&*self.env.fs, &path, text.as_bytes()).map_err(LogError::new("write", &path))?;
+        match checkpoint {
+            OffsetCheckpoint::RecoveryPoint => self.remembered(&self.recovery_points).clone_from(offsets),
+            OffsetCheckpoint::LogStart => self.remembered(&self.log_starts).clone_from(offsets),
+            OffsetCheckpoint::HighWatermark | OffsetCheckpoint::Cleaner => {}
+        }
+        Ok(())
+    }
+
+    /// Marks the directory as cleanly shut down: call it last, when every log is closed and the checkpoints are written.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn write_clean_shutdown(&self, epoch: BrokerEpoch) -> Result<(), LogError> {
+        let path = self.path.join(clean_shutdown::FILE);
+        replace_file(&*self.env.fs, &path, clean_shutdown::encode(epoch).as_bytes())
+            .map_err(LogError::new("write", &path))
+    }
+}
+
+fn lock(path: &Path) -> Result<File, LogDirError> {
+    let lock_path = path.join(LOCK);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&lock_path)
+        .map_err(LogError::new("open", &lock_path))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(LogDirError::Locked(path.to_owned())),
+        Err(e) => Err(LogError::new("lock", lock_path)(io::Error::from(e)).into()),
+    }
+}
+
+fn load_or_format(
+    env: &Env,
+    path: &Path,
+    node_id: BrokerId,
+    cluster: Option<&ClusterId>,
+) -> Result<MetaProperties, LogDirError> {
+    let file = path.join(META_PROPERTIES);
+    let write = |meta: &MetaProperties| {
+        replace_file(&*env.fs, &file, meta.encode().as_bytes()).map_err(LogError::new("write", &file))
+    };
+    let found = read_small_file(&*env.fs, &file, 1 << 20).map_err(LogError::new("read", &file))?;
+    let Some(bytes) = found else {
+        let names = env.fs.read_dir(path).map_err(LogError::new("list", path))?;
+        if names
+            .iter()
+            .any(|(name, is_dir)| *is_dir && parse_partition_dir_name(name).is_some())
+        {
+            return Err(LogDirError::Unbound(path.to_owned()));
+        }
+        let cluster_id = cluster
+            .ok_or_else(|| LogDirError::NotFormatted(path.to_owned()))?
+            .clone();
+        let meta = MetaProperties {
+            cluster_id,
+            node_id,
+            directory_id: Some(DirectoryId::random()),
+        };
+        write(&meta)?;
+        return Ok(meta);
+    };
+    let mut meta = MetaProperties::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| {
+        LogDirError::MetaProperties {
+            path: file.clone(),
+            error,
+        }
+    })?;
+    if meta.node_id != node_id {
+        return Err(LogDirError::OtherNode {
+            path: path.to_owned(),
+            found: meta.node_id,
+            expected: node_id,
+        });
+    }
+    if let Some(expected) = cluster.filter(|expected| **expected != meta.cluster_id) {
+        let (found, expected) = (meta.cluster_id, expected.clone());
+        return Err(LogDirError::OtherCluster {
+            path: path.to_owned(),
+            found,
+            expected,
+        });
+    }
+    if meta.directory_id.is_none() {
+        meta.directory_id = Some(DirectoryId::random());
+        write(&meta)?;
+    }
+    Ok(meta)
+}

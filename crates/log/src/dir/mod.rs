@@ -1,0 +1,8 @@
+//! One of `log.dirs`: who it belongs to, what it holds, its checkpoints, how it was left.
+
+mod clean_shutdown;
+mod log_dir;
+mod meta_properties;
+
+pub use log_dir::{LogDir, LogDirError};
+pub use meta_properties::{MetaProperties, MetaPropertiesError};

@@ -1,0 +1,334 @@
+//! A file system in memory that dies at a chosen byte, fails chosen calls, and says what a crash leaves behind.
+//!
+//! It never touches the real disk. After the byte budget is used up every call fails, as in a dead process; then
+//! [`FaultyFileSystem::after_crash`] gives the file system that the next boot finds.
+
+use super::faulty_state::{Change, Inode, State};
+use super::{FileSystem, LogFile, OpenMode, Survival};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A call that fails once on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The n-th write from now fails with "no space left" after half of its bytes.
+    NoSpaceAtWrite(u64),
+    /// The n-th `sync_data` from now fails with an IO error.
+    SyncFails(u64),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: State,
+    /// Bytes and name changes until the process dies; `None` for never.
+    budget: Option<u64>,
+    fault: Option<Fault>,
+    spent: u64,
+}
+
+/// The in-memory file system; clones share one disk.
+#[derive(Clone, Debug, Default)]
+pub struct FaultyFileSystem(Arc<Mutex<Shared>>);
+
+#[derive(Debug)]
+struct FaultyFile {
+    shared: FaultyFileSystem,
+    inode: usize,
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the simulated process is dead")
+}
+
+impl FaultyFileSystem {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `budget` more bytes (a change of names counts as one) be written, then kills the process.
+    pub fn die_after(&self, budget: u64) {
+        self.lock().budget = Some(budget);
+    }
+
+    /// Arms one fault.
+    pub fn inject(&self, fault: Fault) {
+        self.lock().fault = Some(fault);
+    }
+
+    /// Bytes and name changes written so far: the range of useful budgets.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.lock().spent
+    }
+
+    /// True when the budget has been used up.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.lock().budget == Some(0)
+    }
+
+    /// The disk that the next boot finds.
+    #[must_use]
+    pub fn after_crash(&self, survival: Survival) -> Self {
+        let state = self.lock().state.after_crash(survival);
+        Self(Arc::new(Mutex::new(Shared {
+            state,
+            ..Shared::default()
+        })))
+    }
+
+    /// Content of a file as programs see it.
+    #[must_use]
+    pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
+        let shared = self.lock();
+        shared
+            .state
+            .names
+            .get(path)
+            .map(|inode| shared.state.inodes[*inode].cached.clone())
+    }
+
+    /// Replaces a file's content durably: how a test damages a file.
+    pub fn overwrite(&self, path: &Path, content: &[u8]) {
+        let mut shared = self.lock();
+        let inode = Inode {
+            durable: content.to_vec(),
+            cached: content.to_vec(),
+            pending: Vec::new(),
+        };
+        shared.state.inodes.push(inode);
+        let id = shared.state.inodes.len() - 1;
+        shared.state.names.insert(path.to_owned(), id);
+        shared.state.durable_names.insert(path.to_owned(), id);
+    }
+
+    /// All file names, sorted.
+    #[must_use]
+    pub fn paths(&self) -> Vec<std::path::PathBuf> {
+        self.lock().state.names.keys().cloned().collect()
+    }
+
+    fn alive(&self) -> io::Result<MutexGuard<'_, Shared>> {
+        let shared = self.lock();
+        if shared.budget == Some(0) {
+            Err(dead())
+        } else {
+            Ok(shared)
+        }
+    }
+
+    /// Pays for one change of names.
+    fn pay(&self) -> io::Result<MutexGuard<'_, Shared>> {
+        let mut shared = self.alive()?;
+        shared.take(1);
+        if shared.budget == Some(0) {
+            Err(dead())
+        } else {
+            Ok(shared)
+        }
+    }
+}
+
+impl Shared {
+    fn take(&mut self, wanted: u64) -> u64 {
+        let granted = self.budget.map_or(wanted, |budget| budget.min(wanted));
+        self.budget = self.budget.map(|budget| budget - granted);
+        self.spent += granted;
+        granted
+    }
+
+    fn fault_is_due(&mut self, sync: bool) -> bool {
+        let (count, of_kind) = match self.fault {
+            Some(Fault::NoSpaceAtWrite(n)) => (n, !sync),
+            Some(Fault::SyncFails(n)) => (n, sync),
+            None => return false,
+        };
+        if !of_kind {
+            return false;
+        }
+        self.fault = match (count, sync) {
+            (0 | 1, _) => None,
+            (n, true) => Some(Fault::SyncFails(n - 1)),
+            (n, false) => Some(Fault::NoSpaceAtWrite(n - 1)),
+        };
+        count <= 1
+    }
+}
+
+impl LogFile for FaultyFile {
+    fn read_at(&self, into: &mut Vec<u8>, max: usize, at: u64) -> io::Result<usize> {
+        let shared = self.shared.alive()?;
+        let content = &shared.state.inodes[self.inode].cached;
+        let from = usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
+        let to = from.saturating_add(max).min(content.len());
+        into.extend_from_slice(&content[from..to]);
+        Ok(to - from)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let mut shared = self.shared.alive()?;
+        let no_space = shared.fault_is_due(false);
+        let wanted = if no_space { bytes.len() / 2 } else { bytes.len() };
+        let granted = usize::try_from(shared.take(wanted as u64)).unwrap_or(0);
+        let at = usize::try_from(at).map_err(io::Error::other)?;
+        shared.state.inodes[self.inode].apply(Change::Write {
+            at,
+            bytes: bytes[..granted].to_vec(),
+        });
+        match (no_space, granted == bytes.len() && shared.budget != Some(0)) {
+            (true, _) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            (false, true) => Ok(()),
+            (false, false) => Err(dead()),
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.shared.alive()?.state.inodes[self.inode].cached.len() as u64)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.shared.pay()?.state.inodes[self.inode].apply(Change::SetLen(len));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut shared = self.shared.pay()?;
+        if shared.fault_is_due(true) {
+            return Err(io::Error::other("simulated sync failure"));
+        }
+        shared.state.inodes[self.inode].sync();
+        Ok(())
+    }
+
+    fn std_file(&self) -> Option<&std::fs::File> {
+        None
+    }
+}
+
+impl FileSystem for FaultyFileSystem {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        let existing = self.alive()?.state.names.get(path).copied();
+        let inode = match (existing, mode) {
+            (None, OpenMode::Read) => return Err(io::Error::from(io::ErrorKind::NotFound)),
+            (None, _) => {
+                let mut shared = self.pay()?;
+                if !path.parent().is_some_and(|dir| shared.state.dirs.contains(dir)) {
+                    return Err(io::Error::from(io::ErrorKind::NotFound));
+                }
+                shared.state.inodes.push(Inode::default());
+                let id = shared.state.inodes.len() - 1;
+                shared.state.names.insert(path.to_owned(), id);
+                id
+            }
+            (Some(id), OpenMode::Truncate) => {
+                self.pay()?.state.inodes[id].apply(Change::SetLen(0));
+                id
+            }
+            (Some(id), _) => id,
+        };
+        Ok(Arc::new(FaultyFile {
+            shared: self.clone(),
+            inode,
+        }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut shared = self.pay()?;
+        for dir in path.ancestors() {
+            shared.state.dirs.insert(dir.to_owned());
+            if dir.parent().is_none() {
+                shared.state.durable_dirs.insert(dir.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+        let shared = self.alive()?;
+        if !shared.state.dirs.contains(path) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let name = |p: &Path| p.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+        let inside = |p: &&std::path::PathBuf| p.parent() == Some(path);
+        let files = shared
+            .state
+            .names
+            .keys()
+            .filter(inside)
+            .filter_map(|p| name(p).map(|n| (n, false)));
+        let dirs = shared
+            .state
+            .dirs
+            .iter()
+            .filter(inside)
+            .filter_map(|p| name(p).map(|n| (n, true)));
+        Ok(files.chain(dirs).collect())
+    }
+
+    fn file_len(&self, path: &Path) -> io::Result<Option<u64>> {
+        let shared = self.alive()?;
+        Ok(shared
+            .state
+            .names
+            .get(path)
+            .map(|inode| shared.state.inodes[*inode].cached.len() as u64))
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<i64> {
+        match self.file_len(path)? {
+            Some(_) => Ok(0),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut shared = self.pay()?;
+        if let Some(inode) = shared.state.names.remove(from) {
+            shared.state.names.insert(to.to_owned(), inode);
+            return Ok(());
+        }
+        if !shared.state.dirs.contains(from) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let moved = |path: &Path| {
+            path.strip_prefix(from).ok().map(|rest| {
+                if rest.as_os_str().is_empty() {
+                    to.to_owned()
+                } else {
+                    to.join(rest)
+                }
+            })
+        };
+        let state = &mut shared.state;
+        state.names = state
+            .names
+            .iter()
+            .map(|(p, i)| (moved(p).unwrap_or_else(|| p.clone()), *i))
+            .collect();
+        state.dirs = state
+            .dirs
+            .iter()
+            .map(|p| moved(p).unwrap_or_else(|| p.clone()))
+            .collect();
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.pay()?.state.names.remove(path);
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut shared = self.pay()?;
+        shared.state.names.retain(|p, _| !p.starts_with(path));
+        shared.state.dirs.retain(|p| !p.starts_with(path));
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.pay()?.state.sync_dir(path);
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! What the faulty file system remembers: per file the durable bytes and every change since, per directory the
+//! durable names and every change since.
+//!
+//! Model of a power cut, after ext4 with ordered data: content reaches the disk only by `sync_data`, names only by
+//! `sync_dir` (or by luck). Of the unsynced writes any subset may survive, each of them whole, torn, or as zeros.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A change of a file's content that is not durable yet.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    SetLen(usize),
+}
+
+/// One inode.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inode {
+    pub(super) durable: Vec<u8>,
+    pub(super) cached: Vec<u8>,
+    pub(super) pending: Vec<Change>,
+}
+
+impl Inode {
+    pub(super) fn apply(&mut self, change: Change) {
+        apply_to(&mut self.cached, &change);
+        self.pending.push(change);
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.durable.clone_from(&self.cached);
+        self.pending.clear();
+    }
+}
+
+fn apply_to(content: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::SetLen(len) => content.resize(*len, 0),
+        Change::Write { at, bytes } => {
+            let end = at + bytes.len();
+            if content.len() < end {
+                content.resize(end, 0);
+            }
+            content[*at..end].copy_from_slice(bytes);
+        }
+    }
+}
+
+/// What is left of unsynced changes after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survival {
+    /// The process died, the machine lives on: the page cache is intact.
+    ProcessKilled,
+    /// Power was cut and nothing unsynced reached the disk.
+    NothingUnsynced,
+    /// Power was cut; which unsynced changes survived, torn or as zeros, follows from this seed.
+    Random(u64),
+}
+
+/// All inodes, the names that programs see and the names that are on disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) inodes: Vec<Inode>,
+    pub(super) names: BTreeMap<PathBuf, usize>,
+    pub(super) durable_names: BTreeMap<PathBuf, usize>,
+    pub(super) dirs: std::collections::BTreeSet<PathBuf>,
+    pub(super) durable_dirs: std::collections::BTreeSet<PathBuf>,
+}
+
+impl State {
+    /// Makes the names directly inside `dir` durable.
+    pub(super) fn sync_dir(&mut self, dir: &Path) {
+        self.durable_names.retain(|path, _| path.parent() != Some(dir));
+        for (path, inode) in self.names.iter().filter(|(path, _)| path.parent() == Some(dir)) {
+            self.durable_names.insert(path.clone(), *inode);
+        }
+        self.durable_dirs.retain(|path| path.parent() != Some(dir));
+        for path in self.dirs.iter().filter(|path| path.parent() == Some(dir)) {
+            self.durable_dirs.insert(path.clone());
+        }
+    }
+
+    /// The state that the next boot finds.
+    pub(super) fn after_crash(&self, survival: Survival) -> State {
+        if survival == Survival::ProcessKilled {
+            // What was not synced before is still not synced.
+            return self.clone();
+        }
+        let mut rng = match survival {
+            Survival::Random(seed) => SplitMix(seed),
+            _ => SplitMix(0),
+        };
+        let (names, dirs) = self.surviving_names(survival, &mut rng);
+        let inodes = self
+            .inodes
+            .iter()
+            .map(|inode| survivor(inode, survival, &mut rng))
+            .collect();
+        State {
+            inodes,
+            names: names.clone(),
+            durable_names: names,
+            dirs: dirs.clone(),
+            durable_dirs: dirs,
+        }
+    }
+
+    fn surviving_names(
+        &self,
+        survival: Survival,
+        rng: &mut SplitMix,
+    ) -> (BTreeMap<PathBuf, usize>, std::collections::BTreeSet<PathBuf>) {
+        match survival {
+            Survival::ProcessKilled | Survival::NothingUnsynced => {}
+            // Each directory was written back entirely or not at all.
+            Survival::Random(_) => {
+                let mut lucky = self.clone();
+                let parents: std::collections::BTreeSet<PathBuf> = self
+                    .names
+                    .keys()
+                    .chain(&self.dirs)
+                    .filter_map(|p| p.parent().map(Path::to_owned))
+                    .collect();
+                for parent in parents {
+                    if rng.below(2) == 0 {
+                        lucky.sync_dir(&parent);
+                    }
+                }
+                return lucky.reachable();
+            }
+        }
+        self.reachable()
+    }
+
+    /// Durable names whose directories are durable as well.
+    fn reachable(&self) -> (BTreeMap<PathBuf, usize>, std::collections::BTreeSet<PathBuf>) {
+        let known = |path: &Path| {
+            path.ancestors()
+                .skip(1)
+                .all(|dir| !self.dirs.contains(dir) || self.durable_dirs.contains(dir))
+        };
+        (
+            self.durable_names
+                .iter()
+                .filter(|(p, _)| known(p))
+                .map(|(p, i)| (p.clone(), *i))
+                .collect(),
+            self.durable_dirs.iter().filter(|p| known(p)).cloned().collect(),
+        )
+    }
+}
+
+fn survivor(inode: &Inode, survival: Survival, rng: &mut SplitMix) -> Inode {
+    let content = match survival {
+        Survival::ProcessKilled | Survival::NothingUnsynced => inode.durable.clone(),
+        Survival::Random(_) => {
+            let mut content = inode.durable.clone();
+            for change in &inode.pending {
+                match (rng.below(4), change) {
+                    (0, _) => {}
+                    (1, Change::Write { at, bytes }) => {
+                        let kept = rng.below(bytes.len() as u64 + 1) as usize;
+                        apply_to(
+                            &mut content,
+                            &Change::Write {
+                                at: *at,
+                                bytes: bytes[..kept].to_vec(),
+                            },
+                        );
+                    }
+                    // Delayed allocation: the length grew, the data never came.
+                    (2, Change::Write { at, bytes }) if *at >= content.len() => {
+                        apply_to(&mut content, &Change::SetLen(at + bytes.len()));
+                    }
+                    (_, change) => apply_to(&mut content, change),
+                }
+            }
+            content
+        }
+    };
+    Inode {
+        durable: content.clone(),
+        cached: content,
+        pending: Vec::new(),
+    }
+}
+
+/// SplitMix64: a tiny generator, so that a crash is a pure function of its seed.
+#[derive(Debug)]
+pub(super) struct SplitMix(pub(super) u64);
+
+impl SplitMix {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+}

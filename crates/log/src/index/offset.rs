@@ -1,0 +1,121 @@
+//! Offset index: `i32 offset - base | i32 position` per entry, both strictly increasing.
+//!
+//! The offset is the last one of a batch, the position where that batch begins. Source: `OffsetIndex.java`.
+
+use crate::format::{OFFSET_INDEX_ENTRY_BYTES as ENTRY, be_bytes};
+
+/// One entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetEntry {
+    /// Last offset of the batch, relative to the segment's base.
+    pub(crate) delta: u32,
+    /// Where the batch begins in the log file.
+    pub(crate) position: u32,
+}
+
+impl OffsetEntry {
+    pub(crate) fn encode(self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        bytes[..4].copy_from_slice(&self.delta.to_be_bytes());
+        bytes[4..].copy_from_slice(&self.position.to_be_bytes());
+        bytes
+    }
+}
+
+/// The bytes of an offset index, read as entries; an incomplete last entry is ignored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OffsetIndex<'a>(pub(crate) &'a [u8]);
+
+impl OffsetIndex<'_> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len() / ENTRY
+    }
+
+    pub(crate) fn get(&self, i: usize) -> Option<OffsetEntry> {
+        let at = i.checked_mul(ENTRY)?;
+        Some(OffsetEntry {
+            delta: u32::from_be_bytes(be_bytes(self.0, at)?),
+            position: u32::from_be_bytes(be_bytes(self.0, at + 4)?),
+        })
+    }
+
+    pub(crate) fn last(&self) -> Option<OffsetEntry> {
+        self.len().checked_sub(1).and_then(|i| self.get(i))
+    }
+
+    /// How many entries have a delta below `delta`.
+    fn below(&self, delta: u32) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.get(middle).is_some_and(|entry| entry.delta < delta) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        low
+    }
+
+    /// A position at or before the batch that holds `delta`: that of the last entry at or below it, or 0.
+    pub(crate) fn position_before(&self, delta: u32) -> u32 {
+        let below_or_at = self.below(delta.saturating_add(1));
+        below_or_at
+            .checked_sub(1)
+            .and_then(|i| self.get(i))
+            .map_or(0, |entry| entry.position)
+    }
+
+    /// A position at or past the end of every batch that ends below `delta`; `None` past the last entry.
+    pub(crate) fn position_after(&self, delta: u32) -> Option<u32> {
+        self.get(self.below(delta)).map(|entry| entry.position)
+    }
+
+    /// Both columns strictly increase and stay inside a log of `log_bytes`.
+    pub(crate) fn is_sane(&self, log_bytes: u64) -> bool {
+        let mut previous: Option<OffsetEntry> = None;
+        (0..self.len()).filter_map(|i| self.get(i)).all(|entry| {
+            let grows = previous.is_none_or(|p| p.delta < entry.delta && p.position < entry.position);
+            previous = Some(entry);
+            grows && u64::from(entry.position) < log_bytes
+        }) && self.0.len().is_multiple_of(ENTRY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookups_bracket_the_batch() {
+        let entries = [(9, 100), (19, 200), (29, 300)];
+        let bytes: Vec<u8> = entries
+            .iter()
+            .flat_map(|(delta, position)| {
+                OffsetEntry {
+                    delta: *delta,
+                    position: *position,
+                }
+                .encode()
+            })
+            .collect();
+        let index = OffsetIndex(&bytes);
+        for (delta, before, after) in [
+            (0, 0, Some(100)),
+            (9, 100, Some(100)),
+            (10, 100, Some(200)),
+            (29, 300, Some(300)),
+            (30, 300, None),
+        ] {
+            assert_eq!(
+                (index.position_before(delta), index.position_after(delta)),
+                (before, after),
+                "{delta}"
+            );
+        }
+        assert!(index.is_sane(301) && !index.is_sane(300));
+        assert!(!OffsetIndex(&bytes[..20]).is_sane(301));
+        assert!(!OffsetIndex(&[0; 16]).is_sane(301));
+        assert_eq!(OffsetIndex(&[]).position_before(5), 0);
+    }
+}

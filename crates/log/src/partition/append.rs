@@ -1,0 +1,69 @@
+//! The part that leader and follower appends share: write, index, account.
+
+use super::PartitionLog;
+use crate::error::LogError;
+use crate::format::FileKind;
+use milena_record::{BatchHeader, batches};
+use milena_types::Timestamp;
+use std::io;
+
+impl PartitionLog {
+    /// Writes batches that were checked and stamped, and takes note of them.
+    ///
+    /// All of `bytes` are in the page cache when this returns, or the log is as before.
+    pub(super) fn write_batches(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
+        self.prepare_active(bytes, now)?;
+        let at = self.segments.len() - 1;
+        let (base, start) = (self.segments[at].base, self.segments[at].size);
+        let path = self.path(base, FileKind::Log);
+        let Some(active) = self.active.as_mut() else {
+            return Err(LogError::new("append to", path)(io::Error::other(
+                "no active segment",
+            )));
+        };
+        if let Err(source) = active.write(bytes, start) {
+            // A torn batch must not stay behind the next one.
+            if let Err(error) = active.file.set_len(start) {
+                self.failed = true;
+                tracing::error!(path = %path.display(), %error, "could not undo a failed append; the log takes no more");
+            }
+            return Err(LogError {
+                operation: "append to",
+                path,
+                source,
+            });
+        }
+        self.segments[at].size = start + bytes.len() as u64;
+        let mut position = start;
+        for batch in batches(bytes) {
+            let Ok((header, batch)) = batch else { break };
+            self.note_batch(&header, batch, position)?;
+            position += header.size_bytes() as u64;
+        }
+        self.save_index_when_due()
+    }
+
+    /// Takes note of one batch that is in the file at `position` now.
+    fn note_batch(&mut self, header: &BatchHeader, batch: &[u8], position: u64) -> Result<(), LogError> {
+        self.assign_epoch(header.partition_leader_epoch, header.base_offset);
+        if let Some(active) = self.active.as_mut() {
+            active.note(header, position);
+        }
+        self.log_end = header.next_offset();
+        if header.producer_id.is_some()
+            && let Some(completed) = self.note_producer(header, batch)
+        {
+            self.note_completed_txn(&completed)?;
+        }
+        Ok(())
+    }
+
+    fn save_index_when_due(&mut self) -> Result<(), LogError> {
+        match self.active.as_mut() {
+            Some(active) if active.index_is_due() => active
+                .save_indexes()
+                .map_err(LogError::new("write index in", &self.dir)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The log's leader epochs. The file follows with the next flush, before the records of a new epoch are durable.
+
+use super::PartitionLog;
+use milena_types::{LeaderEpoch, Offset};
+
+impl PartitionLog {
+    /// Notes that this replica leads from the log end on in `epoch`.
+    ///
+    /// In memory at once; on disk with the next flush ticket, which a caller must take when [`Self::has_dirty_data`]. A
+    /// log without files stays without files. Source: `LeaderEpochFileCache.assign`, KIP-101.
+    pub fn assign_epoch_at_become_leader(&mut self, epoch: LeaderEpoch) {
+        let log_end = self.log_end;
+        self.assign_epoch(epoch, log_end);
+    }
+
+    pub(super) fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset) {
+        self.epochs_dirty |= self.epochs.assign(epoch, start);
+    }
+
+    /// The newest leader epoch that the log knows.
+    #[must_use]
+    pub fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.latest()
+    }
+
+    /// All leader epochs with their start offsets, oldest first.
+    #[must_use]
+    pub fn epoch_entries(&self) -> &[(LeaderEpoch, Offset)] {
+        self.epochs.entries()
+    }
+
+    /// The epoch of the record at `offset`.
+    #[must_use]
+    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.epochs.epoch_for_offset(offset)
+    }
+
+    /// The largest known epoch at or below `epoch` and its end offset; `None` when `epoch` is above all known ones.
+    ///
+    /// Source: `LeaderEpochFileCache.endOffsetFor`, KIP-279.
+    #[must_use]
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.epochs.end_offset_for(epoch, self.log_end)
+    }
+}

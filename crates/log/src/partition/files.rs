@@ -1,0 +1,112 @@
+//! Segments as the log knows them without opening them, and how one is opened for reading.
+
+use super::PartitionLog;
+use crate::env::LogFile;
+use crate::error::LogError;
+use crate::format::{FileKind, file_path};
+use crate::index::{OffsetIndex, TimeIndex};
+use crate::segment::{ActiveSegment, PoolKey, SealedSegment};
+use milena_types::{Offset, Timestamp};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is kept in memory of every segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SegmentMeta {
+    pub(super) base: Offset,
+    /// Bytes of the log file that are good.
+    pub(super) size: u64,
+    /// The largest timestamp, once somebody asked; not kept for the active segment.
+    pub(super) max_timestamp: Option<Timestamp>,
+    /// Entries in the transaction index.
+    pub(super) aborted: u32,
+    /// When this process created it; `None` for one found on disk.
+    pub(super) created: Option<Timestamp>,
+}
+
+impl SegmentMeta {
+    pub(super) fn new(base: Offset, size: u64) -> Self {
+        Self {
+            base,
+            size,
+            max_timestamp: None,
+            aborted: 0,
+            created: None,
+        }
+    }
+}
+
+/// A segment that is open for reading.
+pub(super) enum OpenSegment<'a> {
+    Active(&'a ActiveSegment),
+    Sealed(Arc<SealedSegment>),
+}
+
+impl OpenSegment<'_> {
+    pub(super) fn offsets(&self) -> OffsetIndex<'_> {
+        match self {
+            OpenSegment::Active(segment) => segment.offsets(),
+            OpenSegment::Sealed(segment) => segment.offsets(),
+        }
+    }
+
+    pub(super) fn times(&self) -> TimeIndex<'_> {
+        match self {
+            OpenSegment::Active(segment) => segment.times(),
+            OpenSegment::Sealed(segment) => segment.times(),
+        }
+    }
+
+    pub(super) fn file(&self) -> &Arc<dyn LogFile> {
+        match self {
+            OpenSegment::Active(segment) => &segment.file,
+            OpenSegment::Sealed(segment) => &segment.file,
+        }
+    }
+}
+
+impl PartitionLog {
+    pub(super) fn path(&self, base: Offset, kind: FileKind) -> PathBuf {
+        file_path(&self.dir, base, kind)
+    }
+
+    pub(super) fn pool_key(&self, base: Offset) -> PoolKey {
+        PoolKey {
+            log_id: self.log_id,
+            base,
+        }
+    }
+
+    /// Opens segment number `at` for reading; the last one through the pool as well while the log is idle.
+    pub(super) fn open_segment(&self, at: usize) -> Result<OpenSegment<'_>, LogError> {
+        if let (Some(active), true) = (&self.active, at + 1 == self.segments.len()) {
+            return Ok(OpenSegment::Active(active));
+        }
+        let meta = &self.segments[at];
+        let key = self.pool_key(meta.base);
+        if let Some(open) = self.env.sealed.get(key) {
+            return Ok(OpenSegment::Sealed(open));
+        }
+        let interval = self.config.index_interval_bytes;
+        let opened = SealedSegment::open(&*self.env.fs, &self.dir, meta.base, meta.size, interval)
+            .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))?;
+        let opened = Arc::new(opened);
+        self.env.sealed.insert(key, opened.clone());
+        Ok(OpenSegment::Sealed(opened))
+    }
+
+    /// Number of the segment that holds `offset`, or the first one for an offset below all.
+    pub(super) fn segment_of(&self, offset: Offset) -> Option<usize> {
+        let above = self.segments.partition_point(|segment| segment.base <= offset);
+        if self.segments.is_empty() {
+            None
+        } else {
+            Some(above.saturating_sub(1))
+        }
+    }
+
+    /// The offset after segment number `at`.
+    pub(super) fn segment_end(&self, at: usize) -> Offset {
+        self.segments.get(at + 1).map_or(self.log_end, |next| next.base)
+    }
+}

@@ -1,0 +1,274 @@
+//! Making appends durable on another thread.
+//!
+//! The owner takes a ticket, any thread syncs it, the owner is told. A ticket covers everything from the flushed offset to
+//! the log end, so tickets may complete in any order. The epoch file goes first: no record of an epoch is durable before
+//! the epoch is. After a failed sync the directory is lost for this process: never sync again.
+
+use super::PartitionLog;
+use crate::checkpoint::encode_epochs;
+use crate::durable_file::replace_file;
+use crate::env::{FileSystem, LogFile, OpenMode};
+use crate::error::LogError;
+use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, file_path};
+use milena_types::Offset;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The file of the epoch cache: written by flushers and the owner, never an older state over a newer one.
+#[derive(Debug)]
+pub(super) struct EpochFile {
+    path: PathBuf,
+    /// Version that is in the file, and the newest one that was handed out.
+    versions: Mutex<(u64, u64)>,
+    /// The log was deleted: a flush that finds its files gone has nothing to do.
+    deleted: AtomicBool,
+}
+
+impl EpochFile {
+    pub(super) fn new(dir: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            path: dir.join(EPOCH_CHECKPOINT_FILE),
+            versions: Mutex::new((0, 0)),
+            deleted: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    fn next_version(&self) -> u64 {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.1 += 1;
+        versions.1
+    }
+
+    fn write(&self, fs: &dyn FileSystem, version: u64, text: &str) -> io::Result<()> {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if version > versions.0 {
+            replace_file(fs, &self.path, text.as_bytes())?;
+            versions.0 = version;
+        }
+        Ok(())
+    }
+}
+
+/// Versions of what is not a record: the newest that a ticket carried, and the newest that is durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PendingVersions {
+    dir_version: u64,
+    dir_durable: u64,
+    epoch_version: u64,
+    epoch_durable: u64,
+}
+
+/// A promise of durability that any thread can make true.
+#[derive(Debug)]
+pub struct FlushTicket {
+    /// Every record below it is durable once [`FlushTicket::sync`] has succeeded.
+    pub upto: Offset,
+    generation: u64,
+    fs: Arc<dyn FileSystem>,
+    files: Vec<Arc<dyn LogFile>>,
+    dirs: Vec<PathBuf>,
+    epoch_file: Arc<EpochFile>,
+    /// Version and text of the epoch file, when it is to be written.
+    epochs: Option<(u64, String)>,
+    /// Version of the directory's names that `dirs` makes durable.
+    dir_version: u64,
+    seals: Vec<Offset>,
+}
+
+impl FlushTicket {
+    /// Forces everything that the ticket names to the disk. Blocks; call it off the owner's thread.
+    ///
+    /// # Errors
+    /// The error of the operating system. The state of the disk is then unknown: take the log directory offline.
+    pub fn sync(&self) -> io::Result<()> {
+        match self.sync_all() {
+            Err(_) if self.epoch_file.deleted.load(Ordering::Acquire) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        if let Some((version, text)) = &self.epochs {
+            self.epoch_file.write(&*self.fs, *version, text)?;
+        }
+        for file in &self.files {
+            file.sync_data()?;
+        }
+        for dir in &self.dirs {
+            self.fs.sync_dir(dir)?;
+        }
+        Ok(())
+    }
+
+    /// How many files it forces: what a flush costs.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.files.len() + self.dirs.len() + usize::from(self.epochs.is_some())
+    }
+}
+
+impl PartitionLog {
+    /// True when a ticket would cover something that no earlier ticket covers.
+    #[must_use]
+    pub fn has_dirty_data(&self) -> bool {
+        !self.segments.is_empty()
+            && (self.log_end > self.submitted
+                || self.epochs_dirty
+                || self.seals_submitted < self.unsynced_seals.len())
+    }
+
+    /// Takes a ticket for everything that is not durable; `None` when earlier tickets cover it all.
+    ///
+    /// # Errors
+    /// A closed segment could not be opened for the flush.
+    pub fn take_flush(&mut self) -> Result<Option<FlushTicket>, LogError> {
+        if !self.has_dirty_data() {
+            return Ok(None);
+        }
+        self.force_ticket().map(Some)
+    }
+
+    fn force_ticket(&mut self) -> Result<FlushTicket, LogError> {
+        self.pending.dir_version += u64::from(std::mem::take(&mut self.dir_dirty));
+        let files = self
+            .dirty_files()
+            .map_err(LogError::new("open for flush in", &self.dir))?;
+        let mut dirs = Vec::new();
+        if self.pending.dir_version > self.pending.dir_durable {
+            dirs.push(self.dir.clone());
+            if self.flushed == self.segments.first().map_or(self.flushed, |first| first.base) {
+                // Nothing of this log was ever flushed: its own name may be new.
+                dirs.extend(self.dir.parent().map(Path::to_owned));
+            }
+        }
+        let epoch_file = self
+            .epoch_file
+            .get_or_insert_with(|| EpochFile::new(&self.dir))
+            .clone();
+        if std::mem::take(&mut self.epochs_dirty) {
+            self.pending.epoch_version = epoch_file.next_version();
+        }
+        // Tickets may complete in any order: each carries whatever no completed one has.
+        let epochs = (self.pending.epoch_version > self.pending.epoch_durable)
+            .then(|| (self.pending.epoch_version, encode_epochs(self.epochs.entries())));
+        self.submitted = self.log_end;
+        self.seals_submitted = self.unsynced_seals.len();
+        Ok(FlushTicket {
+            upto: self.log_end,
+            generation: self.generation,
+            fs: self.env.fs.clone(),
+            files,
+            dirs,
+            epoch_file,
+            epochs,
+            dir_version: self.pending.dir_version,
+            seals: self.unsynced_seals.clone(),
+        })
+    }
+
+    fn dirty_files(&self) -> io::Result<Vec<Arc<dyn LogFile>>> {
+        let mut files: Vec<Arc<dyn LogFile>> = Vec::new();
+        let open = |base, kind| {
+            self.env
+                .fs
+                .open(&file_path(&self.dir, base, kind), OpenMode::Read)
+        };
+        let last = self.segments.len().saturating_sub(1);
+        for (at, meta) in self.segments.iter().enumerate() {
+            let sealed = self.unsynced_seals.contains(&meta.base);
+            let dirty = self.segment_end(at) > self.flushed && self.log_end > self.flushed;
+            if !dirty && !sealed {
+                continue;
+            }
+            match &self.active {
+                Some(active) if at == last => files.push(active.file.clone()),
+                _ => files.push(open(meta.base, FileKind::Log)?),
+            }
+            if sealed {
+                files.push(open(meta.base, FileKind::Index)?);
+                files.push(open(meta.base, FileKind::TimeIndex)?);
+            }
+            if meta.aborted > 0 {
+                files.push(open(meta.base, FileKind::TxnIndex)?);
+            }
+        }
+        if self.pending.dir_version > self.pending.dir_durable && !self.topic_id.0.is_zero() {
+            match self
+                .env
+                .fs
+                .open(&self.dir.join(PARTITION_METADATA_FILE), OpenMode::Read)
+            {
+                Ok(file) => files.push(file),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(files)
+    }
+
+    /// Takes note of a ticket that was synced; returns the flushed offset. A ticket from before a truncation is ignored.
+    pub fn on_flushed(&mut self, ticket: &FlushTicket) -> Offset {
+        if ticket.generation == self.generation {
+            let pending = &mut self.pending;
+            pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
+            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
+            pending.epoch_durable = pending.epoch_durable.max(epoch_version);
+            self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
+            self.unsynced_seals.retain(|base| !ticket.seals.contains(base));
+            self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
+        }
+        self.flushed
+    }
+
+    /// Flushes on this thread, whatever other tickets are under way.
+    ///
+    /// # Errors
+    /// A file operation failed; the directory is to be taken offline.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        if self.segments.is_empty() {
+            return Ok(());
+        }
+        let ticket = self.force_ticket()?;
+        ticket.sync().map_err(LogError::new("flush", &self.dir))?;
+        self.on_flushed(&ticket);
+        Ok(())
+    }
+
+    /// Ends a log's life cleanly: indexes, producer snapshot, everything flushed, no file open.
+    ///
+    /// # Errors
+    /// A file operation failed; the directory must not be marked as cleanly shut down.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        if self.segments.is_empty() {
+            return Ok(());
+        }
+        let synced = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
+        if !synced || self.active.is_some() || self.flushed < self.log_end {
+            if let Some(mut active) = self.active.take() {
+                active
+                    .seal()
+                    .map_err(LogError::new("write index in", &self.dir))?;
+            }
+            self.write_snapshot()?;
+            if let Some(last) = self.segments.last() {
+                self.unsynced_seals.push(last.base);
+            }
+            self.sync_snapshot()?;
+            self.flush()?;
+        }
+        self.env.sealed.remove_log(self.log_id);
+        Ok(())
+    }
+
+    fn sync_snapshot(&self) -> Result<(), LogError> {
+        let path = self.path(self.log_end, FileKind::Snapshot);
+        let sync = || self.env.fs.open(&path, OpenMode::Read)?.sync_data();
+        sync().map_err(LogError::new("flush", &path))
+    }
+}

@@ -1,0 +1,95 @@
+//! One partition's log: segments, indexes, epochs and producers under one owner.
+//!
+//! Invariants: `log_start <= high_watermark`, `recovery_point <= flushed <= log_end`; segments are ordered by base offset
+//! and the last one is the only one that grows; no file exists before the first append. One thread owns a log; only
+//! [`FlushTicket`]s, [`ReadPlan`]s and [`Removal`]s leave it. Everything here blocks on the disk and nothing waits.
+
+mod accessors;
+mod append;
+mod append_follower;
+mod append_leader;
+mod epochs;
+mod files;
+mod floor;
+mod flush;
+mod open;
+mod options;
+mod producers;
+mod read;
+mod recompress;
+mod recover;
+mod retention;
+mod roll;
+mod timestamps;
+mod transactions;
+mod truncate;
+mod validate;
+
+pub use append_leader::{AppendContext, AppendOrigin, Appended};
+pub use flush::FlushTicket;
+pub use options::{CorruptionPolicy, OpenOptions, OpenReport, TailCut};
+pub use read::{ReadPlan, ReadResult};
+pub use retention::{DeletedSegment, DeletionReason, Removal};
+pub use timestamps::TimestampOffset;
+pub use transactions::AbortedTxn;
+
+use crate::config::LogConfig;
+use crate::env::Env;
+use crate::epoch_cache::EpochCache;
+use crate::producer::ProducerState;
+use crate::segment::ActiveSegment;
+use files::SegmentMeta;
+use flush::{EpochFile, PendingVersions};
+use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The log of one partition; see the module's documentation.
+#[derive(Debug)]
+pub struct PartitionLog {
+    env: Arc<Env>,
+    dir: PathBuf,
+    partition: TopicPartition,
+    topic_id: TopicId,
+    config: Arc<LogConfig>,
+    /// Names this log in the pool of sealed segments.
+    log_id: u64,
+    /// Every segment on disk, by base offset; the last one is the active one.
+    segments: Vec<SegmentMeta>,
+    /// The last segment's open files; `None` while idle.
+    active: Option<Box<ActiveSegment>>,
+    log_start: Offset,
+    log_end: Offset,
+    flushed: Offset,
+    /// Log end offset at the last ticket.
+    submitted: Offset,
+    high_watermark: Offset,
+    epochs: EpochCache,
+    /// Exists once an epoch was written or is to be written.
+    epoch_file: Option<Arc<EpochFile>>,
+    /// The epochs differ from their file.
+    epochs_dirty: bool,
+    producers: ProducerState,
+    /// Offsets of the snapshots on disk, ascending.
+    snapshots: Vec<Offset>,
+    /// Closed segments whose indexes have not been forced to the disk.
+    unsynced_seals: Vec<Offset>,
+    /// How many of them the last ticket covers.
+    seals_submitted: usize,
+    /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.
+    stale_recovery_point: Offset,
+    /// The directory holds a recovery floor.
+    has_floor: bool,
+    /// The directory says that offsets may be missing between batches.
+    has_holes: bool,
+    /// Names in the directory have changed since it was forced to the disk.
+    dir_dirty: bool,
+    /// What tickets carried besides records, and what of it is durable.
+    pending: PendingVersions,
+    /// Grows with each truncation: tickets of an older generation say nothing any more.
+    generation: u64,
+    /// A write failed and could not be undone: the log refuses appends until it is opened again.
+    failed: bool,
+    /// Renamed files and when they are to go.
+    removals: Vec<(Timestamp, PathBuf)>,
+}

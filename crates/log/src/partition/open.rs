@@ -1,0 +1,327 @@
+//! Opening a log: list the directory, then either trust it (clean shutdown) or recover it, then epochs and producers.
+
+use super::files::SegmentMeta;
+use super::flush::PendingVersions;
+use super::recover::Replay;
+use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
+use crate::checkpoint::parse_epochs;
+use crate::env::read_small_file;
+use crate::epoch_cache::EpochCache;
+use crate::error::{LogError, OpenError};
+use crate::format::{
+    EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE, TXN_INDEX_ENTRY_BYTES, file_path,
+    parse_file_name,
+};
+use crate::producer::ProducerState;
+use crate::segment::{ScanDepth, Scanner};
+use milena_types::{Offset, TopicId};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+/// Epoch files above this size are not ours.
+const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
+
+/// What a partition's directory holds.
+#[derive(Debug, Default)]
+struct Listing {
+    logs: BTreeSet<Offset>,
+    others: Vec<(Offset, FileKind)>,
+    snapshots: BTreeSet<Offset>,
+    strays: Vec<String>,
+    has_holes: bool,
+}
+
+fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
+    let names = match opts.env.fs.read_dir(&opts.dir) {
+        Ok(names) => names,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(LogError::new("list", &opts.dir)(e)),
+    };
+    let mut listing = Listing::default();
+    for (name, _) in names.into_iter().filter(|(_, is_dir)| !is_dir) {
+        match parse_file_name(&name) {
+            Some((base, FileKind::Log)) => {
+                listing.logs.insert(base);
+            }
+            Some((base, FileKind::Snapshot)) => {
+                listing.snapshots.insert(base);
+            }
+            Some(other) => listing.others.push(other),
+            // Half-written small files, retired segments, and what a compaction left unfinished.
+            None if [".tmp", ".deleted", ".cleaned"]
+                .iter()
+                .any(|end| name.ends_with(end)) =>
+            {
+                listing.strays.push(name)
+            }
+            None => listing.has_holes |= name == HOLES_FILE,
+        }
+    }
+    Ok(Some(listing))
+}
+
+impl PartitionLog {
+    /// Opens the log in a directory, or an empty one where no directory is; creates no file.
+    ///
+    /// After a clean shutdown nothing is scanned. Otherwise every byte past the recovery point is checked, a torn tail is cut
+    /// off durably, and indexes, epochs and producers are rebuilt; opening twice gives the same log. No file stays open.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(opts: OpenOptions) -> Result<(Self, OpenReport), OpenError> {
+        let mut report = OpenReport::default();
+        let Some(listing) = list(&opts)? else {
+            return Ok((Self::empty(&opts, opts.log_start_offset), report));
+        };
+        check_topic_id(&opts, !listing.logs.is_empty())?;
+        let mut log = Self::empty(&opts, opts.log_start_offset);
+        log.load_segments(&listing)?;
+        let floor = floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?;
+        log.has_floor = floor.is_some();
+        log.has_holes = listing.has_holes;
+        log.snapshots = listing.snapshots.iter().copied().collect();
+        let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
+        let known_end = if opts.clean { log.end_of_clean_log()? } else { None };
+        let scanned_from = match known_end {
+            Some(end) => {
+                (log.log_end, log.flushed) = (end, end);
+                None
+            }
+            None => log.recover(trusted, opts.corruption, &mut report)?,
+        };
+        log.submitted = log.flushed;
+        // Files that a killed process created may exist in the page cache only, names included.
+        log.dir_dirty |= known_end.is_none();
+        log.remove_strays(&listing)?;
+        log.settle_start(&opts, floor.is_some())?;
+        log.load_epochs(&mut report)?;
+        log.load_producers(scanned_from, &mut report)?;
+        log.producers.expire(opts.now, log.config.producer_expiration_ms);
+        log.env.sealed.remove_log(log.log_id);
+        Ok((log, report))
+    }
+
+    fn empty(opts: &OpenOptions, at: Offset) -> Self {
+        Self {
+            env: opts.env.clone(),
+            dir: opts.dir.clone(),
+            partition: opts.partition.clone(),
+            topic_id: opts.topic_id,
+            config: opts.config.clone(),
+            log_id: opts.env.sealed.next_log_id(),
+            segments: Vec::new(),
+            active: None,
+            log_start: at,
+            log_end: at,
+            flushed: at,
+            submitted: at,
+            high_watermark: at,
+            epochs: EpochCache::default(),
+            epoch_file: None,
+            epochs_dirty: false,
+            producers: ProducerState::default(),
+            snapshots: Vec::new(),
+            unsynced_seals: Vec::new(),
+            seals_submitted: 0,
+            stale_recovery_point: opts.recovery_point,
+            has_floor: false,
+            has_holes: false,
+            dir_dirty: false,
+            pending: PendingVersions::default(),
+            generation: 0,
+            failed: false,
+            removals: Vec::new(),
+        }
+    }
+
+    fn load_segments(&mut self, listing: &Listing) -> Result<(), LogError> {
+        for base in &listing.logs {
+            let path = self.path(*base, FileKind::Log);
+            let size = self
+                .env
+                .fs
+                .file_len(&path)
+                .map_err(LogError::new("stat", &path))?
+                .unwrap_or(0);
+            self.segments.push(SegmentMeta::new(*base, size));
+        }
+        for (base, kind) in &listing.others {
+            let (FileKind::TxnIndex, Ok(at)) = (kind, self.segments.binary_search_by_key(base, |s| s.base))
+            else {
+                continue;
+            };
+            let path = self.path(*base, FileKind::TxnIndex);
+            let bytes = self
+                .env
+                .fs
+                .file_len(&path)
+                .map_err(LogError::new("stat", &path))?
+                .unwrap_or(0);
+            self.segments[at].aborted =
+                u32::try_from(bytes / TXN_INDEX_ENTRY_BYTES as u64).unwrap_or(u32::MAX);
+        }
+        if let Some(first) = self.segments.first() {
+            self.log_start = self.log_start.max(first.base);
+            self.log_end = first.base;
+            self.flushed = first.base;
+        }
+        Ok(())
+    }
+
+    /// The log end after a clean shutdown; `None` when the last segment is not as a clean shutdown leaves it.
+    fn end_of_clean_log(&self) -> Result<Option<Offset>, LogError> {
+        let Some(meta) = self.segments.last() else {
+            return Ok(Some(self.log_end));
+        };
+        let segment = self.open_segment(self.segments.len() - 1)?;
+        let from = segment
+            .offsets()
+            .last()
+            .map_or(0, |entry| u64::from(entry.position));
+        let mut end = meta.base;
+        let mut scanner = Scanner::new(&**segment.file(), from, meta.size, ScanDepth::Headers);
+        loop {
+            match scanner
+                .next()
+                .map_err(LogError::new("read", self.path(meta.base, FileKind::Log)))?
+            {
+                None => return Ok(Some(end)),
+                Some(Ok(batch)) => end = batch.header.next_offset(),
+                Some(Err(stop)) => {
+                    tracing::warn!(partition = %self.partition, base = meta.base.0, position = stop.position, error = %stop.error,
+                        "the log was shut down cleanly and does not read to its end; recovering it");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Removes what belongs to no segment.
+    fn remove_strays(&mut self, listing: &Listing) -> Result<(), LogError> {
+        let known = |base: &Offset| {
+            self.segments
+                .binary_search_by_key(base, |segment| segment.base)
+                .is_ok()
+        };
+        let orphans = listing.others.iter().filter(|(base, _)| !known(base));
+        let orphans = orphans.map(|(base, kind)| file_path(&self.dir, *base, *kind));
+        let doomed: Vec<_> = orphans
+            .chain(listing.strays.iter().map(|name| self.dir.join(name)))
+            .collect();
+        for path in doomed {
+            self.env
+                .fs
+                .remove_file(&path)
+                .map_err(LogError::new("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Brings the log start between the first segment and the log end.
+    fn settle_start(&mut self, opts: &OpenOptions, was_truncated: bool) -> Result<(), LogError> {
+        if self.log_start > self.log_end && !self.segments.is_empty() {
+            if was_truncated {
+                // The checkpoint is older than the truncation.
+                self.log_start = self.segments.first().map_or(self.log_end, |first| first.base);
+            } else {
+                tracing::warn!(partition = %self.partition, log_end = self.log_end.0, log_start = self.log_start.0,
+                    "the log ends below its log start offset; beginning again there");
+                self.truncate_fully_and_start_at(opts.log_start_offset)?;
+            }
+        }
+        self.log_end = self.log_end.max(self.log_start);
+        self.high_watermark = self.log_start;
+        Ok(())
+    }
+
+    /// Reads the epoch file; a missing or damaged one is rebuilt from every batch header of the log.
+    fn load_epochs(&mut self, report: &mut OpenReport) -> Result<(), LogError> {
+        let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
+        let found = std::mem::take(&mut self.epochs);
+        let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
+            .map_err(LogError::new("read", &path))?;
+        let parsed = bytes.as_deref().map(parse_epochs);
+        match parsed {
+            Some(Ok(entries)) => self.epochs = EpochCache::from_entries(entries),
+            _ if self.log_end <= self.log_start => {}
+            other => {
+                let reason = other
+                    .and_then(Result::err)
+                    .map_or("missing".to_owned(), |e| e.to_string());
+                tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
+                self.epochs = self.epochs_from_headers()?;
+                report.epochs_rebuilt = true;
+                self.epochs_dirty = true;
+            }
+        }
+        // What recovery saw in headers is newer than the file.
+        for (epoch, seen_at) in found.entries() {
+            // An epoch that began before the first scanned segment is seen inside it only.
+            if self.epochs.epoch_for_offset(*seen_at) != Some(*epoch) {
+                self.assign_epoch(*epoch, *seen_at);
+            }
+        }
+        self.epochs_dirty |= self.epochs.truncate_from_end(self.log_end);
+        self.epochs_dirty |= self.epochs.truncate_from_start(self.log_start);
+        Ok(())
+    }
+
+    fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {
+        let mut epochs = EpochCache::default();
+        self.walk_headers(self.log_start, |_, header, _| {
+            epochs.assign(header.partition_leader_epoch, header.base_offset);
+            Ok(())
+        })?;
+        Ok(epochs)
+    }
+
+    fn load_producers(
+        &mut self,
+        scanned_from: Option<usize>,
+        report: &mut OpenReport,
+    ) -> Result<(), LogError> {
+        let (log_start, log_end) = (self.log_start, self.log_end);
+        self.remove_snapshots(|at| at > log_end || at < log_start)?;
+        let replay = scanned_from.map_or(Replay::Producers, Replay::ProducersAndTxnIndex);
+        // A snapshot past the first scanned segment may describe records that are gone, and its index must be built again.
+        let newest = scanned_from
+            .and_then(|at| self.segments.get(at))
+            .map_or(log_end, |segment| segment.base);
+        let (from, discarded) = self.reload_producers(newest, replay)?;
+        report.snapshots_discarded = discarded;
+        report.producers_replayed_from = (from < log_end).then_some(from);
+        Ok(())
+    }
+
+    /// What to do about damage below the recovery point.
+    pub(super) fn refuse_damage(policy: CorruptionPolicy) -> bool {
+        policy == CorruptionPolicy::Refuse
+    }
+}
+
+/// Compares the directory's topic id with the expected one; a missing or damaged file is left for the next creation.
+fn check_topic_id(opts: &OpenOptions, has_data: bool) -> Result<(), OpenError> {
+    if opts.topic_id.0.is_zero() || !has_data {
+        return Ok(());
+    }
+    match read_topic_id(opts, &opts.dir)? {
+        Some(found) if found != opts.topic_id => Err(OpenError::TopicIdMismatch {
+            path: opts.dir.clone(),
+            found,
+            expected: opts.topic_id,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn read_topic_id(opts: &OpenOptions, dir: &Path) -> Result<Option<TopicId>, LogError> {
+    let path = dir.join(PARTITION_METADATA_FILE);
+    let bytes = read_small_file(&*opts.env.fs, &path, 1 << 16).map_err(LogError::new("read", &path))?;
+    let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+    Ok(text
+        .lines()
+        .find_map(|line| line.strip_prefix("topic_id: "))
+        .and_then(|id| id.trim().parse().ok())
+        .map(TopicId))
+}

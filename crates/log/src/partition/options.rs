@@ -1,0 +1,74 @@
+//! How a log is opened, and what opening found.
+
+use crate::config::LogConfig;
+use crate::env::Env;
+use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What to do about damage below the recovery point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CorruptionPolicy {
+    /// Refuse to open: acknowledged records would silently be gone. The default.
+    #[default]
+    Refuse,
+    /// Cut the log at the damage and say so: for a replica that is going to be refilled by a leader.
+    Truncate,
+}
+
+/// Everything that opening a log needs to know.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// File system and pool of open segments.
+    pub env: Arc<Env>,
+    /// The partition's directory; it need not exist.
+    pub dir: PathBuf,
+    /// Which partition it is.
+    pub partition: TopicPartition,
+    /// The topic's id; [`milena_types::Uuid::ZERO`] skips the comparison with `partition.metadata`.
+    pub topic_id: TopicId,
+    /// The topic's settings.
+    pub config: Arc<LogConfig>,
+    /// From the checkpoint: everything below it has been flushed.
+    pub recovery_point: Offset,
+    /// From the checkpoint: the first offset that may be read.
+    pub log_start_offset: Offset,
+    /// The directory was shut down cleanly: nothing is scanned.
+    pub clean: bool,
+    /// What to do about damage below the recovery point.
+    pub corruption: CorruptionPolicy,
+    /// The clock.
+    pub now: Timestamp,
+}
+
+/// Where and why a tail was cut off during recovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailCut {
+    /// The segment.
+    pub path: PathBuf,
+    /// Its length now.
+    pub position: u64,
+    /// Bytes cut, in later segments too.
+    pub bytes: u64,
+    /// The log end offset now.
+    pub offset: Offset,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What opening a log did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Segments that were scanned and whose indexes were rebuilt.
+    pub segments_scanned: usize,
+    /// The tail that was cut off, if any.
+    pub cut: Option<TailCut>,
+    /// Records below the recovery point are gone (only under [`CorruptionPolicy::Truncate`]).
+    pub lost_flushed: bool,
+    /// The epoch cache was rebuilt from batch headers.
+    pub epochs_rebuilt: bool,
+    /// Producer snapshots that were damaged and removed.
+    pub snapshots_discarded: usize,
+    /// The offset from which producers were replayed out of the log.
+    pub producers_replayed_from: Option<Offset>,
+}

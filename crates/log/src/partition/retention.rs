@@ -1,0 +1,241 @@
+//! Dropping old segments, and deleting whole logs. Source: `UnifiedLog.deleteOldSegments`, `LocalLog.deleteSegmentFiles`.
+
+use super::PartitionLog;
+use crate::env::FileSystem;
+use crate::error::LogError;
+use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name};
+use milena_types::{Offset, Timestamp, Uuid};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a segment was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionReason {
+    /// It lies below the log start offset.
+    LogStart,
+    /// Its largest timestamp is older than `retention.ms`.
+    Time,
+    /// The log is larger than `retention.bytes`.
+    Size,
+}
+
+/// A segment that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletedSegment {
+    /// Its base offset.
+    pub base_offset: Offset,
+    /// Bytes of its log file.
+    pub size_bytes: u64,
+    /// Why.
+    pub reason: DeletionReason,
+}
+
+/// Files or a directory that are out of use and may be removed on any thread.
+#[derive(Debug)]
+pub struct Removal {
+    fs: Arc<dyn FileSystem>,
+    path: PathBuf,
+    is_dir: bool,
+}
+
+impl Removal {
+    /// What is removed.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Removes it. Freeing a large file may take tens of milliseconds.
+    ///
+    /// # Errors
+    /// The error of the operating system; what is left is removed when the directory is opened the next time.
+    pub fn run(self) -> io::Result<()> {
+        if self.is_dir {
+            self.fs.remove_dir_all(&self.path)
+        } else {
+            self.fs.remove_file(&self.path)
+        }
+    }
+
+    /// The removal of a directory that an earlier run left behind.
+    pub(crate) fn of_dir(fs: Arc<dyn FileSystem>, path: PathBuf) -> Self {
+        Self {
+            fs,
+            path,
+            is_dir: true,
+        }
+    }
+}
+
+impl PartitionLog {
+    /// Deletes the oldest segments that time, size or log start allow, all of them below `high_watermark`.
+    ///
+    /// An expired active segment is closed first, so that an old log becomes empty. Files are renamed at once and handed out by
+    /// [`Self::take_removals`] after `file.delete.delay.ms`.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn delete_old_segments(
+        &mut self,
+        now: Timestamp,
+        high_watermark: Offset,
+    ) -> Result<Vec<DeletedSegment>, LogError> {
+        let mut doomed = Vec::new();
+        let mut size = self.size_bytes();
+        for at in 0..self.segments.len() {
+            let is_last = at + 1 == self.segments.len();
+            let meta_size = self.segments[at].size;
+            if self.segment_end(at) > high_watermark || (is_last && meta_size == 0) {
+                break;
+            }
+            let Some(reason) = self.deletion_reason(at, size, now)? else {
+                break;
+            };
+            size -= meta_size;
+            doomed.push(DeletedSegment {
+                base_offset: self.segments[at].base,
+                size_bytes: meta_size,
+                reason,
+            });
+        }
+        if doomed.is_empty() {
+            return Ok(doomed);
+        }
+        if doomed.len() == self.segments.len() {
+            self.roll(now)?;
+        }
+        for segment in &doomed {
+            self.retire_segment(segment.base_offset, now)?;
+            tracing::info!(partition = %self.partition, base = segment.base_offset.0, bytes = segment.size_bytes, reason = ?segment.reason, "deleted a segment");
+        }
+        self.segments.drain(..doomed.len());
+        let first = self.segments.first().map_or(self.log_end, |segment| segment.base);
+        self.set_log_start_offset(first);
+        Ok(doomed)
+    }
+
+    fn deletion_reason(
+        &self,
+        at: usize,
+        size: u64,
+        now: Timestamp,
+    ) -> Result<Option<DeletionReason>, LogError> {
+        let (config, meta) = (&self.config, &self.segments[at]);
+        if self.segment_end(at) <= self.log_start {
+            return Ok(Some(DeletionReason::LogStart));
+        }
+        if !config.delete {
+            return Ok(None);
+        }
+        if config.retention_ms >= 0 {
+            let newest = match self.largest_timestamp(at)? {
+                // Records without timestamps age by their file.
+                Timestamp::NONE => self.modified(meta.base)?,
+                timestamp => timestamp,
+            };
+            if now.0.saturating_sub(newest.0) > config.retention_ms {
+                return Ok(Some(DeletionReason::Time));
+            }
+        }
+        let excess = u64::try_from(config.retention_bytes)
+            .ok()
+            .map(|limit| size.saturating_sub(limit));
+        Ok(excess
+            .is_some_and(|excess| excess >= meta.size && excess > 0)
+            .then_some(DeletionReason::Size))
+    }
+
+    fn modified(&self, base: Offset) -> Result<Timestamp, LogError> {
+        let path = self.path(base, FileKind::Log);
+        self.env
+            .fs
+            .modified(&path)
+            .map(Timestamp)
+            .map_err(LogError::new("stat", &path))
+    }
+
+    /// Renames a segment's files; the log first, so that a crash leaves no log without its name.
+    fn retire_segment(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+        self.env.sealed.remove(self.pool_key(base));
+        self.unsynced_seals.retain(|seal| *seal != base);
+        self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
+        let due = Timestamp(now.0.saturating_add(self.config.file_delete_delay_ms));
+        for kind in [
+            FileKind::Log,
+            FileKind::Index,
+            FileKind::TimeIndex,
+            FileKind::TxnIndex,
+        ] {
+            let path = self.path(base, kind);
+            let renamed = path.with_added_extension(DELETED_SUFFIX);
+            match self.env.fs.rename(&path, &renamed) {
+                Ok(()) => self.removals.push((due, renamed)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(LogError::new("rename", path)(e)),
+            }
+        }
+        self.remove_snapshots(|snapshot| snapshot == base)
+    }
+
+    /// Hands out the removals whose delay has passed.
+    pub fn take_removals(&mut self, now: Timestamp) -> Vec<Removal> {
+        let (due, later) = std::mem::take(&mut self.removals)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.removals = later;
+        let fs = &self.env.fs;
+        let removal = |(_, path): (Timestamp, PathBuf)| Removal {
+            fs: fs.clone(),
+            path,
+            is_dir: false,
+        };
+        Vec::into_iter(due).map(removal).collect()
+    }
+
+    /// Moves the log start forward, to the log end at most; earlier records cannot be read any more. Returns the log start.
+    ///
+    /// Durable once the caller has written the directory's log start checkpoint.
+    pub fn set_log_start_offset(&mut self, offset: Offset) -> Offset {
+        let offset = offset.min(self.log_end);
+        if offset > self.log_start {
+            self.log_start = offset;
+            self.epochs_dirty |= self.epochs.truncate_from_start(offset);
+        }
+        self.log_start
+    }
+
+    /// Ends the log for ever: its directory gets another name at once and is removed when the removal runs.
+    ///
+    /// # Errors
+    /// The directory could not be renamed.
+    pub fn delete(mut self) -> Result<Option<Removal>, LogError> {
+        self.active = None;
+        self.env.sealed.remove_log(self.log_id);
+        if self.segments.is_empty() && self.env.fs.read_dir(&self.dir).is_err() {
+            return Ok(None);
+        }
+        if let Some(file) = &self.epoch_file {
+            file.mark_deleted();
+        }
+        let unique: String = Uuid::random()
+            .0
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let renamed = self
+            .dir
+            .with_file_name(deleted_dir_name(&self.partition, &unique));
+        let fs = self.env.fs.clone();
+        let rename = || {
+            fs.rename(&self.dir, &renamed)?;
+            renamed.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))
+        };
+        rename().map_err(LogError::new("rename", &self.dir))?;
+        Ok(Some(Removal {
+            fs,
+            path: renamed,
+            is_dir: true,
+        }))
+    }
+}

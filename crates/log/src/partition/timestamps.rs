@@ -1,0 +1,150 @@
+//! From timestamps to offsets, for ListOffsets. Source: `LogSegment.findOffsetByTimestamp`,
+//! `UnifiedLog.fetchOffsetByTimestamp`.
+
+use super::PartitionLog;
+use super::files::OpenSegment;
+use crate::error::{LogError, ReadError};
+use crate::format::FileKind;
+use crate::segment::{ScanDepth, Scanner};
+use bytes::Bytes;
+use milena_record::records;
+use milena_types::{LeaderEpoch, Offset, Timestamp};
+
+/// A record found by its timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampOffset {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: Timestamp,
+    /// The leader epoch of its batch.
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl PartitionLog {
+    /// The first record below `upper` whose timestamp is `timestamp` or later.
+    ///
+    /// Reads and, if need be, decompresses one batch. Timestamps need not be in order: records are found as Kafka finds them.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Log`.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+        upper: Offset,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        for at in self.segment_of(self.log_start).unwrap_or(0)..self.segments.len() {
+            if self.largest_timestamp(at)? < timestamp {
+                continue;
+            }
+            if let Some(found) = self.find_in_segment(at, timestamp)? {
+                return Ok(Some(found).filter(|found| found.offset < upper));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that has the largest timestamp of the log; `None` for an empty log, or when it is not below `upper`.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Log`.
+    pub fn offset_of_max_timestamp(&self, upper: Offset) -> Result<Option<TimestampOffset>, ReadError> {
+        let mut best: Option<(Timestamp, usize)> = None;
+        for at in 0..self.segments.len() {
+            let largest = self.largest_timestamp(at)?;
+            if largest > best.map_or(Timestamp::NONE, |(timestamp, _)| timestamp) {
+                best = Some((largest, at));
+            }
+        }
+        let Some((timestamp, at)) = best else {
+            return Ok(None);
+        };
+        Ok(self
+            .find_in_segment(at, timestamp)?
+            .filter(|found| found.offset < upper))
+    }
+
+    /// The largest timestamp in segment number `at`; [`Timestamp::NONE`] when no record has one.
+    pub(super) fn largest_timestamp(&self, at: usize) -> Result<Timestamp, LogError> {
+        let meta = &self.segments[at];
+        if let Some(known) = meta.max_timestamp {
+            return Ok(known);
+        }
+        let segment = self.open_segment(at)?;
+        if let OpenSegment::Active(active) = &segment {
+            return Ok(active
+                .index
+                .max_timestamp()
+                .map_or(Timestamp::NONE, |(timestamp, _)| timestamp));
+        }
+        // The last entry of a time index is the largest timestamp, unless the process died before it was written: look at
+        // what follows the last offset entry too.
+        let from = segment
+            .offsets()
+            .last()
+            .map_or(0, |entry| u64::from(entry.position));
+        let mut largest = segment
+            .times()
+            .last()
+            .map_or(Timestamp::NONE, |entry| entry.timestamp);
+        let mut scanner = Scanner::new(&**segment.file(), from, meta.size, ScanDepth::Headers);
+        let failed = LogError::new("read", self.path(meta.base, FileKind::Log));
+        let mut scan = || {
+            while let Some(Ok(batch)) = scanner.next()? {
+                largest = largest.max(batch.header.max_timestamp);
+            }
+            Ok(())
+        };
+        scan().map_err(failed)?;
+        Ok(largest)
+    }
+
+    fn find_in_segment(&self, at: usize, timestamp: Timestamp) -> Result<Option<TimestampOffset>, ReadError> {
+        let meta = &self.segments[at];
+        let path = self.path(meta.base, FileKind::Log);
+        let segment = self.open_segment(at)?;
+        let too_early = segment
+            .times()
+            .last_before(timestamp)
+            .map_or(0, |entry| entry.delta);
+        let first = u32::try_from(self.log_start.since(meta.base).max(0)).unwrap_or(u32::MAX);
+        let start = u64::from(segment.offsets().position_before(too_early.max(first)));
+        let mut scanner = Scanner::new(&**segment.file(), start, meta.size, ScanDepth::Headers);
+        loop {
+            let next = scanner.next().map_err(LogError::new("read", &path))?;
+            let (position, header) = match next {
+                None => return Ok(None),
+                Some(Err(stop)) => {
+                    return Err(ReadError::Corrupt {
+                        path,
+                        position: stop.position,
+                        error: stop.error,
+                    });
+                }
+                Some(Ok(batch)) => (batch.position, batch.header),
+            };
+            if header.max_timestamp < timestamp || header.last_offset() < self.log_start {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            let read = segment.file().read_at(&mut bytes, header.size_bytes(), position);
+            read.map_err(LogError::new("read", &path))?;
+            let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)
+                .map_err(|error| ReadError::Corrupt {
+                    path: path.clone(),
+                    position,
+                    error,
+                })?
+                .into_iter()
+                .find(|record| record.timestamp >= timestamp && record.offset >= self.log_start);
+            if let Some(record) = found {
+                let leader_epoch = header.partition_leader_epoch;
+                return Ok(Some(TimestampOffset {
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                    leader_epoch,
+                }));
+            }
+        }
+    }
+}

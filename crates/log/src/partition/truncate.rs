@@ -1,0 +1,160 @@
+//! Cutting a log's end off, as followers do that diverged from their leader. Source: `UnifiedLog.truncateTo`.
+//!
+//! Synchronous and durable, because what was cut must not come back after a power cut beneath what is written next:
+//! first the recovery floor, then the files from the newest back, then the epochs.
+
+use super::PartitionLog;
+use super::recover::Replay;
+use crate::error::LogError;
+use crate::format::FileKind;
+use crate::index::IndexBuilder;
+use crate::segment::{ActiveSegment, ScanDepth, Scanner};
+use milena_types::{Offset, Timestamp};
+
+impl PartitionLog {
+    /// Removes every record at or past `offset`; a batch that reaches across goes as a whole. At or past the log end only
+    /// epochs go that begin there: those of a leader that was replaced before it appended anything.
+    ///
+    /// Afterwards the log is flushed up to its new end, and older flush tickets say nothing any more.
+    ///
+    /// # Errors
+    /// A file operation failed; the directory is to be taken offline.
+    pub fn truncate_to(&mut self, offset: Offset) -> Result<(), LogError> {
+        if offset >= self.log_end {
+            // Else a follower would ask with that epoch again and again. Source: `UnifiedLog.truncateTo`.
+            self.epochs_dirty |= self.epochs.truncate_from_end(self.log_end);
+            return Ok(());
+        }
+        if self.high_watermark > offset {
+            tracing::warn!(partition = %self.partition, to = offset.0, high_watermark = self.high_watermark.0, log_end = self.log_end.0,
+                "truncating below the high watermark: after an unclean election this loses acknowledged records");
+        }
+        match self.segment_of(offset).filter(|_| offset > self.log_start) {
+            Some(at) => self.cut(at, offset),
+            None => self.truncate_fully_and_start_at(offset.max(Offset::ZERO)),
+        }
+    }
+
+    fn cut(&mut self, at: usize, offset: Offset) -> Result<(), LogError> {
+        let (base, size) = (self.segments[at].base, self.segments[at].size);
+        let path = self.path(base, FileKind::Log);
+        let (position, end, index) = self.find_cut(at, offset).map_err(LogError::new("read", &path))?;
+        self.write_recovery_floor(end)?;
+        self.generation += 1;
+        self.active = None;
+        self.env.sealed.remove_log(self.log_id);
+        for doomed in (at + 1..self.segments.len()).rev() {
+            self.remove_segment_files(self.segments[doomed].base)?;
+        }
+        self.segments.truncate(at + 1);
+        let fs = self.env.fs.clone();
+        let active = ActiveSegment::resume(&*fs, &self.dir, base, position, index, true)
+            .map_err(LogError::new("truncate", &path))?;
+        // Durable even when nothing is left to flush.
+        active
+            .file
+            .sync_data()
+            .map_err(LogError::new("truncate", &path))?;
+        self.active = Some(Box::new(active));
+        self.segments[at].size = position;
+        self.segments[at].max_timestamp = None;
+        self.unsynced_seals.retain(|seal| *seal < base);
+        self.seals_submitted = 0;
+        self.log_end = end;
+        self.cut_txn_index(at, end)?;
+        tracing::info!(partition = %self.partition, path = %path.display(), position, removed_bytes = size - position, log_end = end.0, "truncated the log");
+        self.after_cut()
+    }
+
+    /// Position and offset of the first batch that reaches `offset`, and the indexes of what lies before it.
+    fn find_cut(&self, at: usize, offset: Offset) -> std::io::Result<(u64, Offset, IndexBuilder)> {
+        let meta = &self.segments[at];
+        let mut index = IndexBuilder::new(meta.base, self.config.index_interval_bytes);
+        let file = self
+            .env
+            .fs
+            .open(&self.path(meta.base, FileKind::Log), crate::env::OpenMode::Read)?;
+        let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
+        let mut position = 0;
+        let mut end = meta.base;
+        while let Some(Ok(batch)) = scanner.next()? {
+            if batch.header.last_offset() >= offset {
+                // A hole before the batch stays a hole: the log may end inside it.
+                end = offset.min(batch.header.base_offset);
+                break;
+            }
+            index.add(&batch.header, batch.position);
+            position = batch.position + batch.header.size_bytes() as u64;
+            end = batch.header.next_offset();
+        }
+        Ok((position, end, index))
+    }
+
+    /// Epochs, producers and disk follow the new end.
+    fn after_cut(&mut self) -> Result<(), LogError> {
+        let end = self.log_end;
+        self.high_watermark = self.high_watermark.min(end);
+        self.flushed = self.flushed.min(end);
+        self.submitted = self.flushed;
+        self.epochs_dirty |= self.epochs.truncate_from_end(end);
+        self.remove_snapshots(|snapshot| snapshot > end)?;
+        self.reload_producers(end, Replay::Producers)?;
+        self.dir_dirty = true;
+        // Everything that is left becomes durable here, whatever became of older tickets.
+        self.flushed = self
+            .flushed
+            .min(self.segments.first().map_or(end, |first| first.base));
+        self.flush()
+    }
+
+    /// Removes everything and begins again at `offset`, which becomes log start and log end.
+    ///
+    /// # Errors
+    /// A file operation failed; the directory is to be taken offline.
+    pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), LogError> {
+        tracing::info!(partition = %self.partition, log_start = self.log_start.0, log_end = self.log_end.0, offset = offset.0, "truncating the whole log");
+        let had_files = !self.segments.is_empty();
+        if had_files {
+            self.write_recovery_floor(Offset::ZERO)?;
+        }
+        self.generation += 1;
+        self.active = None;
+        self.env.sealed.remove_log(self.log_id);
+        for at in (0..self.segments.len()).rev() {
+            self.remove_segment_files(self.segments[at].base)?;
+        }
+        self.segments.clear();
+        self.unsynced_seals.clear();
+        self.seals_submitted = 0;
+        self.remove_snapshots(|_| true)?;
+        self.epochs.clear();
+        self.epochs_dirty |= had_files;
+        self.producers = crate::producer::ProducerState::default();
+        (self.log_start, self.log_end) = (offset, offset);
+        (self.flushed, self.submitted) = (offset, offset);
+        self.high_watermark = offset;
+        if had_files || offset > Offset::ZERO {
+            // An empty segment keeps the offset over a restart.
+            self.create_segment(offset, Timestamp::NONE)?;
+            self.segments[0].created = None;
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_segment_files(&self, base: Offset) -> Result<(), LogError> {
+        for kind in [
+            FileKind::Log,
+            FileKind::Index,
+            FileKind::TimeIndex,
+            FileKind::TxnIndex,
+        ] {
+            let path = self.path(base, kind);
+            self.env
+                .fs
+                .remove_file(&path)
+                .map_err(LogError::new("remove", &path))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! May a client's batch enter this topic? Source: `LogValidator.java`, `UnifiedLog.analyzeAndValidateRecords`.
+//!
+//! Only the header and the checksum are looked at, unless a rule needs the records: uncompressed ones are walked in
+//! place, compressed ones are decompressed only for compacted topics, lower timestamp bounds, or to name bad records.
+
+use super::append_leader::{AppendContext, AppendOrigin};
+use crate::config::LogConfig;
+use crate::error::AppendError;
+use milena_record::{
+    BatchHeader, Compression, RecordStats, TimestampType, crc_is_valid, validate_records, walk_records,
+};
+use milena_types::{Timestamp, TopicPartition};
+
+/// Offences that are listed one by one; the rest is only refused with them.
+const RECORD_ERRORS_MAX: usize = 100;
+
+/// Checks one batch; gives what a walk over its records found, if there was one.
+pub(super) fn validate(
+    header: &BatchHeader,
+    batch: &[u8],
+    config: &LogConfig,
+    ctx: &AppendContext,
+    partition: &TopicPartition,
+) -> Result<Option<RecordStats>, AppendError> {
+    let client = ctx.origin == AppendOrigin::Client;
+    if client && header.base_offset.0 != 0 {
+        return Err(AppendError::InvalidRecord(
+            "the base offset of a produced batch must be 0",
+        ));
+    }
+    if batch.len() > config.max_message_bytes {
+        return Err(AppendError::MessageTooLarge {
+            size: batch.len(),
+            limit: config.max_message_bytes,
+        });
+    }
+    if !crc_is_valid(batch) {
+        let actual = milena_record::crc32c(batch.get(21..).unwrap_or_default());
+        return Err(milena_record::BatchError::Crc {
+            expected: header.crc,
+            actual,
+        }
+        .into());
+    }
+    validate_header(header, client)?;
+    let codec = header.compression()?;
+    let walk = client && (codec == Compression::None || needs_records(header, config, ctx.now));
+    if !walk {
+        return Ok(None);
+    }
+    let stats = validate_records(batch, config.decompressed_bytes_max)?;
+    if config.compact && stats.null_key_at.is_some() {
+        return Err(null_keys(batch, config, partition));
+    }
+    if timestamps_offend(header, &stats, config, ctx.now) {
+        return Err(bad_timestamps(header, batch, config, ctx.now));
+    }
+    Ok(Some(stats))
+}
+
+fn validate_header(header: &BatchHeader, client: bool) -> Result<(), AppendError> {
+    if header.records_count <= 0 {
+        return Err(AppendError::InvalidRecord(
+            "a batch must hold at least one record",
+        ));
+    }
+    if i64::from(header.last_offset_delta) + 1 != i64::from(header.records_count) {
+        return Err(AppendError::InvalidRecord(
+            "last offset delta and record count of a batch disagree",
+        ));
+    }
+    if client && header.is_control() {
+        return Err(AppendError::InvalidRecord("clients cannot write control records"));
+    }
+    if header.is_transactional() && header.producer_id.is_none() {
+        return Err(AppendError::InvalidRecord(
+            "a transactional batch needs a producer id",
+        ));
+    }
+    let producer_without_sequence = header.producer_id.is_some() && header.base_sequence < 0;
+    if client && (producer_without_sequence || (header.producer_id.is_some() && header.producer_epoch.0 < 0))
+    {
+        return Err(AppendError::InvalidRecord(
+            "a batch with a producer id needs a sequence and an epoch",
+        ));
+    }
+    Ok(())
+}
+
+/// Can the header alone not decide about timestamps and keys?
+fn needs_records(header: &BatchHeader, config: &LogConfig, now: Timestamp) -> bool {
+    config.compact
+        || header.timestamp_type() == TimestampType::LogAppendTime
+        || (config.message_timestamp_type == TimestampType::CreateTime
+            && (config.timestamp_before_max_ms != i64::MAX
+                || header.max_timestamp.0 > now.0.saturating_add(config.timestamp_after_max_ms)))
+}
+
+fn in_range(timestamp: Timestamp, config: &LogConfig, now: Timestamp) -> bool {
+    timestamp >= Timestamp(now.0.saturating_sub(config.timestamp_before_max_ms))
+        && timestamp.0 <= now.0.saturating_add(config.timestamp_after_max_ms)
+}
+
+fn timestamps_offend(header: &BatchHeader, stats: &RecordStats, config: &LogConfig, now: Timestamp) -> bool {
+    let claims_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+    match config.message_timestamp_type {
+        TimestampType::LogAppendTime => claims_append_time,
+        TimestampType::CreateTime => {
+            (claims_append_time && stats.no_timestamp_at.is_some())
+                || [stats.min_timestamp, stats.max_timestamp]
+                    .into_iter()
+                    .any(|timestamp| timestamp != Timestamp::NONE && !in_range(timestamp, config, now))
+        }
+    }
+}
+
+fn bad_timestamps(header: &BatchHeader, batch: &[u8], config: &LogConfig, now: Timestamp) -> AppendError {
+    let claims_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+    let create_time = config.message_timestamp_type == TimestampType::CreateTime;
+    let (low, high) = (
+        now.0.saturating_sub(config.timestamp_before_max_ms),
+        now.0.saturating_add(config.timestamp_after_max_ms),
+    );
+    let mut errors = Vec::new();
+    let walked = walk_records(batch, config.decompressed_bytes_max, |at, timestamp, _| {
+        if errors.len() >= RECORD_ERRORS_MAX {
+            return;
+        }
+        if create_time && timestamp != Timestamp::NONE {
+            if !in_range(timestamp, config, now) {
+                let text = format!(
+                    "Timestamp {timestamp} of message with offset {at} is out of range. The timestamp should be within [{low}, {high}]"
+                );
+                errors.push((at, text));
+            }
+        } else if claims_append_time {
+            let text = "Invalid timestamp type. Producer should not set timestamp type to LogAppendTime.";
+            errors.push((at, text.to_owned()));
+        }
+    });
+    match walked {
+        Ok(_) => AppendError::InvalidTimestamps(errors),
+        Err(error) => error.into(),
+    }
+}
+
+fn null_keys(batch: &[u8], config: &LogConfig, partition: &TopicPartition) -> AppendError {
+    let mut errors = Vec::new();
+    let walked = walk_records(batch, config.decompressed_bytes_max, |at, _, record| {
+        if record.key.is_none() && errors.len() < RECORD_ERRORS_MAX {
+            let text =
+                format!("Compacted topic cannot accept message without key in topic partition {partition}.");
+            errors.push((at, text));
+        }
+    });
+    match walked {
+        Ok(_) => AppendError::InvalidRecords(errors),
+        Err(error) => error.into(),
+    }
+}

@@ -1,0 +1,159 @@
+//! All producers of one partition, and its open and unreplicated transactions.
+//!
+//! Invariants: `ongoing` holds exactly the entries whose transaction is open; `completed` holds transactions whose
+//! marker may still lie at or above the high watermark. Source: `ProducerStateManager.java`.
+
+use super::entry::{BatchMetadata, ProducerEntry};
+use milena_record::BatchHeader;
+use milena_types::{Offset, ProducerId, Timestamp};
+use std::collections::{BTreeMap, HashMap};
+
+/// A transaction that a marker has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletedTxn {
+    /// Its producer.
+    pub producer_id: ProducerId,
+    /// Offset of its first record.
+    pub first_offset: Offset,
+    /// Offset of its marker.
+    pub last_offset: Offset,
+    /// True for an abort.
+    pub aborted: bool,
+}
+
+/// The producers of one partition. Empty for most: then it owns no heap memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerState {
+    entries: HashMap<ProducerId, ProducerEntry>,
+    ongoing: BTreeMap<Offset, ProducerId>,
+    /// First offset to marker offset.
+    completed: BTreeMap<Offset, Offset>,
+}
+
+impl ProducerState {
+    /// A state of these producers.
+    #[must_use]
+    pub fn from_entries(entries: impl IntoIterator<Item = (ProducerId, ProducerEntry)>) -> Self {
+        let entries: HashMap<_, _> = entries.into_iter().collect();
+        let ongoing = entries
+            .iter()
+            .filter_map(|(id, e)| e.txn_first_offset.map(|first| (first, *id)))
+            .collect();
+        Self {
+            entries,
+            ongoing,
+            completed: BTreeMap::new(),
+        }
+    }
+
+    /// What is known of `producer_id`.
+    #[must_use]
+    pub fn entry(&self, producer_id: ProducerId) -> Option<&ProducerEntry> {
+        self.entries.get(&producer_id)
+    }
+
+    /// Every producer, in any order.
+    pub fn entries(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// How many producers are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes note of a data batch that is in the log now.
+    pub fn apply_data(&mut self, header: &BatchHeader) {
+        let Some(producer_id) = header.producer_id else {
+            return;
+        };
+        let entry = self
+            .entries
+            .entry(producer_id)
+            .or_insert_with(ProducerEntry::unknown);
+        let batch = BatchMetadata {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        };
+        entry.add(header.producer_epoch, batch);
+        if header.is_transactional() && entry.txn_first_offset.is_none() {
+            entry.txn_first_offset = Some(header.base_offset);
+            self.ongoing.insert(header.base_offset, producer_id);
+        }
+    }
+
+    /// Takes note of a marker that is in the log now; gives the transaction that it ended, if one was open.
+    pub fn apply_marker(
+        &mut self,
+        header: &BatchHeader,
+        commit: bool,
+        coordinator_epoch: i32,
+    ) -> Option<CompletedTxn> {
+        let producer_id = header.producer_id?;
+        let entry = self
+            .entries
+            .entry(producer_id)
+            .or_insert_with(ProducerEntry::unknown);
+        entry.move_to_epoch(header.producer_epoch);
+        entry.coordinator_epoch = coordinator_epoch;
+        entry.last_timestamp = header.max_timestamp;
+        let first_offset = entry.txn_first_offset.take()?;
+        self.ongoing.remove(&first_offset);
+        let last_offset = header.last_offset();
+        self.completed.insert(first_offset, last_offset);
+        Some(CompletedTxn {
+            producer_id,
+            first_offset,
+            last_offset,
+            aborted: !commit,
+        })
+    }
+
+    /// Below it every transaction is decided, once `completed` is: what the transaction index stores with an abort.
+    #[must_use]
+    pub fn last_stable_offset_after(&self, completed: &CompletedTxn) -> Offset {
+        self.ongoing
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(completed.last_offset.plus(1))
+    }
+
+    /// First offset of the oldest transaction that is open, or decided but not yet below the high watermark.
+    #[must_use]
+    pub fn first_unstable_offset(&self) -> Option<Offset> {
+        let open = self.ongoing.keys().next();
+        let unreplicated = self.completed.keys().next();
+        open.into_iter().chain(unreplicated).min().copied()
+    }
+
+    /// Forgets decided transactions whose marker lies below `high_watermark`.
+    pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        if !self.completed.is_empty() {
+            self.completed.retain(|_, last| *last >= high_watermark);
+        }
+    }
+
+    /// Forgets producers that were silent for `expiration_ms` and have no open transaction; returns how many.
+    pub fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| {
+            entry.txn_first_offset.is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
+        });
+        before - self.entries.len()
+    }
+
+    /// Gives back spare memory.
+    pub fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+}

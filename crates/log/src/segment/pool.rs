@@ -1,0 +1,131 @@
+//! The bounded set of sealed segments that are open, over all logs of a process.
+//!
+//! An idle partition holds nothing here: entries are opened by reads and evicted, least recently used first. The lock
+//! is held for a lookup, never over IO.
+
+use crate::segment::SealedSegment;
+use milena_types::Offset;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Names a segment of a log of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolKey {
+    pub(crate) log_id: u64,
+    pub(crate) base: Offset,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    segments: HashMap<PoolKey, (Arc<SealedSegment>, u64)>,
+    tick: u64,
+}
+
+/// The pool.
+#[derive(Debug)]
+pub(crate) struct SealedPool {
+    open_max: usize,
+    next_log_id: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+impl SealedPool {
+    pub(crate) fn new(open_max: usize) -> Self {
+        Self {
+            open_max: open_max.max(1),
+            next_log_id: AtomicU64::new(0),
+            inner: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_log_id(&self) -> u64 {
+        self.next_log_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn get(&self, key: PoolKey) -> Option<Arc<SealedSegment>> {
+        let mut inner = self.lock();
+        inner.tick += 1;
+        let tick = inner.tick;
+        let (segment, used) = inner.segments.get_mut(&key)?;
+        *used = tick;
+        Some(segment.clone())
+    }
+
+    pub(crate) fn insert(&self, key: PoolKey, segment: Arc<SealedSegment>) {
+        let mut inner = self.lock();
+        inner.tick += 1;
+        let tick = inner.tick;
+        let evicted = if inner.segments.len() >= self.open_max && !inner.segments.contains_key(&key) {
+            let oldest = inner
+                .segments
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key);
+            oldest.and_then(|key| inner.segments.remove(&key))
+        } else {
+            None
+        };
+        inner.segments.insert(key, (segment, tick));
+        drop(inner);
+        // Closes and unmaps outside the lock.
+        drop(evicted);
+    }
+
+    pub(crate) fn remove(&self, key: PoolKey) {
+        let removed = self.lock().segments.remove(&key);
+        drop(removed);
+    }
+
+    pub(crate) fn remove_log(&self, log_id: u64) {
+        let mut removed = Vec::new();
+        let mut inner = self.lock();
+        inner.segments.retain(|key, (segment, _)| {
+            let keep = key.log_id != log_id;
+            if !keep {
+                removed.push(segment.clone());
+            }
+            keep
+        });
+        drop(inner);
+        drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{FaultyFileSystem, FileSystem, OpenMode};
+    use crate::format::{FileKind, file_path};
+    use std::path::Path;
+
+    #[test]
+    fn the_least_recently_used_segment_is_closed() {
+        let (fs, dir) = (FaultyFileSystem::default(), Path::new("/d"));
+        fs.create_dir_all(dir).unwrap();
+        let open = || {
+            fs.open(&file_path(dir, Offset(0), FileKind::Log), OpenMode::Write)
+                .unwrap();
+            Arc::new(SealedSegment::open(&fs, dir, Offset(0), 0, 4096).unwrap())
+        };
+        let key = |base| PoolKey {
+            log_id: 1,
+            base: Offset(base),
+        };
+        let pool = SealedPool::new(2);
+        pool.insert(key(1), open());
+        pool.insert(key(2), open());
+        assert!(pool.get(key(1)).is_some());
+        pool.insert(key(3), open());
+        assert_eq!(
+            [1, 2, 3].map(|base| pool.get(key(base)).is_some()),
+            [true, false, true]
+        );
+        pool.remove_log(1);
+        assert!(pool.get(key(3)).is_none());
+    }
+}

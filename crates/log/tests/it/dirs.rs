@@ -1,0 +1,177 @@
+//! Log directories: whose they are, how they were left, what they remember.
+
+use crate::support::*;
+use milena_log::checkpoint::OffsetCheckpoint;
+use milena_log::{LogConfig, LogDir, LogDirError, OpenError, PartitionLog};
+use milena_types::{
+    BrokerEpoch, BrokerId, ClusterId, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
+    Uuid,
+};
+use std::sync::Arc;
+
+fn cluster(id: &str) -> ClusterId {
+    ClusterId(id.to_owned())
+}
+
+fn partition(topic: &str, index: i32) -> TopicPartition {
+    TopicPartition {
+        topic: TopicName::new(topic).unwrap(),
+        partition: PartitionIndex(index),
+    }
+}
+
+#[test]
+fn a_directory_is_formatted_once_and_bound_to_its_owner() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("data");
+    assert!(matches!(
+        LogDir::open(&path, BrokerId(1), None),
+        Err(LogDirError::NotFormatted(_))
+    ));
+    let dir = LogDir::open(&path, BrokerId(1), Some(&cluster("c"))).unwrap();
+    let id = dir.directory_id();
+    assert!(!id.0.is_zero());
+    assert!(
+        matches!(
+            LogDir::open(&path, BrokerId(1), None),
+            Err(LogDirError::Locked(_))
+        ),
+        "held by this process"
+    );
+    drop(dir);
+    assert_eq!(LogDir::open(&path, BrokerId(1), None).unwrap().directory_id(), id);
+    let other = LogDir::open(&path, BrokerId(2), None).unwrap_err();
+    assert!(matches!(
+        other,
+        LogDirError::OtherNode {
+            found: BrokerId(1),
+            ..
+        }
+    ));
+    assert!(
+        other
+            .to_string()
+            .contains("data belongs to node 1, this is node 2"),
+        "{other}"
+    );
+    let other = LogDir::open(&path, BrokerId(1), Some(&cluster("d"))).unwrap_err();
+    assert!(
+        other
+            .to_string()
+            .contains("belongs to cluster c, this node is part of d"),
+        "{other}"
+    );
+}
+
+#[test]
+fn a_directory_with_data_but_without_owner_is_not_adopted() {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::create_dir(temp.path().join("topic-0")).unwrap();
+    assert!(matches!(
+        LogDir::open(temp.path(), BrokerId(1), Some(&cluster("c"))),
+        Err(LogDirError::Unbound(_))
+    ));
+}
+
+#[test]
+fn only_the_run_after_a_clean_shutdown_is_clean() {
+    let temp = tempfile::tempdir().unwrap();
+    let open = || LogDir::open(temp.path(), BrokerId(1), Some(&cluster("c"))).unwrap();
+    assert_eq!(open().was_clean(), None);
+    open().write_clean_shutdown(BrokerEpoch(77)).unwrap();
+    assert_eq!(open().was_clean(), Some(BrokerEpoch(77)));
+    assert_eq!(open().was_clean(), None, "the run before did not end cleanly");
+}
+
+#[test]
+fn checkpoints_and_partitions_are_found_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let open = || LogDir::open(temp.path(), BrokerId(1), Some(&cluster("c"))).unwrap();
+    let dir = open();
+    let config = Arc::new(LogConfig::default());
+    let options = |dir: &LogDir, name| {
+        dir.open_options(
+            partition(name, 3),
+            TopicId::random(),
+            config.clone(),
+            Timestamp(0),
+        )
+    };
+    let (mut log, _) = PartitionLog::open(options(&dir, "orders")).unwrap();
+    assert!(
+        dir.partitions().unwrap().is_empty(),
+        "no directory before the first record"
+    );
+    append(&mut log, &["x"]);
+    assert_eq!(dir.partitions().unwrap(), [partition("orders", 3)]);
+    let offsets = [(partition("orders", 3), Offset(1))].into();
+    dir.write_checkpoint(OffsetCheckpoint::RecoveryPoint, &offsets)
+        .unwrap();
+    log.close().unwrap();
+    drop(log);
+    drop(dir);
+    let dir = open();
+    assert_eq!(
+        dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint).unwrap(),
+        offsets
+    );
+    assert_eq!(options(&dir, "orders").recovery_point, Offset(1));
+    std::fs::write(temp.path().join("recovery-point-offset-checkpoint"), "garbage").unwrap();
+    drop(dir);
+    assert_eq!(
+        options(&open(), "orders").recovery_point,
+        Offset(0),
+        "a damaged checkpoint means: scan everything"
+    );
+}
+
+#[test]
+fn a_log_of_another_life_of_the_topic_is_not_opened() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["x"]);
+    log.close().unwrap();
+    let options = milena_log::OpenOptions {
+        topic_id: TopicId(Uuid([8; 16])),
+        ..options(&fs, &small())
+    };
+    let error = PartitionLog::open(options).unwrap_err();
+    assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
+}
+
+#[test]
+fn the_real_file_system_behaves_like_the_simulated_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = LogDir::open(temp.path(), BrokerId(1), Some(&cluster("c"))).unwrap();
+    let config = Arc::new(LogConfig {
+        segment_bytes: 100_000,
+        index_interval_bytes: 1,
+        ..LogConfig::default()
+    });
+    let options = || {
+        dir.open_options(
+            partition("t", 0),
+            TopicId(Uuid([1; 16])),
+            config.clone(),
+            Timestamp(0),
+        )
+    };
+    let (mut log, _) = PartitionLog::open(options()).unwrap();
+    for i in 0..5000 {
+        append(&mut log, &[&format!("value {i}")]);
+    }
+    flush(&mut log);
+    assert!(log.segments() > 3);
+    let all = dump(&log, 4096);
+    assert_eq!((all.len(), log.flushed_offset()), (5000, Offset(5000)));
+    assert!(log.release_idle().unwrap());
+    // Indexes of 8000 bytes and more are read through maps from here on.
+    assert_eq!(dump(&log, 4096), all);
+    drop(log);
+    let (mut log, report) = PartitionLog::open(options()).unwrap();
+    assert_eq!((log.log_end_offset(), report.cut), (Offset(5000), None));
+    log.truncate_to(Offset(1234)).unwrap();
+    assert_eq!(dump(&log, 100_000), all[..1234]);
+    log.delete().unwrap().unwrap().run().unwrap();
+    assert!(dir.partitions().unwrap().is_empty() && dir.leftovers().unwrap().is_empty());
+}

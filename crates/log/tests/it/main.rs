@@ -1,0 +1,15 @@
+//! Properties of the log through its public interface, on the faulty in-memory file system and on the real one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod appends;
+mod crash;
+mod dirs;
+mod producers;
+mod reads;
+mod recovery;
+mod retention;
+mod sample;
+mod support;
+mod transactions;
+mod truncation;

@@ -1,0 +1,157 @@
+//! Cutting the end off, durably.
+
+use crate::support::*;
+use milena_log::env::Survival;
+use milena_types::{LeaderEpoch, Offset};
+
+fn filled() -> (milena_log::env::FaultyFileSystem, milena_log::PartitionLog) {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    for i in 0..30 {
+        log.append_as_leader(batch(&[&format!("a{i}"), &format!("b{i}")]), &ctx(i / 10))
+            .unwrap();
+    }
+    flush(&mut log);
+    (fs, log)
+}
+
+#[test]
+fn truncation_keeps_exactly_what_lies_below() {
+    for to in (0..=60).rev() {
+        let (fs, mut log) = filled();
+        let all = dump(&log, 1);
+        log.truncate_to(Offset(to)).unwrap();
+        let end = to / 2 * 2;
+        assert_eq!(log.log_end_offset(), Offset(end), "a batch goes as a whole: {to}");
+        assert_eq!(dump(&log, 1), all[..end as usize]);
+        assert_eq!(log.flushed_offset(), Offset(end));
+        let epochs = log.epoch_entries().to_vec();
+        assert!(
+            epochs.iter().all(|(_, start)| *start < Offset(end)),
+            "{to}: {epochs:?}"
+        );
+        // It is durable at once, and stays cut after the loss of everything unsynced.
+        let (after, report) =
+            open_at(&fs.after_crash(Survival::NothingUnsynced), &small(), Offset(60)).unwrap();
+        assert_eq!(
+            (after.log_end_offset(), report.cut, report.lost_flushed),
+            (Offset(end), None, false),
+            "{to}"
+        );
+        assert_eq!(
+            after.epoch_entries(),
+            epochs,
+            "{to} {:?}",
+            fs.after_crash(Survival::NothingUnsynced).paths()
+        );
+        log.append_as_leader(batch(&["new"]), &ctx(7)).unwrap();
+        assert_eq!(dump(&log, 1).last(), Some(&(end, "new".to_owned())));
+        assert_eq!(log.last_epoch(), Some(LeaderEpoch(7)));
+    }
+}
+
+#[test]
+fn what_is_written_after_a_truncation_is_not_trusted_because_of_an_old_checkpoint() {
+    let (fs, mut log) = filled();
+    log.truncate_to(Offset(20)).unwrap();
+    for _ in 0..10 {
+        log.append_as_leader(batch(&["new", "new"]), &ctx(5)).unwrap();
+    }
+    // The checkpoint still says 60; the new records are not on disk, and one of them is damaged.
+    let crashed = fs.after_crash(Survival::ProcessKilled);
+    let path = crashed
+        .paths()
+        .into_iter()
+        .rfind(|p| p.extension().is_some_and(|e| e == "log"))
+        .unwrap();
+    let mut bytes = crashed.content(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    crashed.overwrite(&path, &bytes);
+    let (log, report) = open_at(&crashed, &small(), Offset(60)).unwrap();
+    assert_eq!(
+        log.log_end_offset(),
+        Offset(38),
+        "cut, not refused: nothing flushed was lost"
+    );
+    assert!(report.cut.is_some() && !report.lost_flushed);
+}
+
+#[test]
+fn tickets_from_before_a_truncation_say_nothing() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    for _ in 0..10 {
+        append(&mut log, &["a", "b"]);
+    }
+    let ticket = log.take_flush().unwrap().unwrap();
+    assert_eq!(ticket.upto, Offset(20));
+    log.truncate_to(Offset(10)).unwrap();
+    for _ in 0..10 {
+        append(&mut log, &["c", "d"]);
+    }
+    ticket.sync().unwrap();
+    assert_eq!(log.on_flushed(&ticket), Offset(10));
+    let ticket = log.take_flush().unwrap().unwrap();
+    ticket.sync().unwrap();
+    assert_eq!(log.on_flushed(&ticket), Offset(30));
+    assert!(log.take_flush().unwrap().is_none());
+}
+
+#[test]
+fn beginning_again_elsewhere_survives_a_restart() {
+    let (fs, mut log) = filled();
+    log.truncate_fully_and_start_at(Offset(500)).unwrap();
+    assert_eq!(
+        (log.log_start_offset(), log.log_end_offset(), log.size_bytes()),
+        (Offset(500), Offset(500), 0)
+    );
+    let (mut log, _) = open_at(&fs.after_crash(Survival::NothingUnsynced), &small(), Offset(60)).unwrap();
+    assert_eq!(
+        (log.log_start_offset(), log.log_end_offset()),
+        (Offset(500), Offset(500))
+    );
+    assert_eq!(append(&mut log, &["x"]).range.from, Offset(500));
+    assert_eq!(log.last_epoch(), Some(LeaderEpoch(0)));
+}
+
+#[test]
+fn epochs_without_records_answer_like_kafkas() {
+    let (_, mut log) = filled();
+    log.assign_epoch_at_become_leader(LeaderEpoch(5));
+    assert_eq!(
+        log.end_offset_for_epoch(LeaderEpoch(2)),
+        Some((LeaderEpoch(2), Offset(60)))
+    );
+    assert_eq!(
+        log.end_offset_for_epoch(LeaderEpoch(1)),
+        Some((LeaderEpoch(1), Offset(40)))
+    );
+    assert_eq!(
+        log.end_offset_for_epoch(LeaderEpoch(5)),
+        Some((LeaderEpoch(5), Offset(60)))
+    );
+    assert_eq!(log.end_offset_for_epoch(LeaderEpoch(6)), None);
+    log.assign_epoch_at_become_leader(LeaderEpoch(6));
+    assert_eq!(
+        log.end_offset_for_epoch(LeaderEpoch(5)),
+        Some((LeaderEpoch(2), Offset(60))),
+        "5 wrote nothing"
+    );
+}
+
+#[test]
+fn tickets_may_complete_in_any_order() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["a"]);
+    let first = log.take_flush().unwrap().unwrap();
+    append(&mut log, &["b"]);
+    let second = log.take_flush().unwrap().unwrap();
+    second.sync().unwrap();
+    assert_eq!(log.on_flushed(&second), Offset(2));
+    // The first ticket never ran: names, epochs and records are durable all the same.
+    let (after, report) = open_at(&fs.after_crash(Survival::NothingUnsynced), &small(), Offset(2)).unwrap();
+    assert_eq!((dump(&after, 1).len(), report.epochs_rebuilt), (2, false));
+    drop(first);
+}
