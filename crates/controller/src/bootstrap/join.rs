@@ -1,0 +1,155 @@
+//! An empty or half-restored voter on its way into the quorum.
+
+use super::decision::{Decision, Survey, decide};
+use super::gate::VoteGate;
+use crate::config::Voter;
+use crate::raft::peers::{Peers, voter_key};
+use crate::raft::types::{Raft, TypeConfig};
+use crate::store::JoinMarker;
+use futures::future::join_all;
+use milena_rpc::proto::FindClusterRequest;
+use milena_rpc::proto::controller_client::ControllerClient;
+use openraft::errors::Fatal;
+use openraft::impls::BasicNode;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often the others are asked, and how long they may take.
+const ASK_INTERVAL: Duration = Duration::from_millis(25);
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Why a voter did not get past its start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JoinError {
+    #[error("the metadata store failed: {0}")]
+    Store(#[from] io::Error),
+    #[error("raft has stopped: {0}")]
+    Raft(#[from] Fatal<TypeConfig>),
+    #[error("raft cannot be initialized: {0}")]
+    Initialize(String),
+}
+
+/// An empty or half-restored voter on its way into the quorum.
+pub(crate) struct Joiner {
+    pub(crate) raft: Raft,
+    pub(crate) peers: Peers,
+    pub(crate) voters: Arc<[Voter]>,
+    pub(crate) gate: Arc<VoteGate>,
+    pub(crate) marker: JoinMarker,
+}
+
+impl Joiner {
+    /// Before raft runs: closes the gate when the log is empty or was never restored to its end.
+    pub(crate) async fn prepare(&self) -> io::Result<bool> {
+        let joining = self.marker.check().await?;
+        self.gate.set(!joining);
+        self.raft.runtime_config().elect(!joining);
+        Ok(joining)
+    }
+
+    /// After raft runs, when [`Joiner::prepare`] said true: returns when this voter is one like any other.
+    pub(crate) async fn join(&self) -> Result<(), JoinError> {
+        let own = *self.raft.node_id();
+        let lower = self
+            .voters
+            .iter()
+            .filter(|voter| voter_key(voter.id) < own)
+            .count();
+        let rank = u32::try_from(lower).unwrap_or(u32::MAX);
+        let begun = Instant::now();
+        loop {
+            if self.raft.is_initialized().await? {
+                // A leader has reached this voter, or it was stopped while it was being restored.
+                return self.restore(None).await;
+            }
+            let survey = self.ask().await;
+            match decide(&survey, rank, begun.elapsed()) {
+                Decision::Wait => {}
+                Decision::Restore => return self.restore(survey.cluster.as_deref()).await,
+                Decision::Vote => self.open().await?,
+                Decision::Initialize => {
+                    self.open().await?;
+                    return self.initialize().await;
+                }
+            }
+            if self.gate.is_open() && self.raft.is_initialized().await? {
+                return Ok(());
+            }
+            tokio::time::sleep(ASK_INTERVAL).await;
+        }
+    }
+
+    async fn open(&self) -> Result<(), JoinError> {
+        if !self.gate.is_open() {
+            self.marker.clear().await?;
+            self.raft.runtime_config().elect(true);
+            self.gate.set(true);
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, cluster: Option<&str>) -> Result<(), JoinError> {
+        if self.gate.is_open() {
+            return Ok(());
+        }
+        match cluster {
+            Some(cluster) => tracing::warn!(
+                cluster,
+                "this controller's metadata log is empty, but the cluster exists: it is new here, or its disk was \
+                 lost; it follows, and votes once it has caught up"
+            ),
+            None => tracing::info!("this controller's metadata log is being restored by the leader"),
+        }
+        if let Err(error) = self.raft.wait_for_recovery(None).await {
+            return Err(JoinError::Initialize(error.to_string()));
+        }
+        self.open().await?;
+        tracing::info!("this controller has caught up and votes");
+        Ok(())
+    }
+
+    async fn initialize(&self) -> Result<(), JoinError> {
+        let node = |voter: &Voter| {
+            (
+                voter_key(voter.id),
+                BasicNode {
+                    addr: voter.address(),
+                },
+            )
+        };
+        let members: BTreeMap<_, _> = self.voters.iter().map(node).collect();
+        tracing::info!(voters = members.len(), "founding a new metadata quorum");
+        match self.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            // A leader was faster: as good.
+            Err(_) if self.raft.is_initialized().await? => Ok(()),
+            Err(error) => Err(JoinError::Initialize(error.to_string())),
+        }
+    }
+
+    async fn ask(&self) -> Survey {
+        let own = *self.raft.node_id();
+        let calls = self.peers.iter().filter(|(id, _)| *id != own).map(|(_, peer)| {
+            let mut client = ControllerClient::new(peer.channel.clone());
+            async move {
+                let answer =
+                    tokio::time::timeout(ASK_TIMEOUT, client.find_cluster(FindClusterRequest {})).await;
+                Some(answer.ok()?.ok()?.into_inner())
+            }
+        });
+        let mut survey = Survey {
+            others: self.peers.len().saturating_sub(1),
+            ..Survey::default()
+        };
+        for answer in join_all(calls).await.into_iter().flatten() {
+            survey.answered += 1;
+            survey.voting += usize::from(answer.may_vote);
+            survey.any_initialized |= answer.initialized;
+            survey.cluster = answer.cluster.or(survey.cluster);
+        }
+        survey
+    }
+}

@@ -1,0 +1,9 @@
+//! Three controllers in one process, over loopback, on disk.
+
+mod cluster;
+mod failover;
+mod metadata;
+mod restore;
+mod subscribe;
+
+pub(crate) use cluster::listener;

@@ -1,0 +1,33 @@
+//! The controller's monotonic clock and its source of randomness.
+
+use milena_types::Timestamp;
+use rand::RngCore;
+use tokio::time::Instant;
+
+/// Milliseconds since this process became a controller: what plans and sessions call `now`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// When the clock shows `at`.
+    pub(crate) fn instant(&self, at: Timestamp) -> Instant {
+        self.origin + std::time::Duration::from_millis(u64::try_from(at.0).unwrap_or(0))
+    }
+}
+
+/// Fresh random bits for one plan.
+pub(crate) fn seed() -> u64 {
+    rand::rng().next_u64()
+}

@@ -1,0 +1,103 @@
+//! How the gRPC front gives jobs to the planner.
+
+use super::job::{Answer, Job, TypedJob, View};
+use milena_metadata::image::MetadataImage;
+use milena_metadata::liveness::Liveness;
+use milena_metadata::plan::Planned;
+use milena_types::{MetadataVersion, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How many jobs may wait; more wait in front of the queue.
+pub(super) const QUEUE: usize = 1_024;
+
+/// Why a job was not decided. It may be asked again; what was proposed may still be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// This is not the active controller (any more).
+    NotActive,
+    /// The controller is stopping.
+    Stopped,
+}
+
+/// The planner's front; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct PlannerHandle {
+    queue: mpsc::Sender<Box<dyn Job>>,
+    active: watch::Receiver<Option<u64>>,
+}
+
+/// The planner's end of the channels.
+pub(crate) struct PlannerInput {
+    pub(super) queue: mpsc::Receiver<Box<dyn Job>>,
+    pub(super) active: watch::Sender<Option<u64>>,
+}
+
+impl PlannerHandle {
+    pub(crate) fn channel() -> (Self, PlannerInput) {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (sender, active) = watch::channel(None);
+        (
+            Self { queue, active },
+            PlannerInput {
+                queue: jobs,
+                active: sender,
+            },
+        )
+    }
+
+    /// The raft term in which this node is the active controller; `None` while it is not.
+    pub(crate) fn active(&self) -> watch::Receiver<Option<u64>> {
+        self.active.clone()
+    }
+
+    /// Plans, commits, applies, and returns the reply with the version in which its effects are visible.
+    ///
+    /// `plan` is called again after a conflict; `note` once, after the records are applied.
+    ///
+    /// # Errors
+    /// [`Refusal`]; after a `NotActive` the records may or may not be committed.
+    pub(crate) async fn submit<R: Send + 'static>(
+        &self,
+        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
+        note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
+    ) -> Result<(R, MetadataVersion), Refusal> {
+        self.ask(false, plan, note).await
+    }
+
+    /// As [`PlannerHandle::submit`], in a batch of its own: for records that carry the version at which they come to
+    /// be, as registrations do, of which no two may be the same.
+    ///
+    /// # Errors
+    /// As [`PlannerHandle::submit`].
+    pub(crate) async fn submit_alone<R: Send + 'static>(
+        &self,
+        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
+        note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
+    ) -> Result<(R, MetadataVersion), Refusal> {
+        self.ask(true, plan, note).await
+    }
+
+    async fn ask<R: Send + 'static>(
+        &self,
+        alone: bool,
+        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
+        note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
+    ) -> Result<(R, MetadataVersion), Refusal> {
+        if self.active.borrow().is_none() {
+            return Err(Refusal::NotActive);
+        }
+        let (answer, receiver) = oneshot::channel::<Answer<R>>();
+        let job = TypedJob {
+            plan: Box::new(plan),
+            alone,
+            note: Box::new(note),
+            reply: None,
+            answer,
+        };
+        self.queue
+            .send(Box::new(job))
+            .await
+            .map_err(|_| Refusal::Stopped)?;
+        receiver.await.map_err(|_| Refusal::Stopped)?
+    }
+}

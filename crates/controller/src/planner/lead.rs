@@ -1,0 +1,292 @@
+//! The planner's life: follower, then active controller for a term, and so on.
+
+use super::clock::Clock;
+use super::handle::{PlannerInput, Refusal};
+use super::job::{Job, TypedJob, View};
+
+use super::probe::Prober;
+use super::rounds::{Landing, Rounds, Shared};
+use crate::publish::CommittedLog;
+use crate::raft::types::{Raft, TypeConfig};
+use milena_metadata::config::BrokerDefaults;
+use milena_metadata::liveness::Liveness;
+use milena_metadata::plan::{self, Planned};
+use milena_types::ClusterId;
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use openraft::{Instant as _, ReadPolicy};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// How often the active controller checks that a quorum still follows it.
+const LEASE_CHECK: Duration = Duration::from_millis(200);
+/// A check that comes so late shows that the process was stopped, or had no CPU.
+const STALL: Duration = Duration::from_secs(2);
+/// How long to wait before something that raft rejected is tried again.
+const RETRY: Duration = Duration::from_millis(10);
+/// How long one attempt to catch up at the beginning of a term may take.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many leaderships one maintenance batch moves. Source: `ReplicationControlManager.MAX_ELECTIONS_PER_IMBALANCE`.
+const ELECTIONS_PER_BATCH: usize = 1_000;
+/// `unclean.leader.election.interval.ms`.
+const UNCLEAN_INTERVAL: Duration = Duration::from_secs(300);
+
+/// What the planner is told.
+pub(crate) struct PlannerSettings {
+    pub(crate) defaults: BrokerDefaults,
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) session_timeout: Duration,
+    /// After so long without a quorum's acknowledgement this node stops acting as the active controller.
+    pub(crate) lease: Duration,
+    pub(crate) rebalance_interval: Option<Duration>,
+}
+
+/// Runs on the control thread for as long as raft does.
+pub(crate) struct Planner {
+    shared: Shared,
+    input: PlannerInput,
+    prober: Prober,
+    cluster: Option<ClusterId>,
+    session_timeout_ms: i64,
+    lease: Duration,
+    rebalance_interval: Option<Duration>,
+}
+
+type ServerMetrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
+
+/// Things that are due at a time.
+struct Timers {
+    lease: Instant,
+    rebalance: Option<Instant>,
+    unclean: Instant,
+}
+
+impl Timers {
+    fn new(rebalance: Option<Duration>) -> Self {
+        let now = Instant::now();
+        Self {
+            lease: now + LEASE_CHECK,
+            rebalance: rebalance.map(|interval| now + interval),
+            unclean: now,
+        }
+    }
+}
+
+impl Planner {
+    pub(crate) fn new(
+        raft: Raft,
+        committed: Arc<CommittedLog>,
+        settings: PlannerSettings,
+        input: PlannerInput,
+        prober: Prober,
+    ) -> Self {
+        let shared = Shared {
+            raft,
+            committed,
+            defaults: settings.defaults,
+            clock: Clock::start(),
+        };
+        Self {
+            shared,
+            input,
+            prober,
+            cluster: settings.cluster,
+            session_timeout_ms: i64::try_from(settings.session_timeout.as_millis()).unwrap_or(i64::MAX),
+            lease: settings.lease,
+            rebalance_interval: settings.rebalance_interval,
+        }
+    }
+
+    /// Until raft stops.
+    pub(crate) async fn run(mut self) {
+        let mut metrics = self.shared.raft.server_metrics();
+        loop {
+            let term = leading_term(&metrics);
+            if let Some(term) = term
+                && self.prepare(term, &mut metrics).await
+            {
+                self.lead(term, &mut metrics).await;
+                self.input.active.send_replace(None);
+                tracing::info!(term, "no longer the active controller");
+                continue;
+            }
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { return },
+                job = self.input.queue.recv() => match job {
+                    Some(job) => job.refuse(Refusal::NotActive),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Waits until everything that any earlier leader committed is applied here. False when the term is over.
+    async fn prepare(&mut self, term: u64, metrics: &mut ServerMetrics) -> bool {
+        while leading_term(metrics) == Some(term) {
+            let ready = timeout(
+                READY_TIMEOUT,
+                self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex),
+            )
+            .await;
+            match ready {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) => tracing::debug!(%error, term, "not ready to lead yet"),
+                Err(_) => tracing::debug!(term, "no quorum answers"),
+            }
+            // Whoever asks meanwhile asks again soon.
+            while let Ok(job) = self.input.queue.try_recv() {
+                job.refuse(Refusal::NotActive);
+            }
+            sleep(RETRY).await;
+        }
+        false
+    }
+
+    async fn lead(&mut self, term: u64, metrics: &mut ServerMetrics) {
+        let mut liveness = Liveness::new(self.session_timeout_ms);
+        liveness.activate(&self.shared.committed.image(), self.shared.clock.now());
+        let mut rounds = Rounds::new(&self.shared, liveness);
+        if self.shared.committed.image().cluster.is_none() {
+            rounds.push(self.genesis());
+        } else {
+            announce(&self.input, &self.prober, term);
+        }
+        let mut timers = Timers::new(self.rebalance_interval);
+        loop {
+            rounds.begin().await;
+            let due = self.next_due(&rounds, &timers);
+            tokio::select! {
+                biased;
+                changed = metrics.changed() => {
+                    if changed.is_err() || leading_term(metrics) != Some(term) { break }
+                }
+                landing = rounds.landing(), if rounds.is_flying() => {
+                    if landing == Landing::Rejected {
+                        sleep(RETRY).await;
+                    }
+                    if self.input.active.borrow().is_none() && self.shared.committed.image().cluster.is_some() {
+                        announce(&self.input, &self.prober, term);
+                    }
+                }
+                job = self.input.queue.recv(), if rounds.has_room() => {
+                    let Some(job) = job else { break };
+                    rounds.push(job);
+                    while rounds.has_room() && let Ok(job) = self.input.queue.try_recv() {
+                        rounds.push(job);
+                    }
+                }
+                () = sleep_until(due) => if !self.tick(&mut rounds, &mut timers) { break },
+            }
+        }
+        rounds.finish();
+    }
+
+    /// When something is due next.
+    fn next_due(&self, rounds: &Rounds<'_>, timers: &Timers) -> Instant {
+        // While a batch is in flight nobody is judged: see `tick`.
+        let judged = !rounds.is_flying();
+        let expiry = judged
+            .then(|| rounds.liveness.next_expiry(&self.shared.committed.image()))
+            .flatten();
+        let expiry = expiry.map(|at| self.shared.clock.instant(at));
+        [timers.rebalance, Some(timers.unclean), expiry]
+            .into_iter()
+            .flatten()
+            .fold(timers.lease, Instant::min)
+    }
+
+    /// Does what is due. False when no quorum follows any more.
+    fn tick(&self, rounds: &mut Rounds<'_>, timers: &mut Timers) -> bool {
+        let now = Instant::now();
+        if timers.lease <= now {
+            if now.duration_since(timers.lease) > STALL {
+                // This thread stood still: that nobody was heard meanwhile proves nothing.
+                tracing::warn!("the controller stood still: every broker gets a new session");
+                rounds
+                    .liveness
+                    .activate(&self.shared.committed.image(), self.shared.clock.now());
+            }
+            timers.lease = now + LEASE_CHECK;
+            if !self.has_quorum() {
+                tracing::warn!("no quorum follows this controller: it stops acting as the active one");
+                return false;
+            }
+        }
+        let image = self.shared.committed.image();
+        rounds.liveness.forget_unregistered(&image);
+        // One at a time: the next is judged when the effect of this one is applied.
+        if !rounds.is_flying()
+            && let Some(broker) = rounds.liveness.expired(&image, self.shared.clock.now())
+        {
+            tracing::warn!(%broker, "broker fenced: its session has ended");
+            rounds.push(job(move |view| {
+                plan::fence_broker(view.image, broker, None, &view.context)
+            }));
+        }
+        if timers.unclean <= now {
+            timers.unclean = now + UNCLEAN_INTERVAL;
+            let elect =
+                |view: &View<'_>| plan::elect_unclean_leaders(view.image, ELECTIONS_PER_BATCH, &view.context);
+            rounds.push(job(elect));
+        }
+        if let Some(interval) = self.rebalance_interval
+            && timers.rebalance.is_some_and(|at| at <= now)
+        {
+            timers.rebalance = Some(now + interval);
+            let elect = |view: &View<'_>| {
+                plan::elect_preferred_leaders(view.image, ELECTIONS_PER_BATCH, &view.context)
+            };
+            rounds.push(job(elect));
+        }
+        true
+    }
+
+    /// The first batch of a new cluster.
+    fn genesis(&self) -> Box<dyn Job> {
+        let cluster = self
+            .cluster
+            .clone()
+            .unwrap_or_else(|| ClusterId(milena_types::Uuid::random().to_string()));
+        job(move |view| plan::bootstrap(view.image, &cluster, &view.context))
+    }
+
+    fn has_quorum(&self) -> bool {
+        if self.shared.raft.voter_ids().count() <= 1 {
+            return true;
+        }
+        let leader = self.shared.raft.as_leader();
+        let acked = leader.ok().and_then(|leader| leader.last_quorum_acked());
+        acked.is_some_and(|at| at.elapsed() < self.lease)
+    }
+}
+
+/// The term in which this node leads, if it does.
+fn leading_term(metrics: &ServerMetrics) -> Option<u64> {
+    let metrics = metrics.borrow_watched();
+    let leads = metrics.state.is_leader() && metrics.current_leader == Some(metrics.id);
+    leads.then(|| metrics.vote.leader_id().term)
+}
+
+/// From here on jobs are taken and brokers served.
+fn announce(input: &PlannerInput, prober: &Prober, term: u64) {
+    input.active.send_replace(Some(term));
+    tracing::info!(term, "this node is the active controller");
+    prober.probe_all();
+}
+
+/// A job of the controller itself: nobody waits for its answer.
+fn job<R: Send + 'static>(plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static) -> Box<dyn Job> {
+    let (answer, receiver) = oneshot::channel();
+    // Kept open so that the job does not count as abandoned.
+    tokio::spawn(receiver);
+    Box::new(TypedJob {
+        plan: Box::new(plan),
+        alone: false,
+        note: Box::new(|_, _, _, _| {}),
+        reply: None,
+        answer,
+    })
+}

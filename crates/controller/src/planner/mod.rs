@@ -1,0 +1,23 @@
+//! The active controller's single writer: jobs in, one metadata batch a round, answers when applied.
+//!
+//! ```text
+//! queue ──► plan(applied image + this round's records) ──► one batch ──► (raft) ──► applied ──► answers
+//!              ▲                                                           │
+//!              └──────────── conflict, or rejected: plan again ◄───────────┘
+//! ```
+//!
+//! What queues up while a batch is in flight goes into the next one, so that a burst costs a few WAL syncs. Answers
+//! wait for the commit, those without records included when they were planned behind others: nobody is told of
+//! something that is not committed.
+
+mod clock;
+mod handle;
+mod job;
+mod lead;
+mod probe;
+mod rounds;
+
+pub(crate) use handle::{PlannerHandle, Refusal};
+pub(crate) use job::View;
+pub(crate) use lead::{Planner, PlannerSettings};
+pub(crate) use probe::Prober;

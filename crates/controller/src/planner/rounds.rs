@@ -1,0 +1,191 @@
+//! Rounds: plan what has queued up, commit it as one batch, answer, go on.
+//!
+//! At most one batch is in flight, and every batch is planned against the applied image: a batch whose version fits was
+//! planned against exactly the history that it meets. (A chain of batches planned ahead of each other would not have
+//! that property: were one of them replaced by a stranger, the version of the next would still fit.)
+
+use super::clock::{Clock, seed};
+use super::job::{Job, View};
+use crate::publish::CommittedLog;
+use crate::raft::types::{Applied, Proposal, Raft, TypeConfig};
+use milena_metadata::config::BrokerDefaults;
+use milena_metadata::liveness::Liveness;
+use milena_metadata::plan::{Draft, PlanContext, RECORDS_MAX};
+use milena_metadata::record::MetadataBatch;
+use openraft::alias::OneshotReceiverOf;
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResult;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many jobs may wait for the next round.
+pub(super) const WAITING_MAX: usize = 1_024;
+
+/// A batch in flight and the jobs that it decides.
+struct Flight {
+    jobs: Vec<Box<dyn Job>>,
+    result: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
+}
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Landing {
+    /// Applied, its jobs are answered.
+    Applied,
+    /// It met another image: its jobs wait for the next round.
+    Conflict,
+    /// Raft did not take it: its jobs wait for a later round, if this node still leads.
+    Rejected,
+}
+
+/// What rounds work with.
+pub(super) struct Shared {
+    pub(super) raft: Raft,
+    pub(super) committed: Arc<CommittedLog>,
+    pub(super) defaults: BrokerDefaults,
+    pub(super) clock: Clock,
+}
+
+/// The rounds of one term.
+pub(super) struct Rounds<'a> {
+    shared: &'a Shared,
+    pub(super) liveness: Liveness,
+    waiting: VecDeque<Box<dyn Job>>,
+    flight: Option<Flight>,
+}
+
+impl<'a> Rounds<'a> {
+    pub(super) fn new(shared: &'a Shared, liveness: Liveness) -> Self {
+        Self {
+            shared,
+            liveness,
+            waiting: VecDeque::new(),
+            flight: None,
+        }
+    }
+
+    pub(super) fn is_flying(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
+    }
+
+    pub(super) fn push(&mut self, job: Box<dyn Job>) {
+        self.waiting.push_back(job);
+    }
+
+    /// Plans waiting jobs until there is something to commit and nothing more fits, and proposes it. Jobs that need no
+    /// records are answered at once when no job before them in this round does.
+    pub(super) async fn begin(&mut self) {
+        if self.flight.is_some() {
+            return;
+        }
+        let base = self.shared.committed.image();
+        let now = self.shared.clock.now();
+        let mut working = (*base).clone();
+        let mut jobs: Vec<Box<dyn Job>> = Vec::new();
+        let mut records = Vec::new();
+        while let Some(job) = self.waiting.front() {
+            let alone = job.is_alone();
+            if !records.is_empty() && (alone || records.len() >= RECORDS_MAX) {
+                break;
+            }
+            let Some(mut job) = self.waiting.pop_front().filter(|job| !job.is_abandoned()) else {
+                continue;
+            };
+            let context = PlanContext {
+                now,
+                seed: seed(),
+                defaults: &self.shared.defaults,
+            };
+            let decided = job.plan(&View {
+                image: &working,
+                liveness: &self.liveness,
+                context,
+            });
+            if records.is_empty() && decided.is_empty() {
+                job.applied(&base, &mut self.liveness, now);
+                continue;
+            }
+            let mut draft = Draft::new(&working, &context);
+            draft.extend(decided.iter().cloned());
+            working = draft.image;
+            records.extend(decided);
+            jobs.push(job);
+            if alone {
+                break;
+            }
+        }
+        if !records.is_empty() {
+            let batch = MetadataBatch {
+                expected_version: base.version,
+                records,
+            };
+            self.propose(&batch, jobs).await;
+        }
+    }
+
+    async fn propose(&mut self, batch: &MetadataBatch, jobs: Vec<Box<dyn Job>>) {
+        let (responder, result) = ProgressResponder::complete_only();
+        let proposal = Proposal(milena_rpc::encode_batch(batch));
+        // The responder is gone with it, which the flight's landing shows.
+        if let Err(error) = self.shared.raft.client_write_ff(proposal, Some(responder)).await {
+            tracing::warn!(%error, "raft has stopped");
+        }
+        self.flight = Some(Flight { jobs, result });
+    }
+
+    /// Waits for the batch in flight; for ever when there is none. Cancelling it loses nothing.
+    pub(super) async fn landing(&mut self) -> Landing {
+        let Some(flight) = &mut self.flight else {
+            return std::future::pending().await;
+        };
+        let result = (&mut flight.result).await;
+        let Some(flight) = self.flight.take() else {
+            return Landing::Applied;
+        };
+        let landing = match result {
+            Ok(Ok(response)) => match response.data {
+                Applied::Version(_) => Landing::Applied,
+                Applied::Conflict(_) | Applied::Nothing => Landing::Conflict,
+            },
+            Ok(Err(error)) => {
+                log_rejection(&error);
+                Landing::Rejected
+            }
+            Err(_closed) => Landing::Rejected,
+        };
+        if landing == Landing::Applied {
+            let image = self.shared.committed.image();
+            let now = self.shared.clock.now();
+            for job in flight.jobs {
+                job.applied(&image, &mut self.liveness, now);
+            }
+        } else {
+            for job in flight.jobs.into_iter().rev() {
+                self.waiting.push_front(job);
+            }
+        }
+        landing
+    }
+
+    /// Gives up everything that is not answered.
+    pub(super) fn finish(self) {
+        let flying = self.flight.into_iter().flat_map(|flight| flight.jobs);
+        for job in flying.chain(self.waiting) {
+            job.refuse(super::Refusal::NotActive);
+        }
+    }
+}
+
+fn log_rejection(error: &ClientWriteError<TypeConfig>) {
+    match error {
+        ClientWriteError::ForwardToLeader(forward) => {
+            tracing::debug!(leader = ?forward.leader_id, reason = ?forward.reason, "a batch was rejected");
+        }
+        other => tracing::info!(error = %other, "a batch was not committed here"),
+    }
+}

@@ -1,0 +1,139 @@
+//! A dead leader process is replaced at once instead of after its lease.
+//!
+//! Evidence is a leader's append stream that broke *and* a new connection to it that is refused: the kernel says that
+//! nobody listens there any more. Then this node does what the leader would have asked for before an orderly exit: a
+//! leadership transfer, which lets an election pass the lease. Raft's safety does not rest on the lease (nothing here
+//! reads under it), so that wrong evidence costs an election and nothing else. A leader that is silent but alive
+//! (stopped, cut off) is left to the ordinary election timeout.
+
+use super::peers::Peers;
+use super::types::{Raft, TypeConfig, Vote};
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::TransferLeaderRequest;
+use openraft::vote::RaftLeaderId;
+use std::io::ErrorKind;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+/// How long the leader's host may take to refuse.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long each next voter waits for those before it.
+const TURN: Duration = Duration::from_millis(80);
+
+/// An append stream of the leader under this vote has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence {
+    vote: Vote,
+}
+
+/// Watches one append stream; its drop is the evidence.
+pub(crate) struct LeaderLink {
+    vote: Option<Vote>,
+    evidence: mpsc::Sender<Evidence>,
+}
+
+impl LeaderLink {
+    pub(crate) fn new(evidence: mpsc::Sender<Evidence>) -> Self {
+        Self { vote: None, evidence }
+    }
+
+    /// The stream carried a request under this vote.
+    pub(crate) fn seen(&mut self, vote: Vote) {
+        self.vote = Some(vote);
+    }
+}
+
+impl Drop for LeaderLink {
+    fn drop(&mut self) {
+        if let Some(vote) = self.vote.take() {
+            // Full means that evidence waits already.
+            let _ = self.evidence.try_send(Evidence { vote });
+        }
+    }
+}
+
+/// Judges evidence until all streams' senders are gone.
+pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<Evidence>) {
+    while let Some(Evidence { vote }) = evidence.recv().await {
+        let leader = *vote.leader_id().node_id();
+        if leader == *raft.node_id() || !is_current(&raft, &vote) {
+            continue;
+        }
+        let Some(peer) = peers.get(leader) else { continue };
+        if !is_refused(&peer.address).await || !is_current(&raft, &vote) {
+            continue;
+        }
+        tracing::info!(
+            leader,
+            "the active controller's process is gone: electing another one"
+        );
+        if let Err(error) = succeed(&raft, &peers, vote, leader).await {
+            tracing::warn!(%error, "no early election");
+        }
+    }
+}
+
+fn is_current(raft: &Raft, vote: &Vote) -> bool {
+    vote.is_committed() && raft.metrics().borrow_watched().vote == *vote
+}
+
+/// Nobody listens at the address, says its host.
+pub(crate) async fn is_refused(address: &str) -> bool {
+    match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}
+
+/// The remaining voters stand in the order of their ids, one turn apart, until one has won.
+async fn succeed(
+    raft: &Raft,
+    peers: &Peers,
+    vote: Vote,
+    dead: u64,
+) -> Result<(), openraft::errors::Fatal<TypeConfig>> {
+    let own = *raft.node_id();
+    let last_log_id = None;
+    for (candidate, _) in peers.iter().filter(|(id, _)| *id != dead) {
+        // For another node this only lifts the lease here, so that its election passes.
+        let transfer = TransferLeaderRequest::new(vote, candidate, last_log_id);
+        if raft.handle_transfer_leader(transfer).await?.is_err() || candidate == own {
+            return Ok(());
+        }
+        tokio::time::sleep(TURN).await;
+        if !is_current(raft, &vote) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_refused_connection_is_proof() {
+        let listener = crate::cluster_test::listener();
+        let address = listener.local_addr().unwrap().to_string();
+        assert!(!is_refused(&address).await, "somebody listens");
+        drop(listener);
+        assert!(is_refused(&address).await);
+        assert!(
+            !is_refused("host.invalid:1").await,
+            "a name that nobody knows proves nothing"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_a_request_is_no_evidence() {
+        let (sender, mut receiver) = mpsc::channel(4);
+        drop(LeaderLink::new(sender.clone()));
+        assert!(receiver.try_recv().is_err());
+        let mut link = LeaderLink::new(sender);
+        link.seen(Vote::new_committed(3, 1));
+        drop(link);
+        assert_eq!(receiver.try_recv().unwrap().vote, Vote::new_committed(3, 1));
+    }
+}

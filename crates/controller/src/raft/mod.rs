@@ -1,0 +1,14 @@
+//! The adapter around openraft: its types, their encodings, and the network between the voters.
+//!
+//! openraft is named in this folder, in `store/` and where the controller proposes; no openraft type reaches disk or
+//! wire but through [`codec`].
+
+pub(crate) mod append_stream;
+pub(crate) mod codec;
+pub(crate) mod early_election;
+pub(crate) mod network;
+pub(crate) mod peers;
+pub(crate) mod pulse;
+pub(crate) mod service;
+pub(crate) mod settings;
+pub(crate) mod types;

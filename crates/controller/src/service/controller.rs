@@ -1,0 +1,179 @@
+//! `milena.v1.Controller`.
+
+use super::quorum::Quorum;
+use super::subscribe;
+use crate::planner::{PlannerHandle, Prober, Refusal, View};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use milena_metadata::plan::{self, Planned};
+use milena_metadata::request::{AdminRequest, AlterPartition, Heartbeat, Outcome, RegisterBroker};
+use milena_rpc::{ConvertError, proto};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, MetadataVersion};
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// After so long a caller gets DEADLINE_EXCEEDED: no quorum commits.
+const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves brokers and tools.
+#[derive(Clone)]
+pub(crate) struct ControllerService {
+    planner: PlannerHandle,
+    quorum: Quorum,
+    prober: Prober,
+}
+
+impl ControllerService {
+    pub(crate) fn new(planner: PlannerHandle, quorum: Quorum, prober: Prober) -> Self {
+        Self {
+            planner,
+            quorum,
+            prober,
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> Status {
+        match refusal {
+            Refusal::NotActive => self.quorum.not_leader().to_status(),
+            Refusal::Stopped => Status::unavailable("the controller is stopping"),
+        }
+    }
+
+    async fn decide<R: Send + 'static>(
+        &self,
+        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
+    ) -> Result<(R, MetadataVersion), Status> {
+        self.within(self.planner.submit(plan, |_, _, _, _| {})).await
+    }
+
+    async fn within<T>(&self, decision: impl Future<Output = Result<T, Refusal>>) -> Result<T, Status> {
+        match tokio::time::timeout(DECISION_TIMEOUT, decision).await {
+            Ok(decided) => decided.map_err(|refusal| self.refused(refusal)),
+            Err(_) => Err(Status::deadline_exceeded("the quorum did not commit in time")),
+        }
+    }
+}
+
+fn invalid(error: ConvertError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+#[tonic::async_trait]
+impl proto::controller_server::Controller for ControllerService {
+    type SubscribeStream = BoxStream<'static, Result<proto::SubscribeEvent, Status>>;
+
+    async fn register(
+        &self,
+        request: Request<proto::RegisterBrokerRequest>,
+    ) -> Result<Response<proto::RegisterBrokerResponse>, Status> {
+        let request: RegisterBroker = request.into_inner().try_into().map_err(invalid)?;
+        let broker = request.broker;
+        let plan =
+            move |view: &View<'_>| plan::register_broker(view.image, &request, view.liveness, &view.context);
+        let decision = self.planner.submit_alone(plan, move |reply, _, liveness, now| {
+            if reply.outcome.error.is_none() {
+                liveness.on_registered(broker, reply.epoch, now);
+            }
+        });
+        let (reply, _) = self.within(decision).await?;
+        tracing::info!(%broker, epoch = %reply.epoch, error = %reply.outcome.error, "broker registration");
+        Ok(Response::new((&reply).into()))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<proto::HeartbeatRequest>,
+    ) -> Result<Response<proto::HeartbeatResponse>, Status> {
+        let request: Heartbeat = request.into_inner().try_into().map_err(invalid)?;
+        let noted = request.clone();
+        let plan = move |view: &View<'_>| plan::heartbeat(view.image, &request, view.liveness, &view.context);
+        let decision = self.planner.submit(plan, move |_, image, liveness, now| {
+            liveness.on_heartbeat(image, &noted, now);
+        });
+        let (reply, _) = self.within(decision).await?;
+        Ok(Response::new((&reply).into()))
+    }
+
+    async fn alter_partition(
+        &self,
+        request: Request<proto::AlterPartitionRequest>,
+    ) -> Result<Response<proto::AlterPartitionResponse>, Status> {
+        let request: AlterPartition = request.into_inner().try_into().map_err(invalid)?;
+        let plan = move |view: &View<'_>| plan::alter_partition(view.image, &request, &view.context);
+        let (results, _) = self.decide(plan).await?;
+        Ok(Response::new(results.as_slice().into()))
+    }
+
+    async fn admin(
+        &self,
+        request: Request<proto::AdminRequest>,
+    ) -> Result<Response<proto::AdminResponse>, Status> {
+        let request: AdminRequest = request.into_inner().try_into().map_err(invalid)?;
+        let plan = move |view: &View<'_>| plan::admin(view.image, &request, &view.context);
+        let (reply, version) = self.decide(plan).await?;
+        Ok(Response::new((&reply, version).into()))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<proto::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let active = self.planner.active();
+        if active.borrow().is_none() {
+            return Err(self.refused(Refusal::NotActive));
+        }
+        let committed = std::sync::Arc::clone(&self.quorum.committed);
+        let stream = subscribe::stream(request.get_ref(), committed, active, self.prober.clone());
+        Ok(Response::new(stream.boxed()))
+    }
+
+    async fn suspect_broker(
+        &self,
+        request: Request<proto::SuspectBrokerRequest>,
+    ) -> Result<Response<proto::SuspectBrokerResponse>, Status> {
+        let request = request.into_inner();
+        if self.planner.active().borrow().is_none() {
+            return Err(self.refused(Refusal::NotActive));
+        }
+        let (broker, epoch) = (BrokerId(request.broker), BrokerEpoch(request.epoch));
+        let known = self
+            .quorum
+            .committed
+            .image()
+            .broker(broker)
+            .map(|found| found.epoch);
+        let outcome = match known {
+            Some(current) if current == epoch => Outcome::OK,
+            Some(current) => Outcome::failed(
+                ErrorCode::StaleBrokerEpoch,
+                format!("broker {broker} is registered under {current}"),
+            ),
+            None => Outcome::failed(
+                ErrorCode::BrokerIdNotRegistered,
+                format!("broker {broker} is not registered"),
+            ),
+        };
+        let fenced = match outcome.error.is_none() {
+            true => self.within(self.prober.probe(broker, epoch)).await?,
+            false => false,
+        };
+        Ok(Response::new(proto::SuspectBrokerResponse {
+            outcome: Some((&outcome).into()),
+            fenced,
+        }))
+    }
+
+    async fn describe_quorum(
+        &self,
+        _request: Request<proto::DescribeQuorumRequest>,
+    ) -> Result<Response<proto::DescribeQuorumResponse>, Status> {
+        Ok(Response::new(self.quorum.status().into()))
+    }
+
+    async fn find_cluster(
+        &self,
+        _request: Request<proto::FindClusterRequest>,
+    ) -> Result<Response<proto::FindClusterResponse>, Status> {
+        Ok(Response::new(self.quorum.find_cluster().await))
+    }
+}

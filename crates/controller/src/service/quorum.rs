@@ -1,0 +1,140 @@
+//! What this node knows of the quorum.
+
+use crate::bootstrap::VoteGate;
+use crate::config::Voter;
+use crate::publish::CommittedLog;
+use crate::raft::peers::{broker_id, voter_key};
+use crate::raft::types::Raft;
+use milena_rpc::NotLeader;
+use milena_rpc::proto;
+use milena_types::{BrokerId, ClusterId};
+use openraft::Instant;
+use openraft::async_runtime::WatchReceiver;
+use std::sync::Arc;
+
+/// The quorum as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumStatus {
+    /// Who leads, if anybody is known to.
+    pub leader: Option<BrokerId>,
+    /// The raft term: Kafka's leader epoch of `__cluster_metadata`.
+    pub leader_epoch: u64,
+    /// The last committed log index plus one.
+    pub high_watermark: u64,
+    /// The voters in the order of the configuration.
+    pub voters: Vec<VoterStatus>,
+}
+
+/// One voter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoterStatus {
+    /// Who and where.
+    pub voter: Voter,
+    /// Its last known log index plus one; `None` when this node does not lead.
+    pub log_end_offset: Option<u64>,
+    /// Milliseconds since the leader last heard of it; `None` when this node does not lead.
+    pub last_contact_ms: Option<u64>,
+}
+
+/// Where the answers come from; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Quorum {
+    pub(crate) raft: Raft,
+    pub(crate) committed: Arc<CommittedLog>,
+    pub(crate) gate: Arc<VoteGate>,
+    pub(crate) voters: Arc<[Voter]>,
+    pub(crate) node: BrokerId,
+}
+
+impl Quorum {
+    pub(crate) fn leader(&self) -> Option<BrokerId> {
+        self.raft.metrics().borrow_watched().current_leader.map(broker_id)
+    }
+
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        self.committed.image().cluster.clone()
+    }
+
+    fn address(&self, id: BrokerId) -> Option<String> {
+        self.voters
+            .iter()
+            .find(|voter| voter.id == id)
+            .map(Voter::address)
+    }
+
+    /// Where to go instead of here.
+    pub(crate) fn not_leader(&self) -> NotLeader {
+        // A leader that is not ready yet sends nobody to itself: "none is known, ask again".
+        let leader = self.leader().filter(|leader| *leader != self.node);
+        NotLeader {
+            leader,
+            address: leader.and_then(|id| self.address(id)),
+        }
+    }
+
+    pub(crate) fn status(&self) -> QuorumStatus {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let leads = metrics.state.is_leader();
+        let voter = |voter: &Voter| {
+            let key = voter_key(voter.id);
+            let own = voter.id == self.node;
+            let matched = metrics
+                .replication
+                .as_ref()
+                .and_then(|all| all.get(&key))
+                .copied()
+                .flatten();
+            let contact = metrics
+                .heartbeat
+                .as_ref()
+                .and_then(|all| all.get(&key))
+                .cloned()
+                .flatten();
+            let contact_ms = contact.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+            VoterStatus {
+                voter: voter.clone(),
+                log_end_offset: match own {
+                    true => Some(metrics.last_log_index.map_or(0, |index| index + 1)),
+                    false => leads.then(|| matched.map_or(0, |id| id.index + 1)),
+                },
+                last_contact_ms: if own && leads { Some(0) } else { contact_ms },
+            }
+        };
+        QuorumStatus {
+            leader: metrics.current_leader.map(broker_id),
+            leader_epoch: metrics.current_term,
+            high_watermark: metrics.cluster_committed.map_or(0, |id| id.index + 1),
+            voters: self.voters.iter().map(voter).collect(),
+        }
+    }
+
+    pub(crate) async fn find_cluster(&self) -> proto::FindClusterResponse {
+        let leader = self.leader();
+        proto::FindClusterResponse {
+            cluster: self.cluster().map(|id| id.0),
+            leader_id: leader.map(|id| id.0),
+            leader_address: leader.and_then(|id| self.address(id)).unwrap_or_default(),
+            node_id: self.node.0,
+            initialized: self.raft.is_initialized().await.unwrap_or(true),
+            may_vote: self.gate.is_open(),
+        }
+    }
+}
+
+impl From<QuorumStatus> for proto::DescribeQuorumResponse {
+    fn from(status: QuorumStatus) -> Self {
+        let voter = |voter: VoterStatus| proto::QuorumVoter {
+            id: voter.voter.id.0,
+            host: voter.voter.host,
+            port: u32::from(voter.voter.port),
+            log_end_offset: voter.log_end_offset,
+            last_contact_ms: voter.last_contact_ms,
+        };
+        Self {
+            leader_id: status.leader.map(|id| id.0),
+            leader_epoch: status.leader_epoch,
+            high_watermark: status.high_watermark,
+            voters: status.voters.into_iter().map(voter).collect(),
+        }
+    }
+}

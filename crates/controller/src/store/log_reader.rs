@@ -1,0 +1,91 @@
+//! Reading raft's log: whole and gapless ranges, or an error that stops raft.
+
+use super::db::{Database, io_error};
+use super::keys::{LOG, StateKey, log_index, log_key};
+use super::log_store::read_state;
+use crate::raft::codec;
+use crate::raft::types::{Entry, TypeConfig, Vote};
+use openraft::entry::RaftEntry;
+use openraft::storage::RaftLogReader;
+use rocksdb::{Direction, IteratorMode, ReadOptions};
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+
+/// How many bytes of entries one replication message takes; a single larger entry still goes.
+const REPLICATION_BYTES: usize = 1024 * 1024;
+
+/// Reads the log; any number of them at the same time.
+pub(crate) struct LogReader {
+    database: Database,
+}
+
+impl LogReader {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// The entries of `[from, to)` that exist, up to `bytes_max` but at least one.
+    fn read(&self, from: u64, to: Option<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let mut options = ReadOptions::default();
+        if let Some(to) = to {
+            if from >= to {
+                return Ok(Vec::new());
+            }
+            options.set_iterate_upper_bound(log_key(to));
+        }
+        let start = log_key(from);
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0usize;
+        for item in self
+            .database
+            .0
+            .iterator_cf_opt(self.database.family(LOG)?, options, mode)
+        {
+            let (key, value) = item.map_err(io_error)?;
+            bytes = bytes.saturating_add(value.len());
+            if bytes > bytes_max && !entries.is_empty() {
+                break;
+            }
+            let entry: Entry = codec::decode(&value)?;
+            let expected = entries.last().map(|last| last.log_id().index + 1);
+            let index = entry.log_id().index;
+            if log_index(&key) != Some(index) || expected.is_some_and(|expected| expected != index) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("metadata log has a gap: found entry {index} where {expected:?} belongs"),
+                ));
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogReader {
+    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: R,
+    ) -> io::Result<Vec<Entry>> {
+        let from = match range.start_bound() {
+            Bound::Included(index) => *index,
+            Bound::Excluded(index) => index.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(index) => Some(index.saturating_add(1)),
+            Bound::Excluded(index) => Some(*index),
+            Bound::Unbounded => None,
+        };
+        self.read(from, to, usize::MAX)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        read_state(&self.database, StateKey::Vote)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(start, Some(end), REPLICATION_BYTES)
+    }
+}

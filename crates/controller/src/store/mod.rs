@@ -1,0 +1,27 @@
+//! What a controller keeps on disk: RocksDB under `<metadata.log.dir>/__cluster_metadata-0/`.
+//!
+//! ```text
+//! raft ──append──► LogStore ──write──► RocksDB (log) ◄──read── LogReader
+//!                     └──IOFlushed──► Flusher thread: one WAL sync for everything that waits
+//! raft ──apply───► StateMachine ──► CommittedLog (image + recent batches, in memory)
+//!                     └──snapshot──► RocksDB (snapshot)
+//! ```
+//!
+//! Order: vote, appends and truncations reach the WAL in the order in which raft issued them, and each is reported done
+//! only after a sync that began after its write.
+
+mod db;
+mod flusher;
+mod keys;
+mod log_reader;
+mod log_store;
+mod marker;
+mod snapshot;
+mod state_machine;
+#[cfg(test)]
+mod suite_test;
+
+pub(crate) use db::Store;
+pub use db::{StoreError, StoreOptions};
+pub(crate) use marker::JoinMarker;
+pub(crate) use state_machine::StateMachine;
