@@ -1,0 +1,253 @@
+//! The bytes that a connection has received, cut into frames without copying.
+//!
+//! Frames are pieces of pooled chunks: the pages stay mapped and warm, because first-touch faults cost more than
+//! everything else on the way in. A chunk returns to its thread's pool when the last piece of it is dropped. Memory
+//! follows what has arrived, never what a length announces.
+
+use bytes::BytesMut;
+use milena_wire::{FrameError, LENGTH_BYTES, request_frame_bytes};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Chunk sizes: for small requests, for batches of some ten KiB, for batches of a MiB with their envelope.
+const CHUNK_BYTES: [usize; 3] = [32 << 10, 256 << 10, (1 << 20) + (64 << 10)];
+
+/// Memory of retired chunks that each thread keeps.
+const POOL_BYTES_MAX: usize = 24 << 20;
+
+/// A frame may take this many times what has arrived of it: growth in few steps, bounded by what the client paid.
+const GROWTH: usize = 8;
+
+/// Retired chunks that are looked at for one whose pieces are gone.
+const RECLAIM_TRIES: usize = 4;
+
+#[derive(Default)]
+struct Pool {
+    retired: [VecDeque<BytesMut>; CHUNK_BYTES.len()],
+    bytes: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = RefCell::default();
+}
+
+impl Pool {
+    fn take(&mut self, class: usize) -> BytesMut {
+        let size = CHUNK_BYTES[class];
+        for _ in 0..RECLAIM_TRIES.min(self.retired[class].len()) {
+            if let Some(mut chunk) = self.retired[class].pop_front() {
+                if chunk.try_reclaim(size) {
+                    self.bytes -= size;
+                    return chunk;
+                }
+                // Pieces of it still wait for acknowledgements: it goes to the end of the line.
+                self.retired[class].push_back(chunk);
+            }
+        }
+        BytesMut::with_capacity(size)
+    }
+
+    fn retire(&mut self, class: usize, mut chunk: BytesMut) {
+        if self.bytes + CHUNK_BYTES[class] <= POOL_BYTES_MAX {
+            chunk.clear();
+            self.bytes += CHUNK_BYTES[class];
+            self.retired[class].push_back(chunk);
+        }
+    }
+}
+
+/// Received bytes of one connection. Holds a chunk only while something is in it or being read.
+pub(super) struct ReadBuffer {
+    bytes: BytesMut,
+    /// The pool's class of the chunk; `None` when there is none, or one of its own size.
+    class: Option<usize>,
+    /// The class that recent frames ask for.
+    wanted: usize,
+    limit: usize,
+}
+
+impl ReadBuffer {
+    /// For frames of at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            class: None,
+            wanted: 0,
+            limit,
+        }
+    }
+
+    /// Cuts the next whole frame off, without its length.
+    ///
+    /// # Errors
+    /// [`FrameError`] as soon as the length itself is wrong.
+    pub(super) fn next_frame(&mut self) -> Result<Option<BytesMut>, FrameError> {
+        let Some(size) = self.frame_bytes()? else {
+            return Ok(None);
+        };
+        if self.bytes.len() < LENGTH_BYTES + size {
+            return Ok(None);
+        }
+        self.wanted = class_for(2 * size).max(self.wanted.saturating_sub(1));
+        let mut frame = self.bytes.split_to(LENGTH_BYTES + size);
+        Ok(Some(frame.split_off(LENGTH_BYTES)))
+    }
+
+    /// The announced length of the frame at the front, once its four bytes are there.
+    fn frame_bytes(&self) -> Result<Option<usize>, FrameError> {
+        match self.bytes.first_chunk::<LENGTH_BYTES>() {
+            Some(prefix) => request_frame_bytes(*prefix, self.limit).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Bytes of a frame that has not arrived entirely.
+    pub(super) fn partial_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Reads once; 0 is the end. Cancel-safe.
+    pub(super) async fn read_from(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> std::io::Result<usize> {
+        self.make_room();
+        stream.read_buf(&mut self.bytes).await
+    }
+
+    /// Gives the chunk back while nothing is expected: an idle connection holds no buffer.
+    pub(super) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            self.retire();
+        }
+    }
+
+    fn make_room(&mut self) {
+        let received = self.bytes.len();
+        let frame = self
+            .frame_bytes()
+            .ok()
+            .flatten()
+            .map_or(0, |size| size + LENGTH_BYTES);
+        let missing = frame.saturating_sub(received);
+        let spare = self.bytes.capacity() - received;
+        // Room for the rest of the frame, or for a useful read when no frame has begun.
+        if spare >= missing.max(if received == 0 { 4 << 10 } else { 1 }) {
+            return;
+        }
+        let allowed = (GROWTH * received).max(CHUNK_BYTES[0]);
+        let target = if frame == 0 {
+            CHUNK_BYTES[self.wanted]
+        } else {
+            frame.min(allowed)
+        };
+        if spare > 0 && target <= received + spare {
+            return;
+        }
+        let class = class_for(target);
+        let (class, mut fresh) =
+            if target <= CHUNK_BYTES[class] && CHUNK_BYTES[class] <= allowed.max(2 * target) {
+                (Some(class), POOL.with(|pool| pool.borrow_mut().take(class)))
+            } else {
+                (None, BytesMut::with_capacity(target))
+            };
+        fresh.extend_from_slice(&self.bytes);
+        self.retire();
+        (self.bytes, self.class) = (fresh, class);
+    }
+
+    fn retire(&mut self) {
+        let chunk = std::mem::take(&mut self.bytes);
+        if let Some(class) = self.class.take() {
+            POOL.with(|pool| pool.borrow_mut().retire(class, chunk));
+        }
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+/// The smallest class that holds so many bytes; the largest when none does.
+fn class_for(bytes: usize) -> usize {
+    CHUNK_BYTES
+        .iter()
+        .position(|size| bytes <= *size)
+        .unwrap_or(CHUNK_BYTES.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32).to_be_bytes()[..], body].concat()
+    }
+
+    async fn feed(buffer: &mut ReadBuffer, mut bytes: &[u8]) -> Vec<BytesMut> {
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            buffer.read_from(&mut bytes).await.unwrap();
+            while let Some(frame) = buffer.next_frame().unwrap() {
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn frames_of_every_size_come_out_as_they_went_in() {
+        let mut buffer = ReadBuffer::new(100 << 20);
+        for size in [8, 100, 32 << 10, 40_000, 300_000, 1 << 20, 3 << 20] {
+            let bodies: Vec<Vec<u8>> = (0..3).map(|n| vec![n; size]).collect();
+            let sent: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+            let frames = feed(&mut buffer, &sent).await;
+            assert!(
+                frames.iter().map(|f| &f[..]).eq(bodies.iter().map(|b| &b[..])),
+                "size {size}"
+            );
+        }
+        assert_eq!(buffer.partial_bytes(), 0);
+        buffer.release();
+        assert_eq!(buffer.bytes.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn memory_follows_what_arrived_not_what_was_announced() {
+        let mut buffer = ReadBuffer::new(100 << 20);
+        let mut announced = (64_u32 << 20).to_be_bytes().to_vec();
+        announced.extend([0; 100]);
+        assert!(feed(&mut buffer, &announced).await.is_empty());
+        assert!(buffer.bytes.capacity() <= 64 << 10, "{}", buffer.bytes.capacity());
+    }
+
+    #[tokio::test]
+    async fn wrong_lengths_are_refused() {
+        for length in [-1_i32, i32::MAX, 7] {
+            let mut buffer = ReadBuffer::new(100 << 20);
+            buffer.read_from(&mut &length.to_be_bytes()[..]).await.unwrap();
+            assert!(buffer.next_frame().is_err());
+            assert!(buffer.bytes.capacity() <= 64 << 10);
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_are_used_again_once_their_frames_are_gone() {
+        let mut buffer = ReadBuffer::new(1 << 20);
+        let sent = frame(&[1; 20_000]);
+        let kept = feed(&mut buffer, &sent).await;
+        let address = kept[0].as_ptr();
+        for _ in 0..10 {
+            assert_ne!(feed(&mut buffer, &sent).await[0].as_ptr(), address, "still held");
+        }
+        drop(kept);
+        let mut again = false;
+        for _ in 0..100 {
+            again |= feed(&mut buffer, &sent).await[0].as_ptr() == address;
+        }
+        assert!(again);
+    }
+}

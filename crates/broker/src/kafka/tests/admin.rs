@@ -1,0 +1,276 @@
+//! Metadata, topics, configurations and the cluster.
+
+use super::broker::TestBroker;
+use super::client::{Client, text};
+use milena_wire::messages::delete_topics_request::DeleteTopicState;
+use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
+use milena_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+use milena_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use milena_wire::messages::metadata_request::MetadataRequestTopic;
+use milena_wire::messages::{
+    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
+    IncrementalAlterConfigsRequest, MetadataRequest, create_partitions_request::CreatePartitionsTopic,
+};
+use std::time::Duration;
+
+fn named(name: &str) -> MetadataRequestTopic {
+    MetadataRequestTopic::default().with_name(Some(text(name).into()))
+}
+
+#[tokio::test]
+async fn api_versions_are_advertised_from_our_table() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    for version in 0..=4 {
+        let mut request = ApiVersionsRequest::default();
+        if version >= 3 {
+            request.client_software_name = text("test");
+            request.client_software_version = text("1.0");
+        }
+        let response = client.call(version, &request).await;
+        assert_eq!(
+            (response.error_code, response.api_keys.len()),
+            (0, milena_wire::ApiKey::ALL.len())
+        );
+        let produce = &response.api_keys[0];
+        assert_eq!(
+            (produce.api_key, produce.min_version, produce.max_version),
+            (0, 0, 13)
+        );
+        assert!(response.finalized_features_epoch >= 0 || version < 3);
+    }
+    let strange = ApiVersionsRequest::default().with_client_software_name(text("a b"));
+    assert_eq!(client.call(3, &strange).await.error_code, 42);
+}
+
+#[tokio::test]
+async fn metadata_in_every_version() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("seen", 3).await;
+    for version in 0..=13 {
+        let request = MetadataRequest::default().with_topics(Some(vec![named("seen")]));
+        let response = client.call(version, &request).await;
+        assert_eq!(response.brokers.len(), 1);
+        assert_eq!(response.brokers[0].port, i32::from(broker.address.port()));
+        let topic = &response.topics[0];
+        assert_eq!(
+            (topic.error_code, topic.partitions.len()),
+            (0, 3),
+            "version {version}"
+        );
+        assert!(
+            topic
+                .partitions
+                .iter()
+                .all(|p| p.error_code == 0 && p.leader_id.0 == 1)
+        );
+        assert_eq!(topic.topic_id.is_nil(), version < 10);
+        if version >= 1 {
+            assert_eq!(response.controller_id.0, 1);
+            assert_eq!(
+                client
+                    .call(version, &MetadataRequest::default().with_topics(None))
+                    .await
+                    .topics
+                    .len(),
+                1
+            );
+            assert_eq!(
+                client
+                    .call(version, &MetadataRequest::default().with_topics(Some(vec![])))
+                    .await
+                    .topics
+                    .len(),
+                0
+            );
+        }
+    }
+    let by_id = |id| {
+        MetadataRequest::default().with_topics(Some(vec![
+            MetadataRequestTopic::default().with_topic_id(id).with_name(None),
+        ]))
+    };
+    let unknown = client
+        .call(12, &by_id(milena_wire::WireUuid::from_u128(77)))
+        .await;
+    assert_eq!(unknown.topics[0].error_code, 100);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_named_is_created_unless_the_client_says_no() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    let ask = |name: &str, create| {
+        MetadataRequest::default()
+            .with_topics(Some(vec![named(name)]))
+            .with_allow_auto_topic_creation(create)
+    };
+    for _ in 0..3 {
+        assert_eq!(
+            client.call(9, &ask("not-wanted", false)).await.topics[0].error_code,
+            3
+        );
+    }
+    assert_eq!(
+        client.call(9, &ask("../../etc/x", true)).await.topics[0].error_code,
+        17
+    );
+    assert_eq!(client.call(9, &ask("wanted", true)).await.topics[0].error_code, 3);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while client.call(9, &ask("wanted", true)).await.topics[0].error_code != 0 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the topic is created in the background"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn topics_grow_and_are_deleted() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("life", 1).await;
+    let grow = CreatePartitionsTopic::default()
+        .with_name(text("life").into())
+        .with_count(4)
+        .with_assignments(None);
+    let grow = CreatePartitionsRequest::default().with_topics(vec![grow]);
+    assert_eq!(client.call(3, &grow).await.results[0].error_code, 0);
+    assert_eq!(
+        client.call(0, &grow).await.results[0].error_code,
+        37,
+        "it has four already"
+    );
+    let seen = client
+        .call(
+            9,
+            &MetadataRequest::default().with_topics(Some(vec![named("life")])),
+        )
+        .await;
+    assert_eq!(seen.topics[0].partitions.len(), 4);
+    let state = DeleteTopicState::default().with_name(Some(text("life").into()));
+    let delete = DeleteTopicsRequest::default().with_topics(vec![state]);
+    assert_eq!(client.call(6, &delete).await.responses[0].error_code, 0);
+    let old = DeleteTopicsRequest::default().with_topic_names(vec![text("life").into()]);
+    assert_eq!(client.call(1, &old).await.responses[0].error_code, 3);
+}
+
+#[tokio::test]
+async fn configurations_are_described_with_their_sources() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("configured", 1).await;
+    let set = AlterableConfig::default()
+        .with_name(text("retention.ms"))
+        .with_value(Some(text("5000")));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("configured"))
+        .with_configs(vec![set]);
+    let alter = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    assert_eq!(client.call(1, &alter).await.responses[0].error_code, 0);
+    let wanted = |kind, name: &str, keys: Option<Vec<&str>>| {
+        DescribeConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text(name))
+            .with_configuration_keys(keys.map(|keys| keys.into_iter().map(text).collect()))
+    };
+    for version in 1..=4 {
+        let request = DescribeConfigsRequest::default()
+            .with_include_synonyms(true)
+            .with_resources(vec![
+                wanted(2, "configured", Some(vec!["retention.ms"])),
+                wanted(2, "nowhere", None),
+                wanted(4, "1", None),
+                wanted(4, "7", None),
+            ]);
+        let response = client.call(version, &request).await;
+        let config = &response.results[0].configs[0];
+        assert_eq!((config.value.as_deref(), config.config_source), (Some("5000"), 1));
+        assert!(config.synonyms.len() >= 2);
+        assert_eq!(response.results[1].error_code, 3);
+        assert!(
+            response.results[2]
+                .configs
+                .iter()
+                .any(|config| config.name.as_str() == "num.partitions")
+        );
+        assert_eq!(response.results[3].error_code, 42);
+    }
+}
+
+#[tokio::test]
+async fn the_cluster_and_its_directories_are_described() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("on-disk", 2).await;
+    for version in 0..=2 {
+        let response = client.call(version, &DescribeClusterRequest::default()).await;
+        assert_eq!(
+            (response.cluster_id.as_str(), response.brokers.len()),
+            ("test-cluster", 1)
+        );
+        assert_eq!(response.controller_id.0, 1);
+    }
+    let wrong = DescribeClusterRequest::default().with_endpoint_type(2);
+    assert_eq!(client.call(1, &wrong).await.error_code, 114);
+    for version in 1..=4 {
+        let response = client
+            .call(version, &DescribeLogDirsRequest::default().with_topics(None))
+            .await;
+        assert_eq!(response.results.len(), 1);
+        let topic = response.results[0]
+            .topics
+            .iter()
+            .find(|topic| topic.name.as_str() == "on-disk")
+            .unwrap();
+        assert_eq!(topic.partitions.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn topics_are_described_in_pages() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("a", 2).await;
+    client.create_topic("b", 3).await;
+    let mut request = DescribeTopicPartitionsRequest::default().with_response_partition_limit(2);
+    let mut pages = Vec::new();
+    loop {
+        let page = client.call(0, &request).await;
+        let shown = page.topics.iter().flat_map(|topic| {
+            let name = topic.name.as_ref().unwrap().as_str().to_owned();
+            topic
+                .partitions
+                .iter()
+                .map(move |partition| (name.clone(), partition.partition_index))
+        });
+        pages.push(shown.collect::<Vec<_>>());
+        let Some(next) = page.next_cursor else { break };
+        let cursor = Cursor::default()
+            .with_topic_name(next.topic_name)
+            .with_partition_index(next.partition_index);
+        request.cursor = Some(cursor);
+    }
+    let of = |list: &[(&str, i32)]| {
+        list.iter()
+            .map(|(name, index)| ((*name).to_owned(), *index))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        pages,
+        [
+            of(&[("a", 0), ("a", 1)]),
+            of(&[("b", 0), ("b", 1)]),
+            of(&[("b", 2)])
+        ]
+    );
+    let topics = vec![TopicRequest::default().with_name(text("nowhere").into())];
+    let response = client
+        .call(0, &DescribeTopicPartitionsRequest::default().with_topics(topics))
+        .await;
+    assert_eq!(response.topics[0].error_code, 3);
+}

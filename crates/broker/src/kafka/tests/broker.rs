@@ -1,0 +1,255 @@
+//! A broker of one node: real data threads, real coordinator, real plans and applied batches, no network towards a
+//! controller.
+
+use crate::config::{BrokerConfig, NetworkConfig};
+use crate::coordinator::{ClusterView, Groups};
+use crate::kafka::{ConnectionSpread, Http2Handoff, KafkaContext, KafkaParts, serve};
+use crate::shard::{ControlPlane, DataThreads, DataThreadsConfig, LogDirs, Router, ShardId};
+use futures_util::future::BoxFuture;
+use milena_metadata::MetadataImage;
+use milena_metadata::config::BrokerDefaults;
+use milena_metadata::plan::{PlanContext, Planned, admin, bootstrap};
+use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
+use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem};
+use milena_types::{
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Timestamp, Uuid,
+};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+const NODE: BrokerId = BrokerId(1);
+
+/// The controller, played.
+struct Controller {
+    image: Mutex<Arc<MetadataImage>>,
+    router: Router,
+}
+
+impl Controller {
+    /// Applies records and waits until the partitions follow.
+    async fn commit(&self, records: Vec<MetadataRecord>) {
+        let (image, delta) = {
+            let mut current = self.image.lock().unwrap();
+            let mut image = current.as_ref().clone();
+            let batch = MetadataBatch {
+                expected_version: image.version,
+                records,
+            };
+            let delta = image.apply(&batch).unwrap();
+            *current = Arc::new(image);
+            (Arc::clone(&current), delta)
+        };
+        self.router.apply_metadata(image, Arc::new(delta)).await;
+    }
+
+    fn plan<R>(&self, plan: impl FnOnce(&MetadataImage, &PlanContext<'_>) -> Planned<R>) -> Planned<R> {
+        let defaults = BrokerDefaults::default();
+        let seed = u64::from_be_bytes(Uuid::random().0[..8].try_into().unwrap());
+        let image = Arc::clone(&self.image.lock().unwrap());
+        plan(
+            &image,
+            &PlanContext {
+                now: Timestamp(1),
+                seed,
+                defaults: &defaults,
+            },
+        )
+    }
+}
+
+struct View(Arc<Controller>);
+
+impl ClusterView for View {
+    fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.0.image.lock().unwrap())
+    }
+
+    fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {
+        let controller = Arc::clone(&self.0);
+        Box::pin(async move {
+            let planned = controller.plan(|image, ctx| admin(image, &request, ctx));
+            if !planned.records.is_empty() {
+                controller.commit(planned.records).await;
+            }
+            Ok(planned.reply)
+        })
+    }
+}
+
+struct NoControl;
+
+impl ControlPlane for NoControl {
+    fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        Some(BrokerEpoch(1))
+    }
+
+    fn alter_partition(&self, _item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
+        Box::pin(std::future::ready(ErrorCode::RequestTimedOut))
+    }
+
+    fn peer_lost(&self, _broker: BrokerId) {}
+
+    fn log_dir_failed(&self, _directory: DirectoryId) {}
+}
+
+/// A broker that serves; stops when it is dropped, its data is deleted then.
+pub(super) struct TestBroker {
+    pub(super) address: SocketAddr,
+    /// Connections that opened with the HTTP/2 preface.
+    pub(super) http2: Arc<AtomicUsize>,
+    shutdown: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl TestBroker {
+    pub(super) async fn start() -> Self {
+        Self::start_with(NetworkConfig::default(), "127.0.0.1:0").await
+    }
+
+    pub(super) async fn start_with(network: NetworkConfig, bind: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = TcpListener::bind(bind).unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut config = BrokerConfig {
+            node_id: NODE,
+            log_dirs: vec![dir.path().join("logs")],
+            data_threads: Some(2),
+            network,
+            ..BrokerConfig::default()
+        };
+        config.group.offsets_topic_partitions = 4;
+        config.group.offsets_topic_replication_factor = 1;
+        config.group.initial_rebalance_delay = std::time::Duration::from_millis(50);
+        let cluster = ClusterId("test-cluster".to_owned());
+        std::fs::create_dir_all(&config.log_dirs[0]).unwrap();
+        let dirs = Arc::new(LogDirs::open(&config.log_dirs, NODE, &cluster).unwrap());
+        let registration = BrokerRegistration {
+            id: NODE,
+            epoch: BrokerEpoch(1),
+            incarnation: IncarnationId(Uuid([1; 16])),
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port: address.port(),
+                security_protocol: "PLAINTEXT".to_owned(),
+            }],
+            rack: None,
+            directories: dirs.directories(),
+            fenced: false,
+            in_controlled_shutdown: false,
+        };
+        let (http2, shutdown) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let parts = Parts {
+            config: Arc::new(config),
+            dirs,
+            registration,
+            cluster,
+            socket,
+            http2: Arc::clone(&http2),
+        };
+        let (ready, mut started) = mpsc::unbounded_channel();
+        let stop = shutdown.clone();
+        // The control thread: plans, the coordinator, the end of the data threads.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            tokio::task::LocalSet::new().block_on(&runtime, control(parts, ready, stop));
+        });
+        started.recv().await.expect("the broker starts");
+        Self {
+            address,
+            http2,
+            shutdown,
+            _dir: dir,
+        }
+    }
+}
+
+struct Parts {
+    config: Arc<BrokerConfig>,
+    dirs: Arc<LogDirs>,
+    registration: BrokerRegistration,
+    cluster: ClusterId,
+    socket: TcpListener,
+    http2: Arc<AtomicUsize>,
+}
+
+async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: CancellationToken) {
+    let Parts {
+        config,
+        dirs,
+        registration,
+        cluster,
+        socket,
+        http2,
+    } = parts;
+    let threads = DataThreads::start(DataThreadsConfig {
+        config: Arc::clone(&config),
+        dirs,
+        control: Arc::new(NoControl),
+    })
+    .unwrap();
+    let router = threads.router();
+    let controller = Arc::new(Controller {
+        image: Mutex::default(),
+        router: router.clone(),
+    });
+    let genesis = controller.plan(|image, ctx| bootstrap(image, &cluster, ctx));
+    controller.commit(genesis.records).await;
+    controller
+        .commit(vec![MetadataRecord::Broker(registration)])
+        .await;
+    let view: Arc<dyn ClusterView> = Arc::new(View(controller));
+    let (groups, host) = Groups::create(
+        &config.group,
+        router.clone(),
+        router.leadership_events(),
+        Arc::clone(&view),
+    );
+    tokio::task::spawn_local(host.run(shutdown.child_token()));
+    let ctx = KafkaContext::new(KafkaParts {
+        config,
+        cluster: view,
+        router: router.clone(),
+        groups,
+    });
+    let spread = ConnectionSpread::new(router.shards());
+    for shard in (0..router.shards()).map(ShardId) {
+        let (socket, ctx, spread) = (socket.try_clone().unwrap(), Arc::clone(&ctx), spread.clone());
+        let (http2, shutdown) = (Arc::clone(&http2), shutdown.clone());
+        threads.on(shard, move || {
+            tokio::task::spawn_local(async move {
+                let handoff: Http2Handoff = Arc::new(move |_, _| {
+                    http2.fetch_add(1, Ordering::SeqCst);
+                });
+                serve(socket, "PLAINTEXT", ctx, spread, shard.0, handoff, shutdown)
+                    .await
+                    .unwrap();
+            });
+        });
+    }
+    ready.send(()).unwrap();
+    shutdown.cancelled().await;
+    threads.shutdown().await;
+}
+
+/// Serves on a fixed port for foreign clients, until it is killed: `MILENA_TEST_SERVE=127.0.0.1:19092 cargo test …
+/// serve_for_foreign_clients -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "serves until it is killed"]
+async fn serve_for_foreign_clients() {
+    let bind = std::env::var("MILENA_TEST_SERVE").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    let _broker = TestBroker::start_with(NetworkConfig::default(), &bind).await;
+    std::future::pending::<()>().await;
+}

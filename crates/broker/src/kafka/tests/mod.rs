@@ -1,0 +1,9 @@
+//! The Kafka front end on a real broker's partitions and coordinator, with the controller played in-process: every
+//! request goes over a TCP connection.
+
+mod admin;
+mod broker;
+mod client;
+mod data;
+mod groups;
+mod hostile;

@@ -1,0 +1,179 @@
+//! High watermarks, recovery points and log start offsets of all partitions, one file each per log directory.
+//!
+//! Data threads note what has moved; one thread writes the files now and then, and at the end. All of them are hints: a
+//! stale high watermark is learnt again, a stale recovery point means that more of the log is scanned.
+
+use super::log_dirs::LogDirs;
+use super::mailbox::Mailboxes;
+use super::state::Shard;
+use milena_log::checkpoint::OffsetCheckpoint;
+use milena_log::{LogDir, LogError};
+use milena_types::{Offset, TopicIdPartition, TopicPartition};
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// The checkpoints of one directory, as they will be written next.
+#[derive(Debug, Default)]
+pub(crate) struct DirCheckpoints {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    recovery_points: BTreeMap<TopicPartition, Offset>,
+    high_watermarks: BTreeMap<TopicPartition, Offset>,
+    log_starts: BTreeMap<TopicPartition, Offset>,
+    changed: bool,
+    /// Whom to tell that the recovery point is on disk.
+    to_tell: Vec<(TopicIdPartition, Offset)>,
+}
+
+/// What the checkpoints know of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checkpointed {
+    pub(crate) recovery_point: Offset,
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_start: Offset,
+}
+
+impl DirCheckpoints {
+    /// What the files say at the start.
+    pub(super) fn read(dir: &LogDir) -> Result<Self, LogError> {
+        let state = State {
+            recovery_points: dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?,
+            high_watermarks: dir.read_checkpoint(OffsetCheckpoint::HighWatermark)?,
+            log_starts: dir.read_checkpoint(OffsetCheckpoint::LogStart)?,
+            ..State::default()
+        };
+        Ok(Self { state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Only maps change under the lock.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What is known of a partition.
+    pub(super) fn of(&self, name: &TopicPartition) -> Checkpointed {
+        let state = self.lock();
+        let find = |map: &BTreeMap<TopicPartition, Offset>| map.get(name).copied().unwrap_or_default();
+        Checkpointed {
+            recovery_point: find(&state.recovery_points),
+            high_watermark: find(&state.high_watermarks),
+            log_start: find(&state.log_starts),
+        }
+    }
+
+    /// The partition's offsets have moved.
+    pub(super) fn note(&self, id: TopicIdPartition, name: &TopicPartition, offsets: Checkpointed) {
+        let mut state = self.lock();
+        state.recovery_points.insert(name.clone(), offsets.recovery_point);
+        state.high_watermarks.insert(name.clone(), offsets.high_watermark);
+        if offsets.log_start > Offset::ZERO {
+            state.log_starts.insert(name.clone(), offsets.log_start);
+        }
+        state.to_tell.push((id, offsets.recovery_point));
+        state.changed = true;
+    }
+
+    /// The partition is gone.
+    pub(super) fn forget(&self, name: &TopicPartition) {
+        let mut state = self.lock();
+        state.changed |= state.recovery_points.remove(name).is_some();
+        state.changed |= state.high_watermarks.remove(name).is_some();
+        state.changed |= state.log_starts.remove(name).is_some();
+    }
+}
+
+impl LogDirs {
+    /// Writes the checkpoints that have changed. Returns the recovery points that are durable now.
+    pub(super) fn write_checkpoints(&self) -> Vec<(TopicIdPartition, Offset)> {
+        let mut saved = Vec::new();
+        for index in (0..self.count()).filter(|index| self.is_online(*index)) {
+            let Some((dir, checkpoints)) = self.checkpoints(index) else { continue };
+            let (files, to_tell) = {
+                let mut state = checkpoints.lock();
+                if !std::mem::take(&mut state.changed) {
+                    continue;
+                }
+                let files = [
+                    (OffsetCheckpoint::RecoveryPoint, state.recovery_points.clone()),
+                    (OffsetCheckpoint::HighWatermark, state.high_watermarks.clone()),
+                    (OffsetCheckpoint::LogStart, state.log_starts.clone()),
+                ];
+                (files, std::mem::take(&mut state.to_tell))
+            };
+            let written = files.iter().try_for_each(|(kind, offsets)| dir.write_checkpoint(*kind, offsets));
+            match written {
+                Ok(()) => saved.extend(to_tell),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(dir = index, error, "cannot write checkpoints");
+                    // They are hints: the old files stay, and the next round tries again.
+                    checkpoints.lock().changed = true;
+                }
+            }
+        }
+        saved
+    }
+}
+
+/// The thread that writes checkpoints.
+pub(super) struct CheckpointWriter {
+    /// Dropped to end the thread.
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl CheckpointWriter {
+    pub(super) fn start(dirs: Arc<LogDirs>, mailboxes: Mailboxes, interval: Duration) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
+            while stopped.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
+                for (id, recovery_point) in dirs.write_checkpoints() {
+                    mailboxes.run_control(mailboxes.owner_of(id), move |shard| {
+                        shard.on_recovery_point_saved(id, recovery_point);
+                    });
+                }
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the checkpoint thread panicked");
+        }
+    }
+}
+
+impl Shard {
+    /// Notes the offsets of all partitions that have moved since the last time.
+    pub(super) fn note_checkpoints(&mut self) {
+        for id in std::mem::take(&mut self.cx.checkpoint_dirty) {
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                if partition.log.active_base_offset().is_some_and(|base| partition.log.recovery_point() < base) {
+                    // A closed segment that is not on disk would be scanned after a crash.
+                    partition.queue_flush(&mut self.cx);
+                }
+                let offsets = Checkpointed {
+                    recovery_point: partition.log.recovery_point(),
+                    high_watermark: partition.high_watermark(),
+                    log_start: partition.log.log_start_offset(),
+                };
+                self.cx.dirs.note_offsets(partition.dir, id, &partition.name, offsets);
+            }
+        }
+    }
+
+    fn on_recovery_point_saved(&mut self, id: TopicIdPartition, recovery_point: Offset) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.log.on_recovery_point_saved(recovery_point);
+        }
+    }
+}

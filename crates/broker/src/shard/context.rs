@@ -1,0 +1,99 @@
+//! What all partitions of a data thread share: identity, clock, queues towards flushers, links and the control plane.
+
+use super::control_plane::ControlPlane;
+use super::flusher::FlushQueue;
+use super::id::ShardId;
+use super::leadership::LeadershipSubscribers;
+use super::link::{InLinks, OutLinks};
+use super::log_dirs::LogDirs;
+use super::mailbox::Mailboxes;
+use super::settings::SettingsCache;
+use super::tail_ring::RingBudget;
+use crate::config::BrokerConfig;
+use milena_metadata::MetadataImage;
+use milena_replication::Moment;
+use milena_types::{BrokerId, LeaderEpoch, Timestamp, TopicIdPartition};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Everything of a shard but its partitions, so that a partition can be borrowed beside it.
+pub(crate) struct Context {
+    pub(super) shard: ShardId,
+    pub(super) node: BrokerId,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) control: Arc<dyn ControlPlane>,
+    pub(super) leadership: Arc<LeadershipSubscribers>,
+    pub(super) dirs: Arc<LogDirs>,
+    pub(super) settings: SettingsCache,
+    /// The image that the partitions' roles were taken from.
+    pub(super) image: Arc<MetadataImage>,
+    pub(super) ring: RingBudget,
+    pub(super) flush: FlushQueue,
+    pub(super) links_out: OutLinks,
+    pub(super) links_in: InLinks,
+    /// Led partitions with records that are not committed: the only ones that the ISR tick looks at.
+    pub(super) uncommitted: HashSet<TopicIdPartition>,
+    /// Partitions whose offsets have moved since the last checkpoint.
+    pub(super) checkpoint_dirty: HashSet<TopicIdPartition>,
+    /// Partitions of this broker whose log could not be opened.
+    pub(super) unusable: HashSet<TopicIdPartition>,
+    /// Directories that failed while a partition was being worked on; handled when that work is done.
+    pub(super) dirs_failed: Vec<usize>,
+    started: Instant,
+}
+
+/// What a [`Context`] is made of.
+pub(crate) struct ContextParts {
+    pub(super) shard: ShardId,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) control: Arc<dyn ControlPlane>,
+    pub(super) leadership: Arc<LeadershipSubscribers>,
+    pub(super) dirs: Arc<LogDirs>,
+}
+
+impl Context {
+    pub(super) fn new(parts: ContextParts) -> Self {
+        let ring_bytes = parts.config.replica.tail_ring_bytes / parts.mailboxes.len().max(1);
+        let flush = FlushQueue::start(parts.shard, &parts.dirs, &parts.mailboxes);
+        Self {
+            shard: parts.shard,
+            node: parts.config.node_id,
+            settings: SettingsCache::new(&parts.config),
+            config: parts.config,
+            mailboxes: parts.mailboxes,
+            control: parts.control,
+            leadership: parts.leadership,
+            dirs: parts.dirs,
+            image: Arc::new(MetadataImage::default()),
+            ring: RingBudget::new(ring_bytes),
+            flush,
+            links_out: OutLinks::default(),
+            links_in: InLinks::default(),
+            uncommitted: HashSet::new(),
+            checkpoint_dirty: HashSet::new(),
+            unusable: HashSet::new(),
+            dirs_failed: Vec::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The monotone clock of the replication decisions.
+    pub(super) fn now(&self) -> Moment {
+        Moment(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Who leads a partition according to the image, for KIP-951 hints.
+    pub(super) fn current_leader(&self, id: TopicIdPartition) -> Option<(BrokerId, LeaderEpoch)> {
+        let state = self.image.partition(id)?;
+        Some((state.leader?, state.leader_epoch))
+    }
+}
+
+/// The wall clock, as records are stamped.
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

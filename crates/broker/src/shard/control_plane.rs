@@ -1,0 +1,21 @@
+//! What the partition owners need from the control thread, as a trait, so that tests can play the controller.
+
+use futures_util::future::BoxFuture;
+use milena_metadata::request::AlterPartitionItem;
+use milena_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
+
+/// The control side of a broker. Called from data threads: nothing may block.
+pub trait ControlPlane: Send + Sync + 'static {
+    /// The broker's registration, once it has one.
+    fn broker_epoch(&self) -> Option<BrokerEpoch>;
+
+    /// Asks the controller for another ISR. Resolves with the item's error code; a request that could not be sent or was
+    /// not answered resolves with REQUEST_TIMED_OUT. The truth arrives with the metadata.
+    fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode>;
+
+    /// A replication stream to or from this broker broke: look whether it still lives.
+    fn peer_lost(&self, broker: BrokerId);
+
+    /// A log directory failed for good.
+    fn log_dir_failed(&self, directory: DirectoryId);
+}

@@ -1,0 +1,163 @@
+//! Group commit: one flusher thread per (log directory, data thread), at most one group in flight each.
+//!
+//! ```text
+//! append ─► queue(dir, partition) ─► [flusher idle?] submit: one ticket per dirty partition ─► fdatasync each
+//!                                                                                              │
+//! advertised offsets move ◄── on_flushed ◄─────────────── one control message ◄────────────────┘
+//! ```
+//!
+//! What becomes dirty meanwhile is the next group, so the batch window is the duration of the previous flush. A failed
+//! flush is never retried: the kernel may have dropped the pages, so the directory goes offline.
+
+use super::id::ShardId;
+use super::log_dirs::LogDirs;
+use super::mailbox::Mailboxes;
+use super::state::Shard;
+use milena_log::FlushTicket;
+use milena_types::TopicIdPartition;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// A group that takes longer is reported in parts, so that its first files do not wait for its last.
+const REPORT_INTERVAL: Duration = Duration::from_millis(2);
+
+/// One partition's part of a group.
+type Job = (TopicIdPartition, FlushTicket);
+
+/// What waits for the flushers of one data thread.
+pub(crate) struct FlushQueue {
+    dirs: Vec<DirQueue>,
+}
+
+struct DirQueue {
+    dirty: Vec<TopicIdPartition>,
+    in_flight: bool,
+    /// `None` once the flusher has stopped.
+    jobs: Option<mpsc::SyncSender<Vec<Job>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl FlushQueue {
+    /// Starts one flusher thread per log directory.
+    pub(super) fn start(shard: ShardId, dirs: &LogDirs, mailboxes: &Mailboxes) -> Self {
+        let start = |dir: usize| {
+            // One group in flight, so one slot is enough and sending never blocks.
+            let (sender, receiver) = mpsc::sync_channel(1);
+            let mailboxes = mailboxes.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("flush-{dir}-{}", shard.0))
+                .spawn(move || run(shard, dir, &receiver, &mailboxes));
+            let jobs = thread.is_ok().then_some(sender);
+            DirQueue { dirty: Vec::new(), in_flight: false, jobs, thread: thread.ok() }
+        };
+        Self { dirs: (0..dirs.count()).map(start).collect() }
+    }
+
+    /// The partition has appends that are not on disk.
+    pub(super) fn queue(&mut self, dir: usize, id: TopicIdPartition) {
+        if let Some(queue) = self.dirs.get_mut(dir) {
+            queue.dirty.push(id);
+        }
+    }
+
+    /// True when a group can be submitted.
+    pub(super) fn is_due(&self) -> bool {
+        self.dirs.iter().any(|queue| !queue.in_flight && !queue.dirty.is_empty())
+    }
+
+    /// Ends the flusher threads when their last group is done.
+    pub(super) fn stop(&mut self) {
+        for queue in &mut self.dirs {
+            queue.jobs = None;
+            if let Some(thread) = queue.thread.take()
+                && thread.join().is_err()
+            {
+                tracing::error!("a flusher thread panicked");
+            }
+        }
+    }
+}
+
+fn run(shard: ShardId, dir: usize, receiver: &mpsc::Receiver<Vec<Job>>, mailboxes: &Mailboxes) {
+    while let Ok(group) = receiver.recv() {
+        let mut jobs = group.into_iter().peekable();
+        while jobs.peek().is_some() {
+            let (part, result) = sync_part(&mut jobs);
+            let last = jobs.peek().is_none() || result.is_err();
+            let failed = result.is_err();
+            if !mailboxes.run_control(shard, move |shard| shard.on_flushed(dir, &part, result, last)) || failed {
+                return;
+            }
+        }
+    }
+}
+
+/// Syncs tickets until all are done or those that are should wait no longer.
+fn sync_part(jobs: &mut impl Iterator<Item = Job>) -> (Vec<Job>, std::io::Result<()>) {
+    let began = Instant::now();
+    let mut part = Vec::new();
+    for (id, ticket) in jobs {
+        let result = ticket.sync();
+        part.push((id, ticket));
+        if result.is_err() || began.elapsed() >= REPORT_INTERVAL {
+            return (part, result);
+        }
+    }
+    (part, Ok(()))
+}
+
+impl Shard {
+    /// Hands every idle flusher the partitions that are dirty by now.
+    pub(super) fn submit_flushes(&mut self) {
+        for dir in 0..self.cx.flush.dirs.len() {
+            let Some(queue) = self.cx.flush.dirs.get_mut(dir) else { continue };
+            if queue.in_flight || queue.dirty.is_empty() {
+                continue;
+            }
+            let (mut group, mut failed) = (Vec::with_capacity(queue.dirty.len()), false);
+            for id in queue.dirty.drain(..) {
+                let Some(partition) = self.partitions.get_mut(&id) else { continue };
+                partition.flush_queued = false;
+                match partition.log.take_flush() {
+                    Ok(Some(ticket)) => group.push((id, ticket)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::error!(partition = %partition.name, %error, "cannot flush");
+                        failed = true;
+                    }
+                }
+            }
+            if failed {
+                self.cx.dirs_failed.push(dir);
+            } else if !group.is_empty() {
+                queue.in_flight = queue.jobs.as_ref().is_some_and(|jobs| jobs.send(group).is_ok());
+            }
+        }
+    }
+
+    /// `flush.ms` has passed since an append.
+    pub(super) fn flush_now(&mut self, id: TopicIdPartition) {
+        if let Ok((partition, cx)) = self.partition(id) {
+            partition.flush_timed = false;
+            partition.queue_flush(cx);
+        }
+    }
+
+    /// A part of a group is on disk, or is not; `last`: the flusher is idle again.
+    fn on_flushed(&mut self, dir: usize, group: &[Job], result: std::io::Result<()>, last: bool) {
+        if let Some(queue) = self.cx.flush.dirs.get_mut(dir) {
+            queue.in_flight = !last;
+        }
+        if let Err(error) = result {
+            tracing::error!(dir, %error, "flush failed; the directory is not used any more");
+            self.cx.dirs_failed.push(dir);
+            return;
+        }
+        for (id, ticket) in group {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.log.on_flushed(ticket);
+                partition.on_advertised(&mut self.cx);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Keeps one stream to one leader alive for as long as a partition wants it.
+
+use super::follower_side::LinkKey;
+use super::session::{self, SessionError};
+use super::Lane;
+use crate::shard::context::Context;
+use crate::shard::mailbox::with_local;
+use milena_rpc::proto::{Hello, Lane as WireLane};
+use rand::Rng;
+use std::time::{Duration, Instant};
+
+/// The first pause after a connection that did not last.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// A connection that lasted this long was good: the next pause is short again.
+const GOOD_SESSION: Duration = Duration::from_secs(1);
+
+/// Connects, follows and connects again, until nothing is wanted from the leader.
+pub(crate) async fn follow(key: LinkKey) {
+    let (leader, lane) = key;
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let Some(true) = with_local(|shard| shard.cx.links_in.keep_running(key)) else { return };
+        if let Some(Some((address, hello, credit))) = with_local(|shard| target(&shard.cx, key)) {
+            let began = Instant::now();
+            let end = session::run(key, &address, hello, credit).await;
+            let lasted = began.elapsed();
+            let ended = with_local(|shard| {
+                shard.on_disconnected(key);
+                shard.cx.control.peer_lost(leader);
+            });
+            if ended.is_none() {
+                return;
+            }
+            report(&end, key);
+            if lasted >= GOOD_SESSION {
+                backoff = BACKOFF_MIN;
+            }
+        }
+        let Some((backoff_max, retry)) = with_local(|shard| {
+            (shard.cx.config.replica.reconnect_backoff_max, shard.cx.links_in.retry_signal((leader, lane)))
+        }) else {
+            return;
+        };
+        let pause = backoff.mul_f64(rand::rng().random_range(0.8..1.2));
+        // Either way the next attempt begins.
+        let _ = tokio::time::timeout(pause, retry.notified()).await;
+        backoff = (backoff * 2).min(backoff_max);
+    }
+}
+
+fn report(end: &SessionError, key: LinkKey) {
+    let (leader, lane) = key;
+    let error: &dyn std::error::Error = end;
+    tracing::info!(%leader, ?lane, error, "replication stream ended");
+}
+
+/// Where the leader is and what to say first; `None` while it or this broker is not registered.
+fn target(cx: &Context, key: LinkKey) -> Option<(String, Hello, u64)> {
+    let (leader, lane) = key;
+    let registration = cx.image.brokers.get(&leader)?;
+    let listener = &cx.config.inter_broker_listener;
+    let endpoint = registration.endpoints.iter().find(|endpoint| endpoint.listener == *listener)?;
+    let hello = Hello {
+        follower: cx.node.0,
+        follower_epoch: cx.control.broker_epoch()?.0,
+        leader: leader.0,
+        cluster_id: cx.image.cluster.as_ref().map(|cluster| cluster.0.clone()).unwrap_or_default(),
+        thread: u32::try_from(cx.shard.0).unwrap_or_default(),
+        lane: match lane {
+            Lane::Live => WireLane::Live.into(),
+            Lane::CatchUp => WireLane::CatchUp.into(),
+        },
+    };
+    Some((format!("{}:{}", endpoint.host, endpoint.port), hello, cx.config.replica.link_credit_bytes as u64))
+}

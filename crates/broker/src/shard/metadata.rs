@@ -1,0 +1,289 @@
+//! How partitions follow the metadata: roles begin, change and end here, and nowhere else.
+//!
+//! Every step is idempotent: it compares the image with what the partition is, so that a delta that comes twice, or an
+//! image without a delta, does no harm.
+
+use super::context::{Context, wall_clock};
+use super::link::Lane;
+use super::partition::Partition;
+use super::role::{FollowerRole, LeaderRole, Role};
+use super::state::Shard;
+use super::tail_ring::TailRing;
+use milena_log::{CorruptionPolicy, OpenError};
+use milena_metadata::record::{ConfigResource, PartitionRegistration};
+use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
+use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
+use milena_types::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicIdPartition, TopicPartition};
+use std::sync::Arc;
+
+impl Shard {
+    /// Takes a newer image; `delta` says what changed since the last one that this data thread has seen.
+    pub(super) fn apply_metadata(&mut self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
+        self.cx.image = Arc::clone(image);
+        for topic in &delta.topics_removed {
+            self.remove_topic(topic);
+        }
+        self.refresh_settings(&delta.configs);
+        for id in &delta.partitions {
+            if self.cx.mailboxes.owner_of(*id) == self.cx.shard {
+                self.apply_partition(*id);
+            }
+        }
+        if !delta.brokers.is_empty() {
+            self.apply_brokers(&delta.brokers);
+        }
+    }
+
+    fn apply_partition(&mut self, id: TopicIdPartition) {
+        let image = Arc::clone(&self.cx.image);
+        let Some(topic) = image.topics.get(&id.topic) else { return };
+        let Some(state) = image.partition(id) else { return };
+        if !state.replicas.contains(&self.cx.node) {
+            self.remove_partition(id);
+            return;
+        }
+        if !self.partitions.contains_key(&id) {
+            let name = TopicPartition { topic: topic.name.clone(), partition: id.partition };
+            let Some(partition) = self.open_partition(id, name) else { return };
+            self.partitions.insert(id, partition);
+        }
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if self.cx.dirs.is_online(partition.dir) {
+            partition.apply_registration(&mut self.cx, state);
+        }
+    }
+
+    fn open_partition(&mut self, id: TopicIdPartition, name: TopicPartition) -> Option<Partition> {
+        let settings = self.cx.settings.of(&self.cx.image, &name.topic);
+        // What is damaged can be fetched again from a leader, but must not become the truth.
+        let leader = self.cx.image.partition(id).and_then(|state| state.leader);
+        let corruption = match leader {
+            Some(leader) if leader != self.cx.node => CorruptionPolicy::Truncate,
+            Some(_) | None => CorruptionPolicy::Refuse,
+        };
+        let (dir, opened) = self.cx.dirs.open_partition(id, &name, &settings.log, corruption, wall_clock());
+        self.cx.unusable.remove(&id);
+        match opened {
+            Ok((log, high_watermark)) => {
+                let (start, end) = (log.log_start_offset(), log.log_end_offset());
+                Some(Partition {
+                    id,
+                    name,
+                    settings,
+                    dir,
+                    high_watermark: FollowerHighWatermark::restore(high_watermark, start, end),
+                    log,
+                    role: Role::Idle,
+                    waiters: super::fetch_wait::FetchWaiters::default(),
+                    flush_queued: false,
+                    flush_timed: false,
+                    leader_epoch: LeaderEpoch(-1),
+                    partition_epoch: PartitionEpoch(-1),
+                })
+            }
+            Err(error) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(partition = %name, error = cause, "cannot open the log");
+                if matches!(error, OpenError::Log(_)) {
+                    self.cx.dirs_failed.push(dir);
+                }
+                self.cx.unusable.insert(id);
+                None
+            }
+        }
+    }
+
+    fn remove_topic(&mut self, topic: &TopicImage) {
+        for index in topic.partitions.keys() {
+            self.remove_partition(TopicIdPartition { topic: topic.id, partition: *index });
+        }
+        self.cx.settings.forget(Some(&topic.name));
+    }
+
+    /// The broker holds no replica any more: the log goes.
+    fn remove_partition(&mut self, id: TopicIdPartition) {
+        self.cx.unusable.remove(&id);
+        let Some(mut partition) = self.partitions.remove(&id) else { return };
+        partition.leave_role(&mut self.cx, ErrorCode::UnknownTopicOrPartition);
+        self.cx.uncommitted.remove(&id);
+        self.cx.checkpoint_dirty.remove(&id);
+        let role = super::api::ReplicaRole::Gone;
+        self.cx.leadership.publish(id, &partition.name.topic, role);
+        self.cx.dirs.forget_partition(partition.dir, &partition.name);
+        match partition.log.delete() {
+            Ok(removal) => super::retention::remove_in_background(removal.into_iter().collect()),
+            Err(error) => {
+                tracing::error!(partition = %partition.name, %error, "cannot delete the log");
+                self.cx.dirs_failed.push(partition.dir);
+            }
+        }
+    }
+
+    fn refresh_settings(&mut self, changed: &[ConfigResource]) {
+        let node = self.cx.node;
+        let affects_all = |resource: &ConfigResource| match resource {
+            ConfigResource::Broker(broker) => broker.is_none_or(|broker| broker == node),
+            ConfigResource::Topic(_) | ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => false,
+        };
+        let all = changed.iter().any(affects_all);
+        if all {
+            self.cx.settings.forget(None);
+        }
+        for resource in changed {
+            if let ConfigResource::Topic(topic) = resource {
+                self.cx.settings.forget(Some(topic));
+            }
+        }
+        let is_changed = |partition: &Partition| {
+            all || changed.iter().any(|r| matches!(r, ConfigResource::Topic(topic) if *topic == partition.name.topic))
+        };
+        if changed.is_empty() {
+            return;
+        }
+        for partition in self.partitions.values_mut().filter(|partition| is_changed(partition)) {
+            partition.settings = self.cx.settings.of(&self.cx.image, &partition.name.topic);
+            partition.log.set_config(Arc::clone(&partition.settings.log));
+            if let Role::Leader(role) = &mut partition.role {
+                role.leader.set_rules(partition.settings.rules);
+            }
+            partition.after_append(&mut self.cx);
+            partition.on_advertised(&mut self.cx);
+        }
+    }
+
+    /// Brokers registered, were fenced or unfenced: followers may join or leave, links may find their peer elsewhere.
+    fn apply_brokers(&mut self, brokers: &[BrokerId]) {
+        let image = Arc::clone(&self.cx.image);
+        for partition in self.partitions.values_mut() {
+            if let Role::Leader(role) = &mut partition.role {
+                let replicas = role.leader.term().replicas.clone();
+                for broker in brokers.iter().filter(|broker| replicas.contains(broker)) {
+                    tell_broker(&mut role.leader, &image, *broker);
+                }
+                partition.advance_high_watermark(&mut self.cx);
+                partition.propose_isr(&mut self.cx);
+            }
+        }
+        for broker in brokers {
+            self.cx.links_in.peer_changed(*broker);
+        }
+        if brokers.contains(&self.cx.node) {
+            // A new registration makes what was said under the old one void.
+            self.cx.links_in.follow_registration(self.cx.control.broker_epoch());
+        }
+    }
+}
+
+impl Partition {
+    /// Becomes what the registration says.
+    fn apply_registration(&mut self, cx: &mut Context, state: &PartitionRegistration) {
+        if (state.leader_epoch, state.partition_epoch) <= (self.leader_epoch, self.partition_epoch)
+            && !matches!(self.role, Role::Idle)
+        {
+            return;
+        }
+        let same_epoch = state.leader_epoch == self.leader_epoch;
+        self.leader_epoch = state.leader_epoch;
+        self.partition_epoch = state.partition_epoch;
+        match state.leader {
+            Some(leader) if leader == cx.node => {
+                if !(same_epoch && self.update_leader(cx, state)) {
+                    self.become_leader(cx, state);
+                }
+            }
+            Some(leader) => {
+                let follows = matches!(&self.role, Role::Follower(role) if role.leader == leader);
+                if !(same_epoch && follows) {
+                    self.become_follower(cx, leader, state.leader_epoch);
+                }
+            }
+            None => {
+                self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
+                cx.leadership.publish(self.id, &self.name.topic, self.replica_role());
+            }
+        }
+    }
+
+    fn update_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) -> bool {
+        let Role::Leader(role) = &mut self.role else { return false };
+        role.leader.on_committed(term(cx.node, state), cx.now());
+        for broker in &state.replicas {
+            tell_broker(&mut role.leader, &cx.image, *broker);
+        }
+        role.parked.complete(&role.leader);
+        self.advance_high_watermark(cx);
+        self.propose_isr(cx);
+        true
+    }
+
+    fn become_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) {
+        self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
+        self.log.assign_epoch_at_become_leader(state.leader_epoch);
+        let (now, ends) = (cx.now(), self.ends());
+        let mut leader =
+            Leader::new(term(cx.node, state), self.settings.rules, ends, self.high_watermark.get(), now);
+        for broker in &state.replicas {
+            tell_broker(&mut leader, &cx.image, *broker);
+        }
+        tracing::debug!(partition = %self.name, epoch = %state.leader_epoch, start = %ends.log_end, isr = ?state.isr, "leads");
+        let (parked, ring) = (super::parked::Parked::default(), TailRing::default());
+        self.role = Role::Leader(Box::new(LeaderRole { leader, parked, ring, feeds: Vec::new() }));
+        if ends.advertised < ends.log_end {
+            self.queue_flush(cx);
+        }
+        self.advance_high_watermark(cx);
+        self.propose_isr(cx);
+        cx.leadership.publish(self.id, &self.name.topic, self.replica_role());
+    }
+
+    fn become_follower(&mut self, cx: &mut Context, leader: BrokerId, leader_epoch: LeaderEpoch) {
+        let led = matches!(self.role, Role::Leader(_));
+        self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
+        tracing::debug!(partition = %self.name, epoch = %leader_epoch, %leader, "follows");
+        self.role = Role::Follower(FollowerRole { leader, leader_epoch, attach: None, ack_queued: false });
+        if self.log.flushed_offset() < self.log.log_end_offset() {
+            self.queue_flush(cx);
+        }
+        cx.links_in.want(leader, Lane::Live, self.id);
+        if led || self.name.topic.is_internal() {
+            cx.leadership.publish(self.id, &self.name.topic, self.replica_role());
+        }
+    }
+
+    /// Ends the role: whoever waits for this broker as leader is told `error`, streams forget the partition.
+    pub(super) fn leave_role(&mut self, cx: &mut Context, error: ErrorCode) {
+        match std::mem::replace(&mut self.role, Role::Idle) {
+            Role::Leader(mut role) => {
+                role.parked.fail(error);
+                let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
+                self.high_watermark =
+                    FollowerHighWatermark::restore(role.leader.high_watermark(), start, end);
+                for feed in &role.feeds {
+                    cx.links_out.refuse(feed.attachment, ErrorCode::NotLeaderOrFollower);
+                }
+                cx.uncommitted.remove(&self.id);
+            }
+            Role::Follower(role) => cx.links_in.unwant(role.leader, self.id, role.attach),
+            Role::Idle => {}
+        }
+        self.waiters.wake();
+    }
+}
+
+fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
+    LeaderTerm {
+        leader,
+        leader_epoch: state.leader_epoch,
+        partition_epoch: state.partition_epoch,
+        replicas: state.replicas.clone(),
+        isr: state.isr.clone(),
+        recovering: state.recovering,
+    }
+}
+
+fn tell_broker(leader: &mut Leader, image: &MetadataImage, broker: BrokerId) {
+    let registration = image.brokers.get(&broker);
+    let epoch = registration.map(|registration| registration.epoch);
+    let eligible = registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    leader.on_broker(broker, epoch, eligible);
+}

@@ -1,0 +1,50 @@
+//! Data threads and the partitions they own.
+//!
+//! ```text
+//! kafka handlers ─► Router ─► (same thread: a call; other thread: one message) ─► Shard ─► Partition ─► PartitionLog
+//!                                                                                  │          └► Leader | Follower
+//!                                       flusher threads (group commit) ◄───────────┤
+//!                                       link/ (replication streams)    ◄───────────┘
+//! ```
+//!
+//! A partition's mutable state lives on exactly one data thread, in that thread's `Rc<RefCell<Shard>>`; a borrow never
+//! lives across an await. Cost is per ready partition, never per partition: an idle one has no task, timer or file.
+
+pub mod api;
+mod checkpoints;
+mod context;
+mod control_plane;
+mod delete_records;
+mod describe;
+mod epochs;
+mod fetch;
+mod fetch_wait;
+mod flusher;
+mod gather;
+mod id;
+mod internal;
+mod isr;
+mod leadership;
+pub mod link;
+mod list_offsets;
+mod log_dirs;
+mod mailbox;
+mod metadata;
+mod parked;
+mod partition;
+mod produce;
+mod retention;
+mod role;
+mod router;
+mod settings;
+mod state;
+mod tail_ring;
+mod thread;
+
+pub use api::*;
+pub use control_plane::ControlPlane;
+pub use id::{ShardId, owner_of};
+pub use log_dirs::{LogDirs, LogDirsError};
+pub use mailbox::current_shard;
+pub use router::Router;
+pub use thread::{DataThreads, DataThreadsConfig};

@@ -1,0 +1,173 @@
+//! Produce: from the call to the append, and to the answer that its acks rule allows.
+
+use super::api::{ProduceCall, ProducePartition, ProduceResult};
+use super::context::{Context, wall_clock};
+use super::gather::{Gather, Slot};
+use super::parked::Waiting;
+use super::partition::Partition;
+use super::role::Role;
+use super::router::{Router, send_error_code};
+use super::state::Shard;
+use bytes::BytesMut;
+use milena_log::{AppendContext, AppendError, AppendOrigin, Appended};
+use milena_record::{BatchHeader, Compression};
+use milena_replication::AckOutcome;
+use milena_types::{Acks, ErrorCode, TopicIdPartition};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+impl Router {
+    /// Appends to every partition of the call, in call order, and answers when the acks rule holds for each.
+    ///
+    /// The appends have begun (on this thread: are done) when this returns; the future only waits. Partitions that are
+    /// not answered in time answer REQUEST_TIMED_OUT; their data stays.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the answers, not the appends.
+    pub fn produce(&self, call: ProduceCall) -> impl Future<Output = Vec<ProduceResult>> + Send + use<> {
+        let ids: Vec<TopicIdPartition> = call.partitions.iter().map(|partition| partition.id).collect();
+        let (gather, done) = Gather::new(ids.len());
+        let (acks, zstd_allowed, timeout) = (call.acks, call.zstd_allowed, call.timeout);
+        let mut by_owner: Vec<Vec<(ProducePartition, Slot<ProduceResult>)>> = Vec::new();
+        by_owner.resize_with(self.mailboxes.len(), Vec::new);
+        for (index, partition) in call.partitions.into_iter().enumerate() {
+            let owner = self.mailboxes.owner_of(partition.id);
+            if let Some(items) = by_owner.get_mut(owner.0) {
+                items.push((partition, gather.slot(index)));
+            }
+        }
+        let mut refused = ErrorCode::RequestTimedOut;
+        for (owner, items) in self.mailboxes.shards().zip(by_owner) {
+            if items.is_empty() {
+                continue;
+            }
+            let sent = self.mailboxes.run(owner, move |shard| shard.produce(items, acks, zstd_allowed));
+            if let Err(error) = sent {
+                refused = send_error_code(error);
+            }
+        }
+        async move {
+            wait(done, timeout).await;
+            let results = gather.take().into_iter().zip(ids);
+            results.map(|(result, id)| result.unwrap_or_else(|| ProduceResult::failed(id, refused))).collect()
+        }
+    }
+}
+
+/// Waits until all slots are filled or dropped, at most `timeout`.
+async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration) {
+    match done.try_recv() {
+        // Either way there is nothing to wait for any more.
+        Ok(()) | Err(oneshot::error::TryRecvError::Closed) => {}
+        Err(oneshot::error::TryRecvError::Empty) => drop(tokio::time::timeout(timeout, done).await),
+    }
+}
+
+impl Shard {
+    fn produce(&mut self, items: Vec<(ProducePartition, Slot<ProduceResult>)>, acks: Acks, zstd_allowed: bool) {
+        for (item, slot) in items {
+            match self.partition(item.id) {
+                Ok((partition, cx)) => partition.produce(cx, item.batch, acks, zstd_allowed, slot),
+                Err(error) => {
+                    let current_leader = self.cx.current_leader(item.id);
+                    slot.set(ProduceResult { current_leader, ..ProduceResult::failed(item.id, error) });
+                }
+            }
+        }
+    }
+}
+
+impl Partition {
+    fn produce(
+        &mut self,
+        cx: &mut Context,
+        batch: BytesMut,
+        acks: Acks,
+        zstd_allowed: bool,
+        slot: Slot<ProduceResult>,
+    ) {
+        if let Err(error) = self.check_produce(&batch, acks, zstd_allowed) {
+            slot.set(self.refusal(cx, error));
+            return;
+        }
+        let appended = match self.append(cx, batch, AppendOrigin::Client) {
+            Ok(appended) => appended,
+            Err(error) => {
+                slot.set(self.append_refusal(cx, &error));
+                return;
+            }
+        };
+        let result = ProduceResult {
+            base_offset: Some(appended.range.from),
+            log_append_time: appended.log_append_time,
+            log_start_offset: appended.log_start_offset,
+            ..ProduceResult::failed(self.id, ErrorCode::None)
+        };
+        match acks {
+            Acks::None | Acks::Leader => slot.set(result),
+            Acks::All => self.park(appended.range.to, Waiting::Produce(Box::new(result), slot)),
+        }
+    }
+
+    fn check_produce(&self, batch: &[u8], acks: Acks, zstd_allowed: bool) -> Result<(), ErrorCode> {
+        let role = self.leader()?;
+        if acks == Acks::All {
+            role.leader.check_min_isr()?;
+        }
+        if !zstd_allowed {
+            let header = BatchHeader::parse(batch).map_err(|_| ErrorCode::CorruptMessage)?;
+            if header.compression() == Ok(Compression::Zstd) {
+                return Err(ErrorCode::UnsupportedCompressionType);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends as the leader and lets followers, flusher and consumers know.
+    pub(super) fn append(
+        &mut self,
+        cx: &mut Context,
+        batch: BytesMut,
+        origin: AppendOrigin,
+    ) -> Result<Appended, AppendError> {
+        let append = AppendContext { epoch: self.leader_epoch, now: wall_clock(), origin };
+        let appended = self.log.append_as_leader(batch, &append)?;
+        if appended.duplicate {
+            return Ok(appended);
+        }
+        let Role::Leader(role) = &mut self.role else { return Ok(appended) };
+        role.ring.push(appended.range, appended.bytes.clone());
+        cx.ring.charge(self.id, appended.range.from, appended.bytes.len());
+        role.leader.on_append(appended.range.to, cx.now());
+        self.feed_followers(cx);
+        self.after_append(cx);
+        self.on_advertised(cx);
+        Ok(appended)
+    }
+
+    /// Waits for the high watermark to reach `end`, if it has not already.
+    pub(super) fn park(&mut self, end: milena_types::Offset, waiting: Waiting) {
+        match &mut self.role {
+            Role::Leader(role) => match role.leader.ack_outcome(end) {
+                AckOutcome::Done(error) => waiting.finish(error),
+                AckOutcome::Waiting => role.parked.push(end, waiting),
+            },
+            Role::Follower(_) | Role::Idle => waiting.finish(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    fn refusal(&self, cx: &Context, error: ErrorCode) -> ProduceResult {
+        let current_leader =
+            if error == ErrorCode::NotLeaderOrFollower { cx.current_leader(self.id) } else { None };
+        ProduceResult { current_leader, ..ProduceResult::failed(self.id, error) }
+    }
+
+    fn append_refusal(&mut self, cx: &mut Context, error: &AppendError) -> ProduceResult {
+        if let AppendError::Log(error) = error {
+            self.storage_failed(cx, error);
+        }
+        let record_errors = error.record_errors().to_vec();
+        let message = Some(error.to_string());
+        ProduceResult { record_errors, message, ..self.refusal(cx, error.code()) }
+    }
+}

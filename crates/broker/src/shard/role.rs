@@ -1,0 +1,63 @@
+//! What a broker is for one of its partitions.
+//!
+//! ```text
+//! Idle ──► Follower ◄──► Leader     every change comes from the metadata; a newer leader epoch always starts a new role
+//!   ▲─────────┴─────────────┘       Idle: no leader is known
+//! ```
+
+use super::parked::Parked;
+use super::tail_ring::TailRing;
+use milena_replication::{AttachmentId, Leader};
+use milena_types::{BrokerId, LeaderEpoch, Offset};
+
+/// The role, with the state that exists only in it.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// It leads.
+    Leader(Box<LeaderRole>),
+    /// It follows.
+    Follower(FollowerRole),
+    /// Nobody leads, as far as is known.
+    Idle,
+}
+
+/// State of a led partition.
+#[derive(Debug)]
+pub(crate) struct LeaderRole {
+    pub(crate) leader: Leader,
+    pub(crate) parked: Parked,
+    pub(crate) ring: TailRing,
+    pub(crate) feeds: Vec<Feed>,
+}
+
+impl LeaderRole {
+    /// The follower is fed no more by this attachment.
+    pub(crate) fn end_feed(&mut self, follower: BrokerId, attachment: AttachmentId) {
+        self.leader.detach(follower, attachment);
+        self.feeds.retain(|feed| feed.attachment != attachment);
+    }
+}
+
+/// One attached follower: what it has been sent.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) follower: BrokerId,
+    pub(crate) attachment: AttachmentId,
+    /// Where to go on sending.
+    pub(crate) next: Offset,
+    pub(crate) sent_high_watermark: Offset,
+    pub(crate) sent_log_start: Offset,
+    /// It is on its link's ready list.
+    pub(crate) queued: bool,
+}
+
+/// State of a followed partition.
+#[derive(Debug)]
+pub(crate) struct FollowerRole {
+    pub(crate) leader: BrokerId,
+    pub(crate) leader_epoch: LeaderEpoch,
+    /// The attachment that frames must name to be taken; `None`: not attached.
+    pub(crate) attach: Option<u64>,
+    /// An acknowledgement is on its link's list.
+    pub(crate) ack_queued: bool,
+}

@@ -1,0 +1,240 @@
+//! The data threads: each runs one current-thread runtime, owns one shard and serves the connections it accepted.
+
+use super::checkpoints::CheckpointWriter;
+use super::context::ContextParts;
+use super::control_plane::ControlPlane;
+use super::id::ShardId;
+use super::leadership::LeadershipSubscribers;
+use super::log_dirs::LogDirs;
+use super::mailbox::{Mailbox, Mailboxes, set_local, with_local};
+use super::retention::RETENTION_CHUNK;
+use super::router::Router;
+use super::state::Shard;
+use crate::config::BrokerConfig;
+use milena_metadata::{MetadataDelta, MetadataImage};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often led partitions with uncommitted records are looked at.
+const ISR_TICK: Duration = Duration::from_millis(500);
+/// Messages that are taken from a mailbox before connections and streams have their turn.
+const MAILBOX_BATCH: usize = 64;
+
+/// What the data threads are started with.
+pub struct DataThreadsConfig {
+    /// The broker's configuration.
+    pub config: Arc<BrokerConfig>,
+    /// Its log directories.
+    pub dirs: Arc<LogDirs>,
+    /// The control side.
+    pub control: Arc<dyn ControlPlane>,
+}
+
+/// The running data threads.
+pub struct DataThreads {
+    router: Router,
+    dirs: Arc<LogDirs>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    checkpoints: CheckpointWriter,
+    stop: watch::Sender<bool>,
+    /// One message per thread that has closed its logs: true when all of them cleanly.
+    closed: mpsc::UnboundedReceiver<bool>,
+}
+
+impl DataThreads {
+    /// Starts the threads. They hold no partition until an image is applied.
+    ///
+    /// # Errors
+    /// A thread or runtime could not be made.
+    pub fn start(start: DataThreadsConfig) -> std::io::Result<Self> {
+        let DataThreadsConfig { config, dirs, control } = start;
+        let (mailboxes, receivers) = Mailboxes::new(config.data_threads());
+        let leadership = Arc::new(LeadershipSubscribers::default());
+        let (stop, stopped) = watch::channel(false);
+        let (closed_sender, closed) = mpsc::unbounded_channel();
+        let interval = config.replica.high_watermark_checkpoint_interval;
+        let checkpoints = CheckpointWriter::start(Arc::clone(&dirs), mailboxes.clone(), interval)?;
+        let mut threads = Vec::with_capacity(receivers.len());
+        for (shard, mailbox) in mailboxes.shards().zip(receivers) {
+            let parts = ContextParts {
+                shard,
+                config: Arc::clone(&config),
+                mailboxes: mailboxes.clone(),
+                control: Arc::clone(&control),
+                leadership: Arc::clone(&leadership),
+                dirs: Arc::clone(&dirs),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (stopped, closed) = (stopped.clone(), closed_sender.clone());
+            threads.push(std::thread::Builder::new().name(format!("data-{}", shard.0)).spawn(move || {
+                let tasks = tokio::task::LocalSet::new();
+                let clean = tasks.block_on(&runtime, run(parts, mailbox, stopped));
+                // Nobody listens when the broker gave up waiting.
+                let _ = closed.send(clean);
+            })?);
+        }
+        Ok(Self { router: Router::new(mailboxes, leadership), dirs, threads, checkpoints, stop, closed })
+    }
+
+    /// The handle for everybody else.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Runs `start` on every data thread, inside its runtime: it may spawn local tasks there.
+    pub fn on_each(&self, start: impl Fn(ShardId) + Clone + Send + 'static) {
+        for shard in self.router.mailboxes.shards() {
+            let start = start.clone();
+            self.router.mailboxes.run_control(shard, move |_| {
+                tokio::task::spawn_local(async move { start(shard) });
+            });
+        }
+    }
+
+    /// Runs `start` on one data thread, inside its runtime.
+    pub fn on(&self, shard: ShardId, start: impl FnOnce() + Send + 'static) {
+        on(&self.router, shard, start);
+    }
+
+    /// Stops the threads: every log is closed cleanly, checkpoints are written. True when all went well.
+    ///
+    /// Listeners must have stopped, and a controlled shutdown must have moved the leaders away, before.
+    pub async fn shutdown(mut self) -> bool {
+        // Fails only if all threads have ended already.
+        let _ = self.stop.send(true);
+        let mut clean = true;
+        for _ in 0..self.threads.len() {
+            clean &= self.closed.recv().await.unwrap_or(false);
+        }
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            let all = threads.into_iter().map(|thread| thread.join().is_ok());
+            let clean = all.fold(true, |clean, joined| clean & joined);
+            self.checkpoints.stop();
+            self.dirs.write_checkpoints();
+            clean
+        });
+        joined.await.unwrap_or(false) && clean
+    }
+}
+
+impl Router {
+    /// Hands a newer image to every data thread. Resolves when all of them have followed it.
+    pub async fn apply_metadata(&self, image: Arc<MetadataImage>, delta: Arc<MetadataDelta>) {
+        let mut applied = Vec::with_capacity(self.mailboxes.len());
+        for shard in self.mailboxes.shards() {
+            let (done, waiting) = oneshot::channel();
+            let (image, delta) = (Arc::clone(&image), Arc::clone(&delta));
+            self.mailboxes.run_control(shard, move |shard| {
+                shard.apply_metadata(&image, &delta);
+                // The caller may not wait.
+                let _ = done.send(());
+            });
+            applied.push(waiting);
+        }
+        for waiting in applied {
+            // A thread that has stopped follows nothing.
+            let _ = waiting.await;
+        }
+    }
+}
+
+/// Runs `start` on one data thread, inside its runtime: it may spawn local tasks there.
+pub(super) fn on(router: &Router, shard: ShardId, start: impl FnOnce() + Send + 'static) {
+    router.mailboxes.run_control(shard, move |_| {
+        tokio::task::spawn_local(async move { start() });
+    });
+}
+
+/// The life of one data thread. True when every log was closed cleanly.
+async fn run(parts: ContextParts, mailbox: Mailbox, mut stopped: watch::Receiver<bool>) -> bool {
+    let config = Arc::clone(&parts.config);
+    let id = parts.shard;
+    let shard = Rc::new(RefCell::new(Shard::new(parts)));
+    set_local(Some((id, Rc::clone(&shard))));
+    let retention = tokio::task::spawn_local(run_retention(Arc::clone(&config)));
+    tokio::select! {
+        () = serve(mailbox, &shard, &config) => {}
+        // Fails only when the handle is gone: that is a stop as well.
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    retention.abort();
+    let clean = shard.borrow_mut().close();
+    set_local(None);
+    clean
+}
+
+async fn serve(mut mailbox: Mailbox, shard: &Rc<RefCell<Shard>>, config: &BrokerConfig) {
+    let mut isr = tokio::time::interval(ISR_TICK.min(config.replica.lag_time_max / 2));
+    let mut checkpoints = tokio::time::interval(config.replica.high_watermark_checkpoint_interval);
+    for tick in [&mut isr, &mut checkpoints] {
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
+    loop {
+        let first = tokio::select! {
+            biased;
+            Some(task) = mailbox.control.recv() => Some(task),
+            Some(task) = mailbox.requests.recv() => Some(task),
+            _ = isr.tick() => {
+                with_local(Shard::tick_isr);
+                None
+            }
+            _ = checkpoints.tick() => {
+                with_local(Shard::note_checkpoints);
+                None
+            }
+            else => return,
+        };
+        let Some(first) = first else { continue };
+        let mut shard = shard.borrow_mut();
+        first(&mut shard);
+        for _ in 1..MAILBOX_BATCH {
+            let Some(task) = mailbox.control.try_recv().ok().or_else(|| mailbox.requests.try_recv().ok()) else { break };
+            task(&mut shard);
+        }
+        shard.after_work();
+        drop(shard);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn run_retention(config: Arc<BrokerConfig>) {
+    tokio::time::sleep(config.log_work.initial_task_delay).await;
+    loop {
+        let ids = with_local(|shard| shard.partition_ids()).unwrap_or_default();
+        for chunk in ids.chunks(RETENTION_CHUNK) {
+            with_local(|shard| shard.apply_retention(chunk));
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(config.log_work.retention_check_interval).await;
+    }
+}
+
+impl Shard {
+    /// Ends all roles, waits for the flushers, closes every log. True when all went well.
+    fn close(&mut self) -> bool {
+        let mut clean = true;
+        for partition in self.partitions.values_mut() {
+            partition.leave_role(&mut self.cx, milena_types::ErrorCode::NotLeaderOrFollower);
+        }
+        self.cx.flush.stop();
+        for (id, partition) in &mut self.partitions {
+            if !self.cx.dirs.is_online(partition.dir) {
+                clean = false;
+                continue;
+            }
+            self.cx.checkpoint_dirty.insert(*id);
+            if let Err(error) = partition.log.close() {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(partition = %partition.name, error, "cannot close the log cleanly");
+                clean = false;
+            }
+        }
+        self.note_checkpoints();
+        clean
+    }
+}

@@ -1,0 +1,214 @@
+//! The control thread of a broker: makes everything, keeps the control tasks running, and takes everything down again.
+
+use super::error::StartError;
+use super::listeners::{Bound, bind, endpoints, serve_all};
+use crate::config::BrokerConfig;
+use crate::controller::{
+    BrokerControl, BrokerSelf, BrokerState, ClusterHandle, ControllerClient, Registration, Subscription,
+};
+use crate::coordinator::{ClusterView, Groups};
+use crate::kafka::{KafkaContext, KafkaParts};
+use crate::metadata::{MetadataCache, MetadataUpdate, SavedImage};
+use crate::shard::{ControlPlane, DataThreads, DataThreadsConfig, LogDirs, Router};
+use milena_rpc::proto::FindClusterRequest;
+use milena_types::ClusterId;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// One attempt to learn the cluster's id.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// The pause while the quorum has not agreed on an id.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the process learns of a broker that is ready.
+pub(super) struct Ready {
+    pub(super) addresses: Vec<(String, SocketAddr)>,
+    pub(super) router: Router,
+    pub(super) metadata: Arc<MetadataCache>,
+    pub(super) state: watch::Receiver<BrokerState>,
+}
+
+/// A broker that runs.
+struct Running {
+    config: Arc<BrokerConfig>,
+    registration: Arc<Registration>,
+    threads: DataThreads,
+    dirs: Arc<LogDirs>,
+    /// Ends the listeners and the coordinator.
+    serving: CancellationToken,
+    /// Ends with the registration, if that is refused.
+    lifecycle: tokio::task::JoinHandle<()>,
+}
+
+/// The life of the control thread. True when the broker stopped cleanly.
+pub(super) async fn run(
+    config: Arc<BrokerConfig>,
+    ready: oneshot::Sender<Result<Ready, StartError>>,
+    shutdown: CancellationToken,
+    hurry: CancellationToken,
+) -> bool {
+    let mut running = match start(&config).await {
+        Ok((told, running)) => {
+            // Nobody may wait for it.
+            let _ = ready.send(Ok(told));
+            running
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return false;
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => running.stop(Some(hurry)).await,
+        _ = &mut running.lifecycle => {
+            tracing::error!("the controller does not take this broker any more; it stops");
+            running.stop(None).await
+        }
+    }
+}
+
+async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartError> {
+    let bound = bind(config)?;
+    let addresses = bound.iter().map(|bound| (bound.listener.name.clone(), bound.address)).collect();
+    let client = ControllerClient::new(&config.controller_voters)?;
+    let cluster = cluster_id(config, &client).await?;
+    let dirs = Arc::new(LogDirs::open(&config.log_dirs, config.node_id, &cluster)?);
+    let me = BrokerSelf {
+        broker: config.node_id,
+        cluster: Some(cluster),
+        endpoints: endpoints(&bound),
+        rack: config.rack.clone(),
+        directories: dirs.directories(),
+        previous_epoch: dirs.previous_epoch(),
+    };
+    let metadata = Arc::new(MetadataCache::new());
+    let registration = Arc::new(Registration::new());
+    let control: Arc<dyn ControlPlane> = Arc::new(BrokerControl::start(
+        config.node_id,
+        &config.inter_broker_listener,
+        Arc::clone(&registration),
+        &client,
+        &metadata,
+    ));
+    let threads = DataThreads::start(DataThreadsConfig { config: Arc::clone(config), dirs: Arc::clone(&dirs), control })
+        .map_err(StartError::Threads)?;
+    let router = threads.router();
+    follow_metadata(config, &client, &metadata, &router);
+    registration.register(&me, &client, config.initial_registration_timeout).await?;
+    let lifecycle = tokio::task::spawn_local(live(
+        Arc::clone(config),
+        me,
+        client.clone(),
+        Arc::clone(&registration),
+        Arc::clone(&metadata),
+    ));
+    let serving = CancellationToken::new();
+    let cluster = ClusterHandle::new(Arc::clone(&metadata), client, config.request_timeout);
+    serve(config, bound, &threads, cluster, metadata.updates(), &serving).map_err(StartError::Threads)?;
+    let ready = Ready { addresses, router, metadata, state: registration.state() };
+    Ok((ready, Running { config: Arc::clone(config), registration, threads, dirs, serving, lifecycle }))
+}
+
+/// The cluster's id: configured, or asked from the controllers until one answers.
+async fn cluster_id(config: &BrokerConfig, client: &ControllerClient) -> Result<ClusterId, StartError> {
+    if let Some(cluster) = &config.cluster_id {
+        return Ok(cluster.clone());
+    }
+    let deadline = tokio::time::Instant::now() + config.initial_registration_timeout;
+    loop {
+        let answer = client
+            .call(config.initial_registration_timeout, ATTEMPT, |mut stub| async move {
+                stub.find_cluster(FindClusterRequest {}).await
+            })
+            .await
+            .map_err(StartError::ClusterId)?;
+        if let Some(cluster) = answer.cluster {
+            return Ok(ClusterId(cluster));
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(StartError::NoCluster);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// From the controller's log to the cache, and from the cache to the partitions.
+fn follow_metadata(config: &BrokerConfig, client: &ControllerClient, cache: &Arc<MetadataCache>, router: &Router) {
+    let mut updates = cache.updates();
+    let router = router.clone();
+    tokio::task::spawn_local(async move {
+        while let Some(update) = updates.recv().await {
+            router.apply_metadata(update.image, update.delta).await;
+        }
+    });
+    let saved = SavedImage::in_dir(&config.metadata_dir());
+    let subscription = Subscription::new(config.node_id, client.clone(), Arc::clone(cache), saved);
+    tokio::task::spawn_local(subscription.run());
+}
+
+/// Heartbeats until the controller lets the broker go, or refuses it.
+async fn live(
+    config: Arc<BrokerConfig>,
+    me: BrokerSelf,
+    client: ControllerClient,
+    registration: Arc<Registration>,
+    cache: Arc<MetadataCache>,
+) {
+    if let Err(error) = registration.run(&me, &client, &cache, config.heartbeat_interval).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "registration ended");
+    }
+}
+
+/// Starts the coordinator and the listeners.
+fn serve(
+    config: &Arc<BrokerConfig>,
+    bound: Vec<Bound>,
+    threads: &DataThreads,
+    cluster: ClusterHandle,
+    updates: mpsc::UnboundedReceiver<MetadataUpdate>,
+    serving: &CancellationToken,
+) -> std::io::Result<()> {
+    let router = threads.router();
+    let cluster: Arc<dyn ClusterView> = Arc::new(cluster);
+    let (groups, host) =
+        Groups::create(&config.group, router.clone(), router.leadership_events(), Arc::clone(&cluster));
+    tokio::task::spawn_local(host.run(serving.child_token()));
+    tokio::task::spawn_local(groups.clone().follow_deletions(updates));
+    let kafka = KafkaContext::new(KafkaParts { config: Arc::clone(config), cluster, router, groups });
+    serve_all(bound, threads, &kafka, serving)
+}
+
+impl Running {
+    /// Takes the broker down. `Some`: the controller moves the leaders away first, until that token hurries.
+    async fn stop(self, hand_over: Option<CancellationToken>) -> bool {
+        let epoch = self.registration.epoch();
+        if let Some(hurry) = hand_over.filter(|_| self.config.controlled_shutdown) {
+            let deadline = self.config.controlled_shutdown_timeout;
+            let moved = tokio::select! {
+                moved = self.registration.controlled_shutdown(deadline) => moved,
+                () = hurry.cancelled() => false,
+            };
+            if !moved {
+                tracing::warn!("the controller has not moved all leaders away");
+            }
+        }
+        self.serving.cancel();
+        self.lifecycle.abort();
+        let clean = self.threads.shutdown().await;
+        if !clean {
+            return false;
+        }
+        match epoch.map(|epoch| self.dirs.write_clean_shutdown(epoch)) {
+            Some(Ok(())) | None => true,
+            Some(Err(error)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the next start will recover the logs");
+                false
+            }
+        }
+    }
+}

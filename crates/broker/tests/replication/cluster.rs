@@ -1,0 +1,221 @@
+//! Brokers of a test: data threads, log directories and a listener for replication streams.
+
+use crate::controller::{CLUSTER, Control, Controller};
+use bytes::{Bytes, BytesMut};
+use milena_broker::BrokerConfig;
+use milena_broker::config::ReplicaConfig;
+use milena_broker::shard::{
+    DataThreads, DataThreadsConfig, FetchCall, FetchPartition, FetchPartitionResult, LogDirs, ProduceCall,
+    ProducePartition, ProduceResult, Router, ShardId, link,
+};
+use milena_record::BatchBuilder;
+use milena_types::{
+    Acks, BrokerId, ClusterId, ErrorCode, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// No condition of a healthy cluster takes longer, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One running broker.
+pub struct Node {
+    pub router: Router,
+    threads: DataThreads,
+}
+
+/// Brokers by id, their controller and their disks.
+pub struct Cluster {
+    pub controller: Arc<Controller>,
+    pub nodes: BTreeMap<i32, Node>,
+    disks: tempfile::TempDir,
+    threads: usize,
+    replica: ReplicaConfig,
+}
+
+impl Cluster {
+    /// So many brokers, each with so many data threads.
+    pub async fn start(brokers: i32, threads: usize) -> Self {
+        Self::start_with(brokers, threads, ReplicaConfig::default()).await
+    }
+
+    pub async fn start_with(brokers: i32, threads: usize, replica: ReplicaConfig) -> Self {
+        let disks = tempfile::tempdir().unwrap();
+        let (controller, nodes) = (Controller::new(), BTreeMap::new());
+        let mut cluster = Self { controller, nodes, disks, threads, replica };
+        for id in 1..=brokers {
+            cluster.start_node(id).await;
+        }
+        cluster
+    }
+
+    pub fn disk(&self, id: i32) -> PathBuf {
+        self.disks.path().join(id.to_string())
+    }
+
+    pub fn router(&self, id: i32) -> &Router {
+        &self.nodes[&id].router
+    }
+
+    /// Starts a broker on its disk, as it was left.
+    pub async fn start_node(&mut self, id: i32) {
+        let config = Arc::new(BrokerConfig {
+            node_id: BrokerId(id),
+            data_threads: Some(self.threads),
+            replica: self.replica.clone(),
+            ..BrokerConfig::default()
+        });
+        let cluster = ClusterId(CLUSTER.to_owned());
+        let dirs = Arc::new(LogDirs::open(&[self.disk(id)], BrokerId(id), &cluster).unwrap());
+        let epoch = Arc::new(Mutex::new(None));
+        let controller = Arc::clone(&self.controller);
+        let control = Control { broker: BrokerId(id), epoch: Arc::clone(&epoch), controller };
+        let threads = DataThreads::start(DataThreadsConfig { config, dirs, control: Arc::new(control) }).unwrap();
+        let router = threads.router();
+        let port = listen(&threads).await;
+        // The broker learns its epoch with the registration, before anybody can act on that.
+        *epoch.lock().unwrap() = Some(self.controller.register(BrokerId(id), port, router.clone()));
+        self.nodes.insert(id, Node { router, threads });
+    }
+
+    /// Stops a broker without telling the controller.
+    pub async fn stop_node(&mut self, id: i32) {
+        let node = self.nodes.remove(&id).unwrap();
+        node.threads.shutdown().await;
+    }
+
+    pub async fn stop(mut self) {
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.stop_node(id).await;
+        }
+    }
+
+    /// Waits until the partition's ISR is this, in any order.
+    pub async fn wait_isr(&self, id: TopicIdPartition, isr: &[i32]) {
+        let mut wanted: Vec<BrokerId> = isr.iter().map(|id| BrokerId(*id)).collect();
+        wanted.sort();
+        until("the ISR", || async {
+            let mut isr = self.controller.partition(id).isr;
+            isr.sort();
+            isr == wanted
+        })
+        .await;
+    }
+
+    /// Produces with acks=all until it works: leaders may just be changing.
+    pub async fn produce_until_ok(&self, leader: i32, id: TopicIdPartition, value: &str) -> Offset {
+        let until_ok = Instant::now() + PATIENCE;
+        loop {
+            let result = produce(self.router(leader), id, Acks::All, value).await;
+            match result.error {
+                ErrorCode::None => return result.base_offset.unwrap(),
+                error => assert!(Instant::now() < until_ok, "still {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The bytes of the partition's first segment on a broker's disk.
+    pub fn segment(&self, broker: i32, topic: &str, partition: i32) -> Vec<u8> {
+        let path = self.disk(broker).join(format!("{topic}-{partition}/00000000000000000000.log"));
+        std::fs::read(path).unwrap_or_default()
+    }
+}
+
+async fn listen(threads: &DataThreads) -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let router = threads.router();
+    threads.on(ShardId(0), move || {
+        tokio::task::spawn_local(async move {
+            let socket = tokio::net::TcpListener::from_std(socket).unwrap();
+            while let Ok((stream, _)) = socket.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let router = router.clone();
+                tokio::task::spawn_local(async move { drop(link::serve_http2(stream, router).await) });
+            }
+        });
+    });
+    port
+}
+
+/// Waits for a condition.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "gave up waiting for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub fn partition(topic: TopicId, partition: i32) -> TopicIdPartition {
+    TopicIdPartition { topic, partition: PartitionIndex(partition) }
+}
+
+pub fn batch(value: &str) -> BytesMut {
+    let mut builder = BatchBuilder::plain(Offset(0));
+    builder.append(now(), None, Some(value.as_bytes()), &[]);
+    builder.build()
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp(i64::try_from(since.as_millis()).unwrap())
+}
+
+pub async fn produce(router: &Router, id: TopicIdPartition, acks: Acks, value: &str) -> ProduceResult {
+    produce_within(router, id, acks, value, Duration::from_secs(20)).await
+}
+
+pub async fn produce_within(
+    router: &Router,
+    id: TopicIdPartition,
+    acks: Acks,
+    value: &str,
+    timeout: Duration,
+) -> ProduceResult {
+    let partitions = vec![ProducePartition { id, batch: batch(value) }];
+    let call = ProduceCall { acks, timeout, zstd_allowed: true, partitions };
+    router.produce(call).await.remove(0)
+}
+
+pub fn fetch_call(id: TopicIdPartition, offset: i64, max_wait: Duration) -> FetchCall {
+    FetchCall {
+        partitions: vec![FetchPartition {
+            id,
+            current_leader_epoch: None,
+            offset: Offset(offset),
+            last_fetched_epoch: None,
+            max_bytes: 1 << 20,
+        }],
+        max_wait,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        read_committed: false,
+        rack: None,
+    }
+}
+
+pub async fn fetch(router: &Router, id: TopicIdPartition, offset: i64) -> FetchPartitionResult {
+    router.fetch(fetch_call(id, offset, Duration::ZERO)).await.remove(0)
+}
+
+/// The values in a fetched run of batches, with their offsets.
+pub fn values(records: &Bytes) -> Vec<(i64, String)> {
+    let mut values = Vec::new();
+    for batch in milena_record::batches(records) {
+        let (_, batch) = batch.unwrap();
+        for record in milena_record::records(&records.slice_ref(batch), 1 << 20).unwrap() {
+            values.push((record.offset.0, String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+        }
+    }
+    values
+}
+
+/// How many entries a directory has, besides the broker's own files.
+pub fn partition_dirs(disk: &Path) -> usize {
+    std::fs::read_dir(disk).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+}

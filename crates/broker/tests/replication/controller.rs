@@ -1,0 +1,223 @@
+//! A controller for tests: one image, changed under a lock, told to every live broker.
+
+use futures_util::future::BoxFuture;
+use milena_broker::shard::{ControlPlane, Router};
+use milena_metadata::record::{
+    BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord, PartitionRegistration,
+};
+use milena_metadata::request::AlterPartitionItem;
+use milena_metadata::{MetadataDelta, MetadataImage};
+use milena_types::{
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch,
+    PartitionIndex, TopicId, TopicIdPartition, TopicName,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+pub const CLUSTER: &str = "replication-tests";
+
+/// The controller of a test.
+#[derive(Default)]
+pub struct Controller {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    image: MetadataImage,
+    routers: BTreeMap<BrokerId, Router>,
+    /// ISR proposals are answered with this error instead of being looked at.
+    refuse_isr: Option<ErrorCode>,
+    /// Brokers that reported a lost peer: (reporter, peer).
+    lost: Vec<(BrokerId, BrokerId)>,
+}
+
+impl Controller {
+    pub fn new() -> Arc<Self> {
+        let controller = Arc::new(Self::default());
+        controller.commit(vec![MetadataRecord::Cluster(ClusterId(CLUSTER.to_owned()))]);
+        controller
+    }
+
+    pub fn image(&self) -> MetadataImage {
+        self.state.lock().unwrap().image.clone()
+    }
+
+    pub fn partition(&self, id: TopicIdPartition) -> PartitionRegistration {
+        self.image().partition(id).expect("the partition exists").clone()
+    }
+
+    /// Commits records and tells every broker.
+    pub fn commit(&self, records: Vec<MetadataRecord>) {
+        self.state.lock().unwrap().commit(records);
+    }
+
+    /// A broker joins: it is registered unfenced under a new epoch and follows from now on.
+    pub fn register(&self, id: BrokerId, port: u16, router: Router) -> BrokerEpoch {
+        let mut state = self.state.lock().unwrap();
+        let epoch = BrokerEpoch(i64::try_from(state.image.version.0).unwrap() + 1);
+        let registration = BrokerRegistration {
+            id,
+            epoch,
+            incarnation: IncarnationId::random(),
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port,
+                security_protocol: "PLAINTEXT".to_owned(),
+            }],
+            rack: None,
+            directories: Vec::new(),
+            fenced: false,
+            in_controlled_shutdown: false,
+        };
+        state.routers.insert(id, router);
+        state.commit(vec![MetadataRecord::Broker(registration)]);
+        // The newcomer has missed everything before.
+        let whole = Arc::new(MetadataDelta::between(&MetadataImage::default(), &state.image));
+        state.tell(&whole);
+        epoch
+    }
+
+    /// A broker is gone as far as the controller can tell: fenced, out of every ISR, its partitions led by others.
+    pub fn fence(&self, id: BrokerId) {
+        let mut state = self.state.lock().unwrap();
+        state.routers.remove(&id);
+        let mut registration = state.image.brokers.get(&id).unwrap().as_ref().clone();
+        registration.fenced = true;
+        let mut records = vec![MetadataRecord::Broker(registration)];
+        let image = state.image.clone();
+        for (_, partition, registration) in image.partitions() {
+            let mut changed = registration.as_ref().clone();
+            if changed.isr.len() > 1 {
+                changed.isr.retain(|member| *member != id);
+            }
+            if changed.leader == Some(id) {
+                changed.leader = changed.replicas.iter().copied().find(|r| *r != id && changed.isr.contains(r));
+                changed.leader_epoch = LeaderEpoch(changed.leader_epoch.0 + 1);
+            }
+            if changed != **registration {
+                changed.partition_epoch = changed.partition_epoch.next();
+                records.push(MetadataRecord::Partition { id: partition, state: changed });
+            }
+        }
+        state.commit(records);
+    }
+
+    /// Creates a topic whose partitions are led by the first replica.
+    pub fn create_topic(&self, name: &str, partitions: i32, replicas: &[i32], configs: &[(&str, &str)]) -> TopicId {
+        let (id, name) = (TopicId::random(), TopicName::new(name).unwrap());
+        let mut records = vec![MetadataRecord::Topic { id, name: name.clone() }];
+        for (key, value) in configs {
+            records.push(MetadataRecord::Config {
+                resource: milena_metadata::record::ConfigResource::Topic(name.clone()),
+                key: (*key).to_owned(),
+                value: Some((*value).to_owned()),
+            });
+        }
+        let replicas: Vec<BrokerId> = replicas.iter().map(|id| BrokerId(*id)).collect();
+        for partition in 0..partitions {
+            let state = PartitionRegistration {
+                replicas: replicas.clone(),
+                isr: replicas.clone(),
+                elr: Vec::new(),
+                last_known_elr: Vec::new(),
+                adding: Vec::new(),
+                removing: Vec::new(),
+                leader: replicas.first().copied(),
+                recovering: false,
+                leader_epoch: LeaderEpoch(0),
+                partition_epoch: PartitionEpoch(0),
+            };
+            let id = TopicIdPartition { topic: id, partition: PartitionIndex(partition) };
+            records.push(MetadataRecord::Partition { id, state });
+        }
+        self.commit(records);
+        id
+    }
+
+    /// Makes another replica the leader, in a new epoch.
+    pub fn elect(&self, id: TopicIdPartition, leader: i32) {
+        let mut state = self.partition(id);
+        state.leader = Some(BrokerId(leader));
+        state.leader_epoch = state.leader_epoch.next();
+        state.partition_epoch = state.partition_epoch.next();
+        self.commit(vec![MetadataRecord::Partition { id, state }]);
+    }
+
+    pub fn refuse_isr(&self, error: Option<ErrorCode>) {
+        self.state.lock().unwrap().refuse_isr = error;
+    }
+
+    pub fn lost(&self) -> Vec<(BrokerId, BrokerId)> {
+        self.state.lock().unwrap().lost.clone()
+    }
+
+    /// KIP-497: compare and set on the partition epoch; members must be alive under the epoch they were seen with.
+    fn alter_partition(&self, leader: BrokerId, item: &AlterPartitionItem) -> ErrorCode {
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.refuse_isr {
+            return error;
+        }
+        let Some(current) = state.image.partition(item.id).cloned() else { return ErrorCode::UnknownTopicId };
+        if item.leader_epoch < current.leader_epoch || current.leader != Some(leader) {
+            return ErrorCode::FencedLeaderEpoch;
+        }
+        if item.partition_epoch != current.partition_epoch {
+            return ErrorCode::InvalidUpdateVersion;
+        }
+        let eligible = |(member, epoch): &(BrokerId, BrokerEpoch)| {
+            state.image.brokers.get(member).is_some_and(|broker| !broker.fenced && broker.epoch == *epoch)
+        };
+        if !item.isr.iter().all(eligible) {
+            return ErrorCode::IneligibleReplica;
+        }
+        let mut changed = current;
+        changed.isr = item.isr.iter().map(|(member, _)| *member).collect();
+        changed.recovering = item.recovering;
+        changed.partition_epoch = changed.partition_epoch.next();
+        state.commit(vec![MetadataRecord::Partition { id: item.id, state: changed }]);
+        ErrorCode::None
+    }
+}
+
+impl State {
+    fn commit(&mut self, records: Vec<MetadataRecord>) {
+        let batch = MetadataBatch { expected_version: self.image.version, records };
+        let delta = Arc::new(self.image.apply(&batch).expect("planned on this image"));
+        self.tell(&delta);
+    }
+
+    fn tell(&self, delta: &Arc<MetadataDelta>) {
+        let image = Arc::new(self.image.clone());
+        for router in self.routers.values() {
+            // The messages are sent by the first poll; nobody waits for their effect.
+            let mut told = Box::pin(router.apply_metadata(Arc::clone(&image), Arc::clone(delta)));
+            let _ = futures_util::FutureExt::now_or_never(&mut told);
+        }
+    }
+}
+
+/// The control plane of one broker of a test.
+pub struct Control {
+    pub broker: BrokerId,
+    pub epoch: Arc<Mutex<Option<BrokerEpoch>>>,
+    pub controller: Arc<Controller>,
+}
+
+impl ControlPlane for Control {
+    fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        *self.epoch.lock().unwrap()
+    }
+
+    fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
+        let (broker, controller) = (self.broker, Arc::clone(&self.controller));
+        Box::pin(async move { controller.alter_partition(broker, &item) })
+    }
+
+    fn peer_lost(&self, broker: BrokerId) {
+        self.controller.state.lock().unwrap().lost.push((self.broker, broker));
+    }
+
+    fn log_dir_failed(&self, _directory: DirectoryId) {}
+}
