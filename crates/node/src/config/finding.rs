@@ -1,0 +1,62 @@
+//! What is wrong with a configuration, collected so that everything is reported at once.
+
+use super::settings::Origin;
+use std::fmt;
+
+/// One thing that makes a configuration unusable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key.
+    pub key: String,
+    /// As given; `None` when it is missing, `<hidden>` when it is a secret.
+    pub value: Option<String>,
+    /// Where it was given.
+    pub origin: Origin,
+    /// What is wrong, and what is allowed.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{} = '{value}' ({}): {}", self.key, self.origin, self.text),
+            None => write!(f, "{} (not set): {}", self.key, self.text),
+        }
+    }
+}
+
+/// The configuration cannot be used; every problem is listed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {reason}")]
+    Unreadable {
+        /// Its path as given.
+        path: String,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// The file or an override is not of the form `key=value`.
+    #[error("{place}: {reason}")]
+    Syntax {
+        /// File, or `--override`.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Values are wrong or contradict each other.
+    #[error("{}", list(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn list(problems: &[Problem]) -> String {
+    let mut text = match problems.len() {
+        1 => "1 problem in the configuration:".to_owned(),
+        n => format!("{n} problems in the configuration:"),
+    };
+    for problem in problems {
+        text.push_str("\n  - ");
+        text.push_str(&problem.to_string().replace('\n', "\n    "));
+    }
+    text
+}

@@ -1,0 +1,288 @@
+//! Whole configurations, as people write them: what they become, and what is said about them.
+
+use super::*;
+use crate::config::Roles;
+
+fn inputs(file: &str, environment: &[(&str, &str)]) -> Inputs {
+    let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+    Inputs {
+        file: Some(("server.properties".to_owned(), file.as_bytes().to_vec())),
+        environment: environment.iter().map(owned).collect(),
+        hostname: "thishost".to_owned(),
+        ..Inputs::default()
+    }
+}
+
+fn config(file: &str) -> NodeConfig {
+    load(&inputs(file, &[]))
+        .unwrap_or_else(|e| panic!("{file}: {e}"))
+        .config
+}
+
+fn problems(file: &str) -> Vec<String> {
+    match load(&inputs(file, &[])) {
+        Err(ConfigError::Problems(problems)) => problems.iter().map(Problem::to_string).collect(),
+        other => panic!("{file}: {other:?}"),
+    }
+}
+
+fn shown<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn an_empty_configuration_is_a_single_combined_node() {
+    let config = config("");
+    assert_eq!(config.node_id.0, 1);
+    assert_eq!(
+        config.roles,
+        Roles {
+            broker: true,
+            controller: true
+        }
+    );
+    assert_eq!(shown(&config.broker_listeners), "PLAINTEXT://:9092");
+    assert_eq!(shown(&config.advertised_listeners), "PLAINTEXT://thishost:9092");
+    assert_eq!(shown(&config.controller_listeners), "CONTROLLER://127.0.0.1:9093");
+    assert_eq!(shown(&config.voters), "1@127.0.0.1:9093");
+    assert_eq!(config.inter_broker_listener, "PLAINTEXT");
+    assert_eq!(config.log_dirs, [std::path::PathBuf::from("/tmp/kafka-logs")]);
+    assert_eq!(config.metadata_log_dir, config.log_dirs[0]);
+}
+
+#[test]
+fn node_zero_alone_is_valid() {
+    let config =
+        config("process.roles=broker,controller\nnode.id=0\ncontroller.quorum.voters=0@127.0.0.1:19093");
+    assert_eq!(config.node_id.0, 0);
+    assert_eq!(shown(&config.controller_listeners), "CONTROLLER://0.0.0.0:19093");
+}
+
+#[test]
+fn the_file_that_ships_with_kafka_is_a_single_node() {
+    let config = config(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+         listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+         advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
+         num.io.threads=8\nlog.dirs=/tmp/kraft-combined-logs\nlog.retention.hours=168",
+    );
+    assert_eq!(shown(&config.voters), "1@127.0.0.1:9093");
+    assert_eq!(shown(&config.advertised_listeners), "PLAINTEXT://localhost:9092");
+    assert_eq!(shown(&config.broker_listeners), "PLAINTEXT://:9092");
+    assert_eq!(shown(&config.controller_addresses), "127.0.0.1:9093");
+}
+
+#[test]
+fn the_environment_of_the_books_needs_two_more_settings() {
+    let book = [
+        ("KAFKA_BROKER_ID", "1"),
+        (
+            "KAFKA_ADVERTISED_LISTENERS",
+            "INTERNAL://kafka1:29092,EXTERNAL://host.docker.internal:9092",
+        ),
+        (
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+            "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT",
+        ),
+        ("KAFKA_INTER_BROKER_LISTENER_NAME", "INTERNAL"),
+        ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "3"),
+        ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+    ];
+    let mut with_zookeeper = book.to_vec();
+    with_zookeeper.push(("KAFKA_ZOOKEEPER_CONNECT", "zookeeper:2181"));
+    let Err(ConfigError::Problems(problems)) = load(&inputs("", &with_zookeeper)) else {
+        panic!("accepted")
+    };
+    assert_eq!(problems.len(), 1);
+    let voters = "1@kafka1:19090,2@kafka2:19090,3@kafka3:19090";
+    for line in [
+        "KAFKA_PROCESS_ROLES: broker,controller",
+        &format!("KAFKA_CONTROLLER_QUORUM_VOTERS: {voters}"),
+    ] {
+        assert!(problems[0].to_string().contains(line), "{}", problems[0]);
+    }
+
+    let mut replaced = book.to_vec();
+    replaced.extend([
+        ("KAFKA_PROCESS_ROLES", "broker,controller"),
+        ("KAFKA_CONTROLLER_QUORUM_VOTERS", voters),
+    ]);
+    let config = load(&inputs("", &replaced)).unwrap().config;
+    assert_eq!(config.node_id.0, 1);
+    assert_eq!(
+        shown(&config.broker_listeners),
+        "INTERNAL://0.0.0.0:29092,EXTERNAL://0.0.0.0:9092"
+    );
+    assert_eq!(shown(&config.controller_listeners), "CONTROLLER://0.0.0.0:19090");
+    assert_eq!(config.inter_broker_listener, "INTERNAL");
+
+    replaced.push(("KAFKA_ZOOKEEPER_CONNECT", "zookeeper:2181"));
+    let warnings = load(&inputs("", &replaced)).unwrap().warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.contains("zookeeper.connect") && w.contains("remove it")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_key_value_and_what_is_allowed() {
+    let found = problems(
+        "node.id=-1\nlog.segment.bytes=12\nauto.create.topics.enable=maybe\nlisteners=PLAINTEXT://:99999\n\
+         ssl.keystore.password=secret\nnum.partitions=0\nbroker.heartbeat.interval.ms=9000\nlog.dirs=/a,/a",
+    );
+    for part in [
+        "node.id = '-1' (server.properties line 1): allowed: an integer of 32 bits, at least 0",
+        "log.segment.bytes = '12' (server.properties line 2): allowed: an integer of 32 bits, at least 1048576",
+        "auto.create.topics.enable = 'maybe' (server.properties line 3): allowed: true or false",
+        "listeners = 'PLAINTEXT://:99999' (server.properties line 4): 'PLAINTEXT://:99999' is not allowed",
+        "num.partitions = '0' (server.properties line 6): allowed: an integer of 32 bits, at least 1",
+        "broker.heartbeat.interval.ms = '9000' (server.properties line 7): contradicts broker.session.timeout.ms = 9000",
+        "log.dirs = '/a,/a' (server.properties line 8): '/a' is given twice",
+    ] {
+        assert!(
+            found.iter().any(|p| p.starts_with(part)),
+            "{part} is not in {found:#?}"
+        );
+    }
+    assert!(found.iter().all(|p| !p.contains("secret")));
+}
+
+#[test]
+fn contradictions_of_the_topology_are_problems() {
+    let cases = [
+        ("node.id=1\nbroker.id=2", "broker.id = '2'"),
+        (
+            "process.roles=broker,controller\nnode.id=4\ncontroller.quorum.voters=1@a:1,2@b:1",
+            "add 4@",
+        ),
+        (
+            "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=1@a:1",
+            "1@a:1 is this node",
+        ),
+        (
+            "controller.quorum.voters=1@a:1,1@b:1\nnode.id=1",
+            "id 1 is given twice",
+        ),
+        (
+            "controller.quorum.voters=1@a:1,2@a:1\nnode.id=1",
+            "address a:1 is given twice",
+        ),
+        (
+            "controller.quorum.voters=1@a:1,2@b:1",
+            "required when there are several voters",
+        ),
+        (
+            "process.roles=broker\nnode.id=1",
+            "a broker without the controller role needs it",
+        ),
+        ("process.roles=worker", "one of broker, controller"),
+        (
+            "listeners=PLAINTEXT://:9092",
+            "needs a listener of controller.listener.names",
+        ),
+        ("listeners=PLAINTEXT://:9092,CONTROLLER://:9092", "share a port"),
+        (
+            "listeners=P://:1,P://:2,CONTROLLER://:3",
+            "the name P is given twice",
+        ),
+        ("listeners=P://:1,CONTROLLER://:3", "listener P has no entry"),
+        (
+            "listeners=SSL://:1,CONTROLLER://:3",
+            "SSL uses SSL, which is not supported yet",
+        ),
+        (
+            "advertised.listeners=PLAINTEXT://0.0.0.0:9092",
+            "can not be reached by others",
+        ),
+        (
+            "listeners=PLAINTEXT://:1,CONTROLLER://:2\nadvertised.listeners=SSL://h:1",
+            "SSL is not in listeners",
+        ),
+        (
+            "inter.broker.listener.name=INTERNAL",
+            "is not an advertised listener; allowed: PLAINTEXT",
+        ),
+        (
+            "inter.broker.listener.name=PLAINTEXT\nsecurity.inter.broker.protocol=PLAINTEXT",
+            "one of the two",
+        ),
+        ("listener.security.protocol.map=A:B", "'B' of A is no protocol"),
+        (
+            "group.min.session.timeout.ms=10\ngroup.max.session.timeout.ms=9",
+            "allowed: at most 9",
+        ),
+        ("milena.admin.listen=nowhere", "allowed: host:port"),
+    ];
+    for (file, part) in cases {
+        let found = problems(file);
+        assert!(
+            found.iter().any(|p| p.contains(part)),
+            "{file}: {part} is not in {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn roles_can_be_split_over_nodes() {
+    let three = "controller.quorum.voters=1@a:1,2@b:1,3@c:1\n";
+    let split = [
+        ("process.roles=broker\nnode.id=9\n", "PLAINTEXT://:9092", ""),
+        (
+            "process.roles=controller\nnode.id=2\n",
+            "",
+            "CONTROLLER://0.0.0.0:1",
+        ),
+    ];
+    for (file, brokers, controllers) in split {
+        let config = config(&format!("{file}{three}"));
+        assert_eq!(shown(&config.broker_listeners), brokers);
+        assert_eq!(shown(&config.controller_listeners), controllers);
+        assert_eq!(config.controller_addresses.len(), 3);
+    }
+}
+
+#[test]
+fn unknown_keys_are_warnings_with_the_nearest_name_and_problems_when_strict() {
+    let mut inputs = inputs("log.dris=/a\nzzz=1", &[("KAFKA_CFG_NODE_ID", "1")]);
+    let warnings = load(&inputs).unwrap().warnings;
+    for part in [
+        "log.dris (server.properties line 1), it has no effect; did you mean log.dirs?",
+        "mean node.id?",
+    ] {
+        assert!(
+            warnings.iter().any(|w| w.contains(part)),
+            "{part} is not in {warnings:#?}"
+        );
+    }
+    inputs.strict = true;
+    let Err(ConfigError::Problems(problems)) = load(&inputs) else {
+        panic!("accepted")
+    };
+    assert_eq!(problems.len(), 3);
+}
+
+#[test]
+fn known_keys_without_effect_and_old_keys_are_named_once() {
+    let file = "num.replica.fetchers=4\nsocket.listen.backlog.size=9\nport=9092\nlistener.name.x.ssl.key=1";
+    let warnings = load(&inputs(file, &[])).unwrap().warnings;
+    let naming = |key: &str| warnings.iter().filter(|w| w.contains(key)).count();
+    for key in ["num.replica.fetchers", "port (server", "listener.name.x.ssl.key"] {
+        assert_eq!(naming(key), 1, "{key} in {warnings:#?}");
+    }
+}
+
+#[test]
+fn overrides_win_and_blank_numbers_are_not_set() {
+    let mut inputs = inputs(
+        "node.id=1\nlog.retention.ms=\nnum.partitions=2",
+        &[("KAFKA_NUM_PARTITIONS", "3")],
+    );
+    inputs.overrides = vec!["num.partitions=4".to_owned()];
+    let settings = load(&inputs).unwrap().config.settings;
+    assert_eq!(settings.int("num.partitions"), 4);
+    assert_eq!(settings.integer_if_any("log.retention.ms"), None);
+}

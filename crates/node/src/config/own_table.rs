@@ -1,0 +1,19 @@
+//! The keys that Milena adds to Kafka's. Data only, sorted by name.
+
+use super::key::Allowed::{Any, Min, OneOf};
+use super::key::Kind::{Int, String};
+use super::key::{KeySpec, key};
+
+#[rustfmt::skip]
+pub(super) const OWN_KEYS: &[KeySpec] = &[
+    // When a replica may advertise an offset towards acks=all, for topics without a setting of their own.
+    key("ack.durability", String, Some("flushed"), OneOf(&["flushed", "replicated"])),
+    // How often the active controller tells the other voters that it lives.
+    key("controller.quorum.heartbeat.ms", Int, Some("50"), Min(1)),
+    // host:port of the HTTP admin endpoint (/health, /ready, /metrics, /log-level); empty for none.
+    key("milena.admin.listen", String, Some(""), Any),
+    // text or json.
+    key("milena.log.format", String, Some("text"), OneOf(&["text", "json"])),
+    // error, warn, info, debug, trace, or directives such as `info,milena_broker=debug`.
+    key("milena.log.level", String, Some("info"), Any),
+];

@@ -1,0 +1,229 @@
+//! A node's life: storage, admin endpoint, controller, broker, signals, end. One thread, beside those of the roles.
+
+use super::error::NodeError;
+use super::limits::raise_open_files;
+use super::readiness::Roles;
+use super::signals::Signals;
+use super::stop::stop_roles;
+use crate::admin::{Watched, serve};
+use crate::config::NodeConfig;
+use crate::roles::{broker_config, controller_config, resolve};
+use crate::storage;
+use crate::telemetry::LogControl;
+use milena_broker::Broker;
+use milena_controller::Controller;
+use milena_types::ClusterId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a node that is coming up looks whether it is ready.
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// Runs a node until a signal stops it. Blocks the calling thread.
+///
+/// `cluster_id` is what an empty directory is formatted for; without one the voters agree on a random id.
+///
+/// # Errors
+/// When the node cannot start, or a role ends by itself; everything that was started has been stopped.
+pub fn run(
+    config: NodeConfig,
+    warnings: &[String],
+    cluster_id: Option<&str>,
+    log: Arc<LogControl>,
+) -> Result<(), NodeError> {
+    let roles = match (config.roles.broker, config.roles.controller) {
+        (true, true) => "broker,controller",
+        (true, false) => "broker",
+        (false, _) => "controller",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(
+        node = config.node_id.0,
+        roles,
+        version,
+        pid = std::process::id(),
+        "node starting"
+    );
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let limit = raise_open_files();
+    tracing::debug!(?limit, "open files");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(life(config, cluster_id, log));
+    // A role that is still starting on a blocking thread ends with the process.
+    runtime.shutdown_background();
+    match &result {
+        Ok(()) => tracing::info!("node stopped"),
+        Err(error) => tracing::error!(error = error as &dyn std::error::Error, "node failed"),
+    }
+    result
+}
+
+async fn life(config: NodeConfig, cluster_id: Option<&str>, log: Arc<LogControl>) -> Result<(), NodeError> {
+    let began = Instant::now();
+    let mut signals = Signals::register()?;
+    let roles = Arc::new(Roles::default());
+    open_admin(&config, &roles, log).await?;
+    let cluster = check_storage(&config, cluster_id)?;
+
+    let result = tokio::select! {
+        started = start_roles(&config, cluster, &roles) => started,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping before the start is complete");
+            stop_roles(&roles, &mut signals).await;
+            return Ok(());
+        }
+    };
+    let result = match result {
+        Ok(()) => until_stopped(&config, &roles, &mut signals, began).await,
+        Err(error) => Err(error),
+    };
+    stop_roles(&roles, &mut signals).await;
+    result
+}
+
+/// Opens the admin endpoint first: it shows a node that hangs in its start.
+async fn open_admin(config: &NodeConfig, roles: &Arc<Roles>, log: Arc<LogControl>) -> Result<(), NodeError> {
+    let Some(address) = &config.admin_listen else {
+        return Ok(());
+    };
+    let error = |source| NodeError::Admin {
+        address: address.to_string(),
+        source,
+    };
+    let socket = resolve(address).map_err(error)?;
+    let listener = tokio::net::TcpListener::bind(socket).await.map_err(error)?;
+    tracing::info!(%address, "admin endpoint listens");
+    let (roles, wanted) = (Arc::clone(roles), config.roles);
+    let readiness = Box::new(move || roles.readiness(wanted));
+    let watched = Arc::new(Watched {
+        node_id: config.node_id.0,
+        log: Some(log),
+        readiness,
+    });
+    tokio::spawn(serve(listener, watched));
+    Ok(())
+}
+
+/// Refuses directories of another node or cluster; formats empty ones when the cluster is known.
+fn check_storage(config: &NodeConfig, asked: Option<&str>) -> Result<Option<ClusterId>, NodeError> {
+    let asked = asked.map(storage::cluster_id).transpose()?;
+    let directories = storage::inspect(config);
+    let cluster = storage::agreed_cluster(&directories, config.node_id, asked.as_ref())?;
+    match &cluster {
+        Some(cluster) => {
+            for path in storage::format(config, &cluster.0, true)?.written {
+                tracing::info!(path = %path.display(), %cluster, "directory formatted");
+            }
+            tracing::info!(%cluster, directories = directories.len(), "storage checked");
+        }
+        None => tracing::info!("directories are empty: the cluster's id will come from the voters"),
+    }
+    Ok(cluster)
+}
+
+/// Starts the controller, then the broker. Opening the controller's database blocks, so that is done on another thread.
+async fn start_roles(
+    config: &NodeConfig,
+    cluster: Option<ClusterId>,
+    roles: &Roles,
+) -> Result<(), NodeError> {
+    if config.roles.controller {
+        let wanted = controller_config(config, cluster.clone())?;
+        let starting = tokio::task::spawn_blocking(move || Controller::start(wanted));
+        let controller = match starting.await {
+            Ok(started) => started.map_err(NodeError::ControllerStart)?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        tracing::info!(addresses = ?controller.addresses(), voters = config.voters.len(), "controller started");
+        roles.set_controller(controller);
+    }
+    if config.roles.broker {
+        let broker = Broker::start(broker_config(config, cluster)?)
+            .await
+            .map_err(NodeError::BrokerStart)?;
+        tracing::info!(listeners = %shown(&config.advertised_listeners), "broker started");
+        roles.set_broker(broker);
+    }
+    Ok(())
+}
+
+fn shown(listeners: &[crate::config::Listener]) -> String {
+    listeners
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Waits for a signal, or for a role to end by itself.
+async fn until_stopped(
+    config: &NodeConfig,
+    roles: &Roles,
+    signals: &mut Signals,
+    began: Instant,
+) -> Result<(), NodeError> {
+    tokio::select! {
+        () = announce_ready(config, roles, began) => Ok(()),
+        () = keep_storage(config, roles) => Ok(()),
+        signal = signals.next() => {
+            tracing::info!(signal, "controlled shutdown begins; a second signal hurries");
+            Ok(())
+        }
+        error = role_ended(roles) => Err(error),
+    }
+}
+
+/// One line when the node serves; then waits for ever.
+async fn announce_ready(config: &NodeConfig, roles: &Roles, began: Instant) {
+    while !roles.readiness(config.roles).is_ready() {
+        tokio::time::sleep(READY_POLL).await;
+    }
+    tracing::info!(node = config.node_id.0, took = ?began.elapsed(), "node ready");
+    std::future::pending::<()>().await;
+}
+
+/// Binds directories that no broker formats (a controller's own) to the cluster, once the voters have agreed on its
+/// id; then waits for ever.
+async fn keep_storage(config: &NodeConfig, roles: &Roles) {
+    let is_brokers = config.roles.broker && config.log_dirs.contains(&config.metadata_log_dir);
+    if let Some(controller) = roles.controller().filter(|_| !is_brokers) {
+        let cluster = loop {
+            match controller.cluster_id() {
+                Some(cluster) => break cluster,
+                None => tokio::time::sleep(READY_POLL).await,
+            }
+        };
+        match storage::format_metadata_dir(config, &cluster) {
+            Ok(true) => {
+                tracing::info!(path = %config.metadata_log_dir.display(), %cluster, "directory formatted")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "cannot format"),
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn role_ended(roles: &Roles) -> NodeError {
+    let controller = async {
+        match roles.controller() {
+            Some(controller) => controller.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    let broker = async {
+        match roles.broker() {
+            Some(broker) => broker.wait().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = controller => match ended {
+            Ok(()) => NodeError::Ended("controller"),
+            Err(error) => NodeError::ControllerEnded(error),
+        },
+        _ = broker => NodeError::Ended("broker"),
+    }
+}

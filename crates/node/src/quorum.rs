@@ -1,0 +1,134 @@
+//! Asks controllers about their quorum, over gRPC: what `milena quorum` shows.
+
+use milena_rpc::channel;
+use milena_rpc::proto::controller_client::ControllerClient;
+use milena_rpc::proto::{DescribeQuorumRequest, DescribeQuorumResponse, FindClusterRequest};
+use std::time::Duration;
+use tonic::transport::Channel;
+
+/// How long one controller may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A quorum as one of its members sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quorum {
+    /// Absent until the quorum has agreed on one.
+    pub cluster: Option<String>,
+    /// The active controller; absent during an election.
+    pub leader: Option<i32>,
+    /// The raft term.
+    pub leader_epoch: u64,
+    /// The last committed log index plus one.
+    pub high_watermark: u64,
+    /// All voters.
+    pub voters: Vec<QuorumMember>,
+}
+
+/// One voter of a quorum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumMember {
+    /// `node.id`.
+    pub id: i32,
+    /// `host:port` of its controller listener.
+    pub address: String,
+    /// Last log index known there plus one; only the leader knows it.
+    pub log_end_offset: Option<u64>,
+    /// Since the leader last heard from it.
+    pub last_contact_ms: Option<u64>,
+}
+
+/// Why nobody could be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QuorumError {
+    /// No address was given.
+    #[error("no controller was named; allowed: host:port, several separated by commas")]
+    NoAddress,
+    /// None of them answered.
+    #[error("no controller answers: {0}")]
+    Unreachable(String),
+    /// The runtime cannot be made.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Asks each of `controllers` (`host:port`, separated by commas) until the leader has answered; else the answer of
+/// the member with the highest epoch counts. Blocks.
+///
+/// # Errors
+/// When none answers.
+pub fn describe(controllers: &str) -> Result<Quorum, QuorumError> {
+    let addresses: Vec<&str> = controllers
+        .split(',')
+        .map(str::trim)
+        .filter(|a| !a.is_empty())
+        .collect();
+    if addresses.is_empty() {
+        return Err(QuorumError::NoAddress);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(ask_all(&addresses))
+}
+
+async fn ask_all(addresses: &[&str]) -> Result<Quorum, QuorumError> {
+    let mut best: Option<Quorum> = None;
+    let mut failures = Vec::new();
+    for address in addresses {
+        match tokio::time::timeout(TIMEOUT, ask(address)).await {
+            Ok(Ok((quorum, node_id))) => {
+                let is_leader = quorum.leader == Some(node_id);
+                let is_newer = best.as_ref().is_none_or(|best| rank(&quorum) > rank(best));
+                if is_newer || is_leader {
+                    best = Some(quorum);
+                }
+                if is_leader {
+                    break;
+                }
+            }
+            Ok(Err(reason)) => failures.push(format!("{address}: {reason}")),
+            Err(_) => failures.push(format!("{address}: no answer within {} s", TIMEOUT.as_secs())),
+        }
+    }
+    best.ok_or_else(|| QuorumError::Unreachable(failures.join("; ")))
+}
+
+/// A later epoch knows better, and in one epoch who knows the leader.
+fn rank(quorum: &Quorum) -> (u64, bool) {
+    (quorum.leader_epoch, quorum.leader.is_some())
+}
+
+/// Asks one controller; also gives its node id.
+async fn ask(address: &str) -> Result<(Quorum, i32), String> {
+    let channel: Channel = channel::connect_lazy(address).map_err(|e| e.to_string())?;
+    let mut client = ControllerClient::new(channel);
+    let status = |status: tonic::Status| status.message().to_owned();
+    let found = client
+        .find_cluster(FindClusterRequest {})
+        .await
+        .map_err(status)?
+        .into_inner();
+    let state = client
+        .describe_quorum(DescribeQuorumRequest {})
+        .await
+        .map_err(status)?
+        .into_inner();
+    let node_id = found.node_id;
+    Ok((quorum(found.cluster, state), node_id))
+}
+
+fn quorum(cluster: Option<String>, state: DescribeQuorumResponse) -> Quorum {
+    let member = |v: milena_rpc::proto::QuorumVoter| QuorumMember {
+        id: v.id,
+        address: channel::authority(&v.host, u16::try_from(v.port).unwrap_or_default()),
+        log_end_offset: v.log_end_offset,
+        last_contact_ms: v.last_contact_ms,
+    };
+    Quorum {
+        cluster,
+        leader: state.leader_id,
+        leader_epoch: state.leader_epoch,
+        high_watermark: state.high_watermark,
+        voters: state.voters.into_iter().map(member).collect(),
+    }
+}

@@ -1,0 +1,171 @@
+//! The broker's configuration, and the defaults of topics that both roles know.
+
+use super::resolve::{ResolveError, bind_address};
+use crate::config::{NodeConfig, Settings};
+use milena_broker::BrokerConfig;
+use milena_broker::config::{
+    ControllerVoter, GroupConfig, Listener, LogWorkConfig, NetworkConfig, ReplicaConfig, SecurityProtocol,
+};
+use milena_metadata::config::BrokerDefaults;
+use milena_types::{BrokerId, ClusterId};
+use std::time::Duration;
+
+/// Makes the broker's configuration; `cluster_id` is the one on disk or the one asked for.
+///
+/// # Errors
+/// When a listener's host cannot be resolved.
+pub fn broker_config(node: &NodeConfig, cluster_id: Option<ClusterId>) -> Result<BrokerConfig, ResolveError> {
+    let settings = &node.settings;
+    let defaults = BrokerConfig::default();
+    let shown = settings.given().filter(|(_, _, is_secret)| !is_secret);
+    Ok(BrokerConfig {
+        node_id: node.node_id,
+        cluster_id,
+        rack: settings.text("broker.rack"),
+        listeners: listeners(node)?,
+        inter_broker_listener: node.inter_broker_listener.clone(),
+        controller_voters: voters(node),
+        log_dirs: node.log_dirs.clone(),
+        metadata_dir: Some(node.metadata_log_dir.clone()),
+        data_threads: settings
+            .is_given("num.io.threads")
+            .then(|| settings.count("num.io.threads")),
+        session_timeout: settings.millis("broker.session.timeout.ms"),
+        heartbeat_interval: settings.millis("broker.heartbeat.interval.ms"),
+        initial_registration_timeout: settings.millis("initial.broker.registration.timeout.ms"),
+        controlled_shutdown: settings.boolean("controlled.shutdown.enable"),
+        request_timeout: settings.millis("request.timeout.ms"),
+        auto_create_topics: settings.boolean("auto.create.topics.enable"),
+        num_partitions: settings.int("num.partitions"),
+        default_replication_factor: factor(settings, "default.replication.factor"),
+        delete_topic: settings.boolean("delete.topic.enable"),
+        replica: replica(settings),
+        network: network(settings),
+        group: group(settings),
+        log_work: log_work(settings),
+        topic_defaults: topic_defaults(node),
+        properties: shown
+            .map(|(key, text, _)| (key.to_owned(), text.to_owned()))
+            .collect(),
+        ..defaults
+    })
+}
+
+/// The broker-level settings that topics inherit.
+pub(super) fn topic_defaults(node: &NodeConfig) -> BrokerDefaults {
+    let given = node
+        .settings
+        .given()
+        .map(|(key, text, _)| (key.to_owned(), text.to_owned()));
+    BrokerDefaults::new(node.roles.broker.then_some(node.node_id), given)
+}
+
+fn listeners(node: &NodeConfig) -> Result<Vec<Listener>, ResolveError> {
+    let mut listeners = Vec::new();
+    for listener in &node.broker_listeners {
+        // A listener that is not advertised is bound and serves; nobody is told of it.
+        let advertised = node.advertised_listeners.iter().find(|a| a.name == listener.name);
+        let told = advertised.unwrap_or(listener);
+        listeners.push(Listener {
+            name: listener.name.clone(),
+            bind: bind_address(listener)?,
+            advertised_host: told.address.host.clone(),
+            advertised_port: told.address.port,
+            security_protocol: SecurityProtocol::Plaintext,
+        });
+    }
+    Ok(listeners)
+}
+
+/// Where controllers are reached; without `controller.quorum.voters` their ids are not known and numbered.
+fn voters(node: &NodeConfig) -> Vec<ControllerVoter> {
+    if !node.voters.is_empty() {
+        let voter = |v: &crate::config::Voter| ControllerVoter {
+            id: BrokerId(v.id),
+            host: v.address.host.clone(),
+            port: v.address.port,
+        };
+        return node.voters.iter().map(voter).collect();
+    }
+    let numbered = node.controller_addresses.iter().zip(0..);
+    numbered
+        .map(|(a, n)| ControllerVoter {
+            id: BrokerId(n),
+            host: a.host.clone(),
+            port: a.port,
+        })
+        .collect()
+}
+
+fn factor(settings: &Settings, key: &str) -> i16 {
+    i16::try_from(settings.int(key)).unwrap_or(i16::MAX)
+}
+
+fn replica(settings: &Settings) -> ReplicaConfig {
+    ReplicaConfig {
+        lag_time_max: settings.millis("replica.lag.time.max.ms"),
+        high_watermark_checkpoint_interval: settings.millis("replica.high.watermark.checkpoint.interval.ms"),
+        reconnect_backoff_max: settings.millis("replica.fetch.backoff.ms"),
+        ..ReplicaConfig::default()
+    }
+}
+
+fn network(settings: &Settings) -> NetworkConfig {
+    let defaults = NetworkConfig::default();
+    // -1: the operating system's size.
+    let buffer = |key: &str| usize::try_from(settings.integer(key)).ok();
+    let queued = usize::try_from(settings.integer("queued.max.request.bytes")).ok();
+    NetworkConfig {
+        request_max_bytes: settings.count("socket.request.max.bytes"),
+        send_buffer_bytes: buffer("socket.send.buffer.bytes"),
+        receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
+        max_idle: settings.millis("connections.max.idle.ms"),
+        max_connections: settings.count("max.connections"),
+        max_connections_per_ip: settings.count("max.connections.per.ip"),
+        queued_max_request_bytes: queued.unwrap_or(defaults.queued_max_request_bytes),
+        fetch_max_bytes: settings.count("fetch.max.bytes"),
+        fetch_session_slots: settings.count("max.incremental.fetch.session.cache.slots"),
+        request_partitions_max: settings.count("max.request.partition.size.limit"),
+    }
+}
+
+fn group(settings: &Settings) -> GroupConfig {
+    let minutes = settings
+        .integer("offsets.retention.minutes")
+        .max(0)
+        .unsigned_abs();
+    GroupConfig {
+        offsets_topic_partitions: settings.int("offsets.topic.num.partitions"),
+        offsets_topic_replication_factor: factor(settings, "offsets.topic.replication.factor"),
+        offsets_topic_segment_bytes: settings
+            .integer("offsets.topic.segment.bytes")
+            .max(1)
+            .unsigned_abs(),
+        offsets_retention: Duration::from_secs(minutes * 60),
+        offsets_retention_check_interval: settings.millis("offsets.retention.check.interval.ms"),
+        offset_metadata_max_bytes: settings.count("offset.metadata.max.bytes"),
+        offsets_commit_timeout: settings.millis("offsets.commit.timeout.ms"),
+        min_session_timeout: settings.millis("group.min.session.timeout.ms"),
+        max_session_timeout: settings.millis("group.max.session.timeout.ms"),
+        initial_rebalance_delay: settings.millis("group.initial.rebalance.delay.ms"),
+        max_size: settings.count("group.max.size"),
+        consumer_session_timeout: settings.millis("group.consumer.session.timeout.ms"),
+        consumer_min_session_timeout: settings.millis("group.consumer.min.session.timeout.ms"),
+        consumer_max_session_timeout: settings.millis("group.consumer.max.session.timeout.ms"),
+        consumer_heartbeat_interval: settings.millis("group.consumer.heartbeat.interval.ms"),
+        consumer_min_heartbeat_interval: settings.millis("group.consumer.min.heartbeat.interval.ms"),
+        consumer_max_heartbeat_interval: settings.millis("group.consumer.max.heartbeat.interval.ms"),
+        consumer_max_size: settings.count("group.consumer.max.size"),
+        consumer_assignors: settings.list("group.consumer.assignors"),
+    }
+}
+
+fn log_work(settings: &Settings) -> LogWorkConfig {
+    LogWorkConfig {
+        retention_check_interval: settings.millis("log.retention.check.interval.ms"),
+        initial_task_delay: settings.millis("log.initial.task.delay.ms"),
+        recovery_checkpoint_interval: settings.millis("log.flush.offset.checkpoint.interval.ms"),
+        start_offset_checkpoint_interval: settings.millis("log.flush.start.offset.checkpoint.interval.ms"),
+        producer_id_expiration: settings.millis("producer.id.expiration.ms"),
+    }
+}
