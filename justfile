@@ -1,0 +1,42 @@
+# The recipes of this project; each is one script, so `just` is never needed.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Builds and starts three nodes on 127.0.0.1:9092-9094 (`just up 1`: one).
+up nodes="3":
+    deploy/quickstart.sh up {{nodes}}
+
+# Stops the nodes.
+down:
+    deploy/quickstart.sh down
+
+# Stops the nodes and deletes their data.
+clean:
+    deploy/quickstart.sh clean
+
+# Kills a node, as a crash would.
+kill id:
+    deploy/quickstart.sh kill {{id}}
+
+# Starts a node that was killed or stopped.
+start id:
+    deploy/quickstart.sh start {{id}}
+
+# Every check and test (`just test pure`: one step).
+test *steps:
+    tests/run.sh {{steps}}
+
+# Formats and lints.
+lint:
+    cargo fmt --all
+    tests/run.sh lint docs
+
+# The foreign client suites against a throw-away cluster; writes docs/interop.md.
+suites *names:
+    tests/interop/run.sh {{names}}
+
+# The figures of Milena and of Apache Kafka, measured alike.
+bench *figures:
+    tests/bench/run.sh {{figures}}
