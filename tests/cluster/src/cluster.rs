@@ -1,0 +1,265 @@
+//! A cluster of real processes on this machine.
+
+use crate::ports::free_ports;
+use crate::wait::until;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// What differs between test clusters.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// More `key=value` lines for every node's properties.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// Adds one property.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.extra.push((key.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Running nodes with their data in a temporary directory; dropping it kills them.
+pub struct Cluster {
+    dir: tempfile::TempDir,
+    client_ports: BTreeMap<i32, u16>,
+    controller_ports: BTreeMap<i32, u16>,
+    running: BTreeMap<i32, Child>,
+    settings: Settings,
+    keep: bool,
+}
+
+impl Cluster {
+    /// Starts nodes 1 to `n` and waits until all of them are in the cluster's metadata.
+    ///
+    /// # Panics
+    /// When a node does not come up within its deadline; the panic shows the end of its log.
+    #[must_use]
+    pub fn start(n: i32, settings: Settings) -> Self {
+        let ports = free_ports(usize::try_from(n).unwrap_or(1) * 2);
+        let ids: Vec<i32> = (1..=n).collect();
+        let split = ids.len();
+        let mut cluster = Self {
+            dir: tempfile::Builder::new()
+                .prefix("milena-test")
+                .tempdir()
+                .expect("temporary directory"),
+            client_ports: ids.iter().copied().zip(ports[..split].iter().copied()).collect(),
+            controller_ports: ids.iter().copied().zip(ports[split..].iter().copied()).collect(),
+            running: BTreeMap::new(),
+            settings,
+            keep: std::env::var_os("MILENA_TEST_KEEP").is_some(),
+        };
+        for id in &ids {
+            cluster.start_node(*id);
+        }
+        cluster.wait_brokers(ids.len());
+        cluster
+    }
+
+    /// The bootstrap string.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        self.client_ports
+            .values()
+            .map(|p| format!("127.0.0.1:{p}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// One node's client address.
+    #[must_use]
+    pub fn address(&self, id: i32) -> String {
+        format!("127.0.0.1:{}", self.client_ports[&id])
+    }
+
+    /// Node ids.
+    #[must_use]
+    pub fn ids(&self) -> Vec<i32> {
+        self.client_ports.keys().copied().collect()
+    }
+
+    /// A node's log directory.
+    #[must_use]
+    pub fn log_dir(&self, id: i32) -> PathBuf {
+        self.dir.path().join(format!("node-{id}"))
+    }
+
+    /// A node's output.
+    #[must_use]
+    pub fn log_file(&self, id: i32) -> PathBuf {
+        self.dir.path().join(format!("node-{id}.log"))
+    }
+
+    /// A running node's process id.
+    #[must_use]
+    pub fn pid(&self, id: i32) -> Option<u32> {
+        self.running.get(&id).map(Child::id)
+    }
+
+    /// Starts a node that is not running.
+    ///
+    /// # Panics
+    /// When the process cannot be spawned.
+    pub fn start_node(&mut self, id: i32) {
+        assert!(!self.running.contains_key(&id), "node {id} is running");
+        let config = self.dir.path().join(format!("node-{id}.properties"));
+        std::fs::write(&config, self.properties(id)).expect("write the properties");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file(id))
+            .expect("open the log file");
+        let child = Command::new(binary())
+            .arg("server")
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("clone the log file"))
+            .stderr(log)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .spawn()
+            .expect("spawn milena");
+        self.running.insert(id, child);
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(&mut self, id: i32) {
+        if let Some(mut child) = self.running.remove(&id) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and waits for the exit.
+    ///
+    /// # Panics
+    /// When it takes longer than `deadline` or fails.
+    pub fn stop(&mut self, id: i32, deadline: Duration) {
+        let Some(mut child) = self.running.remove(&id) else {
+            return;
+        };
+        let sent = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|s| s.success()), "kill -TERM");
+        let status = until("exit after SIGTERM", deadline, || child.try_wait().ok().flatten());
+        assert!(
+            status.success(),
+            "node {id} exited with {status}\n{}",
+            self.tail(id)
+        );
+    }
+
+    /// The active controller's node id, as `milena quorum` tells.
+    #[must_use]
+    pub fn controller(&self) -> Option<i32> {
+        let voters = self
+            .controller_ports
+            .values()
+            .map(|p| format!("127.0.0.1:{p}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        let out = Command::new(binary())
+            .args(["quorum", "--controllers", &voters, "--leader"])
+            .output()
+            .ok()?;
+        String::from_utf8_lossy(&out.stdout).trim().parse().ok()
+    }
+
+    /// Waits until a client sees `n` live brokers.
+    ///
+    /// # Panics
+    /// After 30 s.
+    pub fn wait_brokers(&self, n: usize) {
+        let what = format!("{n} live brokers");
+        let start = std::time::Instant::now();
+        loop {
+            if crate::admin::live_brokers(&self.bootstrap()) == n {
+                return;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "not within 30 s: {what}\n{}",
+                self.tails()
+            );
+        }
+    }
+
+    /// The last lines of every node's output.
+    #[must_use]
+    pub fn tails(&self) -> String {
+        self.ids().iter().fold(String::new(), |mut text, id| {
+            let _ = writeln!(text, "--- node {id}\n{}", self.tail(*id));
+            text
+        })
+    }
+
+    fn tail(&self, id: i32) -> String {
+        let text = std::fs::read_to_string(self.log_file(id)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn properties(&self, id: i32) -> String {
+        let n = self.client_ports.len();
+        let voters: Vec<String> = self
+            .controller_ports
+            .iter()
+            .map(|(i, p)| format!("{i}@127.0.0.1:{p}"))
+            .collect();
+        let client = self.client_ports[&id];
+        let controller = self.controller_ports[&id];
+        let mut text = format!(
+            "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={voters}\n\
+             controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n\
+             listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{client}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nlog.dirs={dir}\n\
+             num.partitions=4\ndefault.replication.factor={rf}\nmin.insync.replicas={isr}\n\
+             offsets.topic.replication.factor={rf}\ntransaction.state.log.replication.factor={rf}\n\
+             transaction.state.log.min.isr={isr}\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=true\n",
+            voters = voters.join(","),
+            dir = self.log_dir(id).display(),
+            rf = n.min(3),
+            isr = if n < 3 { 1 } else { 2 },
+        );
+        for (key, value) in &self.settings.extra {
+            let _ = writeln!(text, "{key}={value}");
+        }
+        text
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for id in self.ids() {
+            self.kill(id);
+        }
+        if self.keep || std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("nodes' data and logs are kept in {}", self.dir.path().display());
+        }
+    }
+}
+
+/// The program under test: `MILENA_BIN`, or `milena` beside the test's own folder.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("MILENA_BIN") {
+        return PathBuf::from(path);
+    }
+    let exe = std::env::current_exe().unwrap_or_default();
+    let profile = exe
+        .parent()
+        .and_then(Path::parent)
+        .map(Path::to_path_buf)
+        .unwrap_or_default();
+    profile.join("milena")
+}
