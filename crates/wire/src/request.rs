@@ -11,8 +11,8 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 /// A request that is served by way of the message library, with its response.
 ///
-/// Sealed: the tables below are the whole list. Produce and Fetch have codecs of their own.
-pub trait Request: Sized + sealed::Sealed {
+/// The table below is the whole list. Produce and Fetch have codecs of their own.
+pub trait Request: Sized {
     /// Which API this is.
     const API: ApiKey;
     /// What answers it.
@@ -82,13 +82,6 @@ fn encode<R: Encodable>(
         .encode(&mut out, library_version)
         .map_err(|error| failed(error.to_string()))?;
     Ok(ResponseFrame::from_buffer(out))
-}
-
-mod sealed {
-    /// Nobody else makes requests.
-    pub trait Sealed {}
-
-    impl<T> Sealed for T {}
 }
 
 macro_rules! requests {

@@ -71,10 +71,10 @@ proptest! {
     #[test]
     fn headers(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         let (_, allocated) = peak_bytes(|| {
-            if let Ok(start) = HeaderStart::parse(&bytes) {
-                if let Some(api) = ApiKey::from_code(start.api_key & 0x3f) {
-                    let _ = RequestHeader::parse(api, &bytes);
-                }
+            if let Ok(start) = HeaderStart::parse(&bytes)
+                && let Some(api) = ApiKey::from_code(start.api_key & 0x3f)
+            {
+                let _ = RequestHeader::parse(api, &bytes);
             }
         });
         prop_assert!(allocated <= limit(bytes.len()));

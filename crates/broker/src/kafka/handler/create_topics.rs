@@ -20,9 +20,8 @@ use std::collections::BTreeMap;
 pub(in crate::kafka) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let ctx = &call.peer.ctx;
     let topics: Vec<_> = request
-        .topics
         .iter()
-        .map(|topic| creation(topic, call.version))
+        .map(|topic| creation(&topic, call.version))
         .collect();
     let admin = AdminRequest::CreateTopics(CreateTopics {
         topics: topics.clone(),
