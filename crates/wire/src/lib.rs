@@ -10,6 +10,7 @@ mod frame;
 mod header;
 mod node_endpoint;
 pub mod produce;
+mod quirk;
 mod reader;
 mod request;
 mod schema;

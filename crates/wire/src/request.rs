@@ -5,7 +5,7 @@ use crate::frame::{LENGTH_BYTES, ResponseFrame};
 use crate::header::put_response_header;
 use crate::schema;
 use crate::versions::ApiKey;
-use crate::{EncodeError, messages, split};
+use crate::{EncodeError, messages, quirk, split};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
@@ -110,6 +110,7 @@ macro_rules! requests {
                 fn decode_body(version: i16, body: Bytes) -> Result<Self, DecodeError> {
                     check_version(Self::API, version)?;
                     let library_version = version.min(Self::LIBRARY_VERSION_MAX);
+                    let body = quirk::repaired(Self::API, version, body);
                     Self::decode(&schema::$split_schema, stringify!($field), version, library_version, &body)
                 }
             }
