@@ -44,7 +44,11 @@ impl fmt::Display for Uuid {
         let mut text = [0u8; 22];
         for (i, c) in text.iter_mut().enumerate() {
             // 22 * 6 = 132 bits: the last character carries 2 bits and four zero bits.
-            let bits = if i == 21 { (value & 0b11) << 4 } else { (value >> (122 - 6 * i)) & 0x3f };
+            let bits = if i == 21 {
+                (value & 0b11) << 4
+            } else {
+                (value >> (122 - 6 * i)) & 0x3f
+            };
             *c = BASE64[usize::try_from(bits).unwrap_or_default()];
         }
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
@@ -68,7 +72,11 @@ impl std::str::FromStr for Uuid {
         let mut value: u128 = 0;
         for (i, c) in text.bytes().enumerate() {
             let bits = BASE64.iter().position(|b| *b == c).ok_or_else(error)? as u128;
-            value = if i == 21 { (value << 2) | (bits >> 4) } else { (value << 6) | bits };
+            value = if i == 21 {
+                (value << 2) | (bits >> 4)
+            } else {
+                (value << 6) | bits
+            };
         }
         Ok(Uuid(value.to_be_bytes()))
     }

@@ -18,4 +18,4 @@ pub use ids::{
 };
 pub use offset::{Offset, OffsetRange};
 pub use topic_name::{TopicName, TopicNameError};
-pub use units::{Acks, AckDurability, Timestamp};
+pub use units::{AckDurability, Acks, Timestamp};

@@ -45,7 +45,10 @@ impl TopicName {
         if name.len() > Self::LENGTH_MAX {
             return Err(TopicNameError::TooLong(name.chars().take(300).collect()));
         }
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+        if !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        {
             return Err(TopicNameError::Characters(name.escape_debug().to_string()));
         }
         Ok(Self(Arc::from(name)))
@@ -67,7 +70,10 @@ impl TopicName {
     /// True for the topics that the brokers themselves write.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        matches!(self.as_str(), "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+        matches!(
+            self.as_str(),
+            "__consumer_offsets" | "__transaction_state" | "__share_group_state"
+        )
     }
 }
 
@@ -95,10 +101,26 @@ mod tests {
 
     #[test]
     fn names_that_kafka_refuses_are_refused() {
-        for bad in ["", ".", "..", "a/b", "../../etc/x", "a b", "é", "a\0b", &"x".repeat(250)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../../etc/x",
+            "a b",
+            "é",
+            "a\0b",
+            &"x".repeat(250),
+        ] {
             assert!(TopicName::new(bad).is_err(), "{bad:?}");
         }
-        for good in ["a", "hello.kafka.2", "__consumer_offsets", "...", &"x".repeat(249)] {
+        for good in [
+            "a",
+            "hello.kafka.2",
+            "__consumer_offsets",
+            "...",
+            &"x".repeat(249),
+        ] {
             assert!(TopicName::new(good).is_ok(), "{good:?}");
         }
     }

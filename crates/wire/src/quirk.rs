@@ -41,18 +41,34 @@ mod tests {
 
     #[test]
     fn librdkafka_may_ask_for_all_topics() {
-        for (version, flags) in [(9, &[1, 0, 0][..]), (10, &[0, 0, 1]), (11, &[1, 0]), (13, &[0, 1])] {
+        for (version, flags) in [
+            (9, &[1, 0, 0][..]),
+            (10, &[0, 0, 1]),
+            (11, &[1, 0]),
+            (13, &[0, 1]),
+        ] {
             let body = [&[0, 0, 0, 0], flags, &[0]].concat();
             let request = MetadataRequest::decode_body(version, body.into()).unwrap();
             assert!(request.elements.is_none(), "all topics");
-            assert_eq!(request.head.allow_auto_topic_creation, flags[0] == 1, "version {version}");
+            assert_eq!(
+                request.head.allow_auto_topic_creation,
+                flags[0] == 1,
+                "version {version}"
+            );
         }
     }
 
     #[test]
     fn other_trailing_bytes_are_refused() {
-        for body in [vec![0, 1, 0, 0, 9], vec![0, 0, 0, 0, 1, 0, 0, 0], vec![0, 0, 0, 1, 1, 0, 0]] {
-            assert!(MetadataRequest::decode_body(13, Bytes::from(body.clone())).is_err(), "{body:?}");
+        for body in [
+            vec![0, 1, 0, 0, 9],
+            vec![0, 0, 0, 0, 1, 0, 0, 0],
+            vec![0, 0, 0, 1, 1, 0, 0],
+        ] {
+            assert!(
+                MetadataRequest::decode_body(13, Bytes::from(body.clone())).is_err(),
+                "{body:?}"
+            );
         }
     }
 }
