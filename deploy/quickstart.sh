@@ -28,7 +28,7 @@ ids() { local d; for d in "$DATA"/node*/; do if [ -d "$d" ]; then d=${d%/}; echo
 pid_of() {
   local pid
   pid=$(cat "$(home "$1")/pid" 2> /dev/null) || return 1
-  tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -qF "$(home "$1")/server.properties" && echo "$pid"
+  { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2> /dev/null | grep -qF "$(home "$1")/server.properties" && echo "$pid"
 }
 
 build() {
@@ -73,8 +73,10 @@ start() { # id
   local home; home=$(home "$1")
   [ -f "$home/server.properties" ] || { say "there is no node $1; nodes: $(ids | xargs)"; exit 1; }
   pid_of "$1" > /dev/null && return 0
-  # A session of its own: the node outlives this terminal.
-  setsid "$BIN" server --config "$home/server.properties" >> "$home/server.log" 2>&1 < /dev/null &
+  # A session of its own: the node outlives this terminal. Settings come from the file alone, whatever this shell exports.
+  local v without=(-u CLUSTER_ID)
+  for v in $(compgen -e KAFKA_); do without+=(-u "$v"); done
+  setsid env "${without[@]}" "$BIN" server --config "$home/server.properties" >> "$home/server.log" 2>&1 < /dev/null &
   echo $! > "$home/pid"
 }
 

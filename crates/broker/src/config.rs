@@ -345,6 +345,9 @@ impl BrokerConfig {
     /// Where the last metadata image is kept.
     #[must_use]
     pub fn metadata_dir(&self) -> PathBuf {
-        self.metadata_dir.clone().or_else(|| self.log_dirs.first().cloned()).unwrap_or_default()
+        self.metadata_dir
+            .clone()
+            .or_else(|| self.log_dirs.first().cloned())
+            .unwrap_or_default()
     }
 }

@@ -143,14 +143,7 @@ impl Running {
         for listener in listeners {
             background.push(serve(listener, &raft_service, service.clone())?);
         }
-        let settings = PlannerSettings {
-            defaults: config.defaults,
-            cluster: config.cluster_id,
-            session_timeout: config.session_timeout,
-            lease: config.election_max * 3,
-            rebalance_interval: config.rebalance_interval,
-        };
-        let planner = Planner::new(raft.clone(), committed, settings, input, prober);
+        let planner = Planner::new(raft.clone(), committed, planner_settings(config), input, prober);
         let join = async move {
             match joining {
                 Some(joiner) => joiner.join().await,
@@ -222,6 +215,16 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(HAND_OVER, handed).await;
+    }
+}
+
+fn planner_settings(config: ControllerConfig) -> PlannerSettings {
+    PlannerSettings {
+        defaults: config.defaults,
+        cluster: config.cluster_id,
+        session_timeout: config.session_timeout,
+        lease: config.election_max * 3,
+        rebalance_interval: config.rebalance_interval,
     }
 }
 

@@ -3,7 +3,7 @@
 use milena_rpc::channel;
 use milena_rpc::proto::controller_client::ControllerClient;
 use milena_rpc::proto::{DescribeQuorumRequest, DescribeQuorumResponse, FindClusterRequest};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
 /// How long one controller may take.
@@ -69,6 +69,21 @@ pub fn describe(controllers: &str) -> Result<Quorum, QuorumError> {
         .enable_all()
         .build()?;
     runtime.block_on(ask_all(&addresses))
+}
+
+/// Resolves once no controller leads, and none has for `patience`; asks all of `addresses` again and again.
+pub(crate) async fn leaderless_for(patience: Duration, addresses: &[String]) {
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let mut since = Instant::now();
+    while since.elapsed() < patience {
+        if ask_all(&addresses)
+            .await
+            .is_ok_and(|quorum| quorum.leader.is_some())
+        {
+            since = Instant::now();
+        }
+        tokio::time::sleep(patience / 6).await;
+    }
 }
 
 async fn ask_all(addresses: &[&str]) -> Result<Quorum, QuorumError> {

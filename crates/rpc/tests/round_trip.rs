@@ -240,7 +240,7 @@ fn values_outside_of_their_type_are_refused() {
 }
 
 #[test]
-fn broker_calls_survive() {
+fn registrations_survive() {
     let register = RegisterBroker {
         broker: BrokerId(0),
         cluster: Some(ClusterId("c".to_owned())),
@@ -273,6 +273,10 @@ fn broker_calls_survive() {
         RegisterBrokerReply::try_from(proto::RegisterBrokerResponse::from(&reply)),
         Ok(reply)
     );
+}
+
+#[test]
+fn heartbeats_survive() {
     let heartbeat = Heartbeat {
         broker: BrokerId(2),
         epoch: BrokerEpoch(8),
@@ -295,6 +299,10 @@ fn broker_calls_survive() {
         HeartbeatReply::try_from(proto::HeartbeatResponse::from(&reply)),
         Ok(reply)
     );
+}
+
+#[test]
+fn partition_changes_survive() {
     let alter = AlterPartition {
         broker: BrokerId(1),
         broker_epoch: BrokerEpoch(4),
@@ -318,6 +326,51 @@ fn broker_calls_survive() {
     assert_eq!(Vec::<AlterPartitionResult>::try_from(response), Ok(results));
 }
 
+/// How topics grow: without assignments, with some, with an empty list.
+fn grow_topics() -> AdminRequest {
+    AdminRequest::CreatePartitions {
+        topics: vec![
+            GrowTopic {
+                name: "g".to_owned(),
+                count: 4,
+                assignments: None,
+            },
+            GrowTopic {
+                name: "h".to_owned(),
+                count: 4,
+                assignments: Some(vec![vec![], vec![BrokerId(2)]]),
+            },
+            GrowTopic {
+                name: "i".to_owned(),
+                count: 4,
+                assignments: Some(vec![]),
+            },
+        ],
+        validate_only: false,
+    }
+}
+
+/// Elections everywhere, of one partition, of none.
+fn elections() -> [AdminRequest; 3] {
+    [
+        AdminRequest::ElectLeaders {
+            election: ElectionType::Preferred,
+            partitions: None,
+        },
+        AdminRequest::ElectLeaders {
+            election: ElectionType::Unclean,
+            partitions: Some(vec![ElectLeader {
+                topic: name("t"),
+                partition: 1,
+            }]),
+        },
+        AdminRequest::ElectLeaders {
+            election: ElectionType::Unclean,
+            partitions: Some(vec![]),
+        },
+    ]
+}
+
 fn admin_requests() -> Vec<AdminRequest> {
     let topic = CreateTopic {
         name: "any text at all /".to_owned(),
@@ -337,7 +390,7 @@ fn admin_requests() -> Vec<AdminRequest> {
         ConfigOp::Append,
         ConfigOp::Subtract,
     ];
-    vec![
+    let mut requests = vec![
         AdminRequest::CreateTopics(CreateTopics {
             topics: vec![topic, bare],
             validate_only: true,
@@ -345,26 +398,7 @@ fn admin_requests() -> Vec<AdminRequest> {
             default_replication_factor: 3,
         }),
         AdminRequest::DeleteTopics(vec![TopicRef::Name("x".to_owned()), TopicRef::Id(topic_id(8))]),
-        AdminRequest::CreatePartitions {
-            topics: vec![
-                GrowTopic {
-                    name: "g".to_owned(),
-                    count: 4,
-                    assignments: None,
-                },
-                GrowTopic {
-                    name: "h".to_owned(),
-                    count: 4,
-                    assignments: Some(vec![vec![], vec![BrokerId(2)]]),
-                },
-                GrowTopic {
-                    name: "i".to_owned(),
-                    count: 4,
-                    assignments: Some(vec![]),
-                },
-            ],
-            validate_only: false,
-        },
+        grow_topics(),
         AdminRequest::AlterConfigs {
             resources: vec![AlterConfig {
                 resource: ConfigResource::Broker(None),
@@ -376,27 +410,14 @@ fn admin_requests() -> Vec<AdminRequest> {
             }],
             validate_only: true,
         },
-        AdminRequest::ElectLeaders {
-            election: ElectionType::Preferred,
-            partitions: None,
-        },
-        AdminRequest::ElectLeaders {
-            election: ElectionType::Unclean,
-            partitions: Some(vec![ElectLeader {
-                topic: name("t"),
-                partition: 1,
-            }]),
-        },
-        AdminRequest::ElectLeaders {
-            election: ElectionType::Unclean,
-            partitions: Some(vec![]),
-        },
         AdminRequest::UnregisterBroker(BrokerId(4)),
         AdminRequest::AllocateProducerIds {
             broker: BrokerId(4),
             epoch: BrokerEpoch(5),
         },
-    ]
+    ];
+    requests.extend(elections());
+    requests
 }
 
 fn admin_replies() -> Vec<AdminReply> {

@@ -8,6 +8,7 @@ mod error;
 pub mod fetch;
 mod frame;
 mod header;
+mod log_dirs;
 mod node_endpoint;
 pub mod produce;
 mod quirk;

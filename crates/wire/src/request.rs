@@ -60,7 +60,7 @@ fn decode_all<T: Decodable>(version: i16, mut body: Bytes) -> Result<T, DecodeEr
     }
 }
 
-fn encode<R: Encodable>(
+pub(crate) fn encode<R: Encodable>(
     api: ApiKey,
     version: i16,
     library_version: i16,
@@ -87,7 +87,7 @@ fn encode<R: Encodable>(
 macro_rules! requests {
     (
         whole { $($request:ident => $response:ident, $api:ident, $schema:ident;)* }
-        split { $($split:ident . $field:ident => $split_response:ident, $split_api:ident, $split_schema:ident, library $max:expr;)* }
+        split { $($split:ident . $field:ident => $split_response:ident, $split_api:ident, $split_schema:ident, library $max:expr $(, encode $encode:path)?;)* }
     ) => {
         $(
             impl Request for messages::$request {
@@ -113,6 +113,14 @@ macro_rules! requests {
                     let body = quirk::repaired(Self::API, version, body);
                     Self::decode(&schema::$split_schema, stringify!($field), version, library_version, &body)
                 }
+
+                $(fn encode_response(
+                    version: i16,
+                    correlation_id: i32,
+                    response: &Self::Response,
+                ) -> Result<ResponseFrame, EncodeError> {
+                    $encode(version, correlation_id, response)
+                })?
             }
         )*
 
@@ -179,17 +187,19 @@ requests! {
     InitProducerIdRequest => InitProducerIdResponse, InitProducerId, INIT_PRODUCER_ID;
     OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, OffsetForLeaderEpoch, OFFSET_FOR_LEADER_EPOCH;
     AlterConfigsRequest => AlterConfigsResponse, AlterConfigs, ALTER_CONFIGS;
-    DescribeLogDirsRequest => DescribeLogDirsResponse, DescribeLogDirs, DESCRIBE_LOG_DIRS;
     CreatePartitionsRequest => CreatePartitionsResponse, CreatePartitions, CREATE_PARTITIONS;
     DeleteGroupsRequest => DeleteGroupsResponse, DeleteGroups, DELETE_GROUPS;
     ElectLeadersRequest => ElectLeadersResponse, ElectLeaders, ELECT_LEADERS;
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, INCREMENTAL_ALTER_CONFIGS;
     OffsetDeleteRequest => OffsetDeleteResponse, OffsetDelete, OFFSET_DELETE;
     DescribeClusterRequest => DescribeClusterResponse, DescribeCluster, DESCRIBE_CLUSTER;
+    ListConfigResourcesRequest => ListConfigResourcesResponse, ListConfigResources, LIST_CONFIG_RESOURCES;
     UnregisterBrokerRequest => UnregisterBrokerResponse, UnregisterBroker, UNREGISTER_BROKER;
     DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, DescribeTopicPartitions, DESCRIBE_TOPIC_PARTITIONS;
     }
     split {
+    // Version 5 changes only the response, which has an encoder of its own.
+    DescribeLogDirsRequest.topics => DescribeLogDirsResponse, DescribeLogDirs, DESCRIBE_LOG_DIRS, library 4, encode crate::log_dirs::encode;
     // Version 11 gives the timestamp -6 a meaning and changes no byte (KIP-1023).
     ListOffsetsRequest.topics => ListOffsetsResponse, ListOffsets, LIST_OFFSETS, library 10;
     MetadataRequest.topics => MetadataResponse, Metadata, METADATA, library i16::MAX;

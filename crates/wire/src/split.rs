@@ -23,6 +23,10 @@ pub type ListOffsetsRequest =
 pub type OffsetCommitRequest =
     Split<messages::OffsetCommitRequest, messages::offset_commit_request::OffsetCommitRequestTopic>;
 
+/// DescribeLogDirs (35), topic by topic.
+pub type DescribeLogDirsRequest =
+    Split<messages::DescribeLogDirsRequest, messages::describe_log_dirs_request::DescribableLogDirTopic>;
+
 /// A request and the elements of its large array.
 #[derive(Clone, Debug)]
 pub struct Split<R, T> {

@@ -68,7 +68,7 @@ apis! {
     OffsetForLeaderEpoch = 23, 2..=4, flexible 4;
     DescribeConfigs = 32, 1..=4, flexible 4;
     AlterConfigs = 33, 0..=2, flexible 2;
-    DescribeLogDirs = 35, 1..=4, flexible 2;
+    DescribeLogDirs = 35, 1..=5, flexible 2;
     CreatePartitions = 37, 0..=3, flexible 2;
     DeleteGroups = 42, 0..=2, flexible 2;
     ElectLeaders = 43, 0..=2, flexible 2;
@@ -76,6 +76,7 @@ apis! {
     OffsetDelete = 47, 0..=0, flexible NEVER;
     DescribeCluster = 60, 0..=2, flexible 0;
     UnregisterBroker = 64, 0..=0, flexible 0;
+    ListConfigResources = 74, 0..=1, flexible 0;
     DescribeTopicPartitions = 75, 0..=0, flexible 0;
 }
 

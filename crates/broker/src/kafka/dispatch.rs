@@ -114,6 +114,7 @@ fn route(call: Call, body: BytesMut) -> Result<Begun, DecodeError> {
         ApiKey::OffsetDelete => reply(call, body, handler::offset_delete::handle),
         ApiKey::DescribeCluster => reply(call, body, handler::describe_cluster::handle),
         ApiKey::UnregisterBroker => reply(call, body, handler::unregister_broker::handle),
+        ApiKey::ListConfigResources => reply(call, body, handler::list_config_resources::handle),
         ApiKey::DescribeTopicPartitions => reply(call, body, handler::describe_topic_partitions::handle),
     }
 }

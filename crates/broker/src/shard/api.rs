@@ -2,7 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use milena_types::{
-    Acks, BrokerId, DirectoryId, ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicIdPartition, TopicName,
+    Acks, BrokerId, DirectoryId, ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicIdPartition,
+    TopicName,
 };
 use std::time::Duration;
 

@@ -47,12 +47,16 @@ impl DirCheckpoints {
             log_starts: dir.read_checkpoint(OffsetCheckpoint::LogStart)?,
             ..State::default()
         };
-        Ok(Self { state: Mutex::new(state) })
+        Ok(Self {
+            state: Mutex::new(state),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Only maps change under the lock.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What is known of a partition.
@@ -92,7 +96,9 @@ impl LogDirs {
     pub(super) fn write_checkpoints(&self) -> Vec<(TopicIdPartition, Offset)> {
         let mut saved = Vec::new();
         for index in (0..self.count()).filter(|index| self.is_online(*index)) {
-            let Some((dir, checkpoints)) = self.checkpoints(index) else { continue };
+            let Some((dir, checkpoints)) = self.checkpoints(index) else {
+                continue;
+            };
             let (files, to_tell) = {
                 let mut state = checkpoints.lock();
                 if !std::mem::take(&mut state.changed) {
@@ -105,7 +111,9 @@ impl LogDirs {
                 ];
                 (files, std::mem::take(&mut state.to_tell))
             };
-            let written = files.iter().try_for_each(|(kind, offsets)| dir.write_checkpoint(*kind, offsets));
+            let written = files
+                .iter()
+                .try_for_each(|(kind, offsets)| dir.write_checkpoint(*kind, offsets));
             match written {
                 Ok(()) => saved.extend(to_tell),
                 Err(error) => {
@@ -128,18 +136,27 @@ pub(super) struct CheckpointWriter {
 }
 
 impl CheckpointWriter {
-    pub(super) fn start(dirs: Arc<LogDirs>, mailboxes: Mailboxes, interval: Duration) -> std::io::Result<Self> {
+    pub(super) fn start(
+        dirs: Arc<LogDirs>,
+        mailboxes: Mailboxes,
+        interval: Duration,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || {
-            while stopped.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
-                for (id, recovery_point) in dirs.write_checkpoints() {
-                    mailboxes.run_control(mailboxes.owner_of(id), move |shard| {
-                        shard.on_recovery_point_saved(id, recovery_point);
-                    });
+        let thread = std::thread::Builder::new()
+            .name("checkpoints".to_owned())
+            .spawn(move || {
+                while stopped.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    for (id, recovery_point) in dirs.write_checkpoints() {
+                        mailboxes.run_control(mailboxes.owner_of(id), move |shard| {
+                            shard.on_recovery_point_saved(id, recovery_point);
+                        });
+                    }
                 }
-            }
-        })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     pub(super) fn stop(&mut self) {
@@ -157,7 +174,11 @@ impl Shard {
     pub(super) fn note_checkpoints(&mut self) {
         for id in std::mem::take(&mut self.cx.checkpoint_dirty) {
             if let Some(partition) = self.partitions.get_mut(&id) {
-                if partition.log.active_base_offset().is_some_and(|base| partition.log.recovery_point() < base) {
+                if partition
+                    .log
+                    .active_base_offset()
+                    .is_some_and(|base| partition.log.recovery_point() < base)
+                {
                     // A closed segment that is not on disk would be scanned after a crash.
                     partition.queue_flush(&mut self.cx);
                 }
@@ -166,7 +187,9 @@ impl Shard {
                     high_watermark: partition.high_watermark(),
                     log_start: partition.log.log_start_offset(),
                 };
-                self.cx.dirs.note_offsets(partition.dir, id, &partition.name, offsets);
+                self.cx
+                    .dirs
+                    .note_offsets(partition.dir, id, &partition.name, offsets);
             }
         }
     }

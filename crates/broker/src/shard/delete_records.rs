@@ -21,20 +21,31 @@ impl Router {
         timeout: Duration,
     ) -> Vec<DeleteRecordsResult> {
         let deadline = Instant::now() + timeout;
-        let failed =
-            |item: &DeleteRecordsItem, error| DeleteRecordsResult { id: item.id, error, low_watermark: Offset(-1) };
-        let mut results = self.per_partition(items, |item| item.id, Shard::delete_records, failed).await;
+        let failed = |item: &DeleteRecordsItem, error| DeleteRecordsResult {
+            id: item.id,
+            error,
+            low_watermark: Offset(-1),
+        };
+        let mut results = self
+            .per_partition(items, |item| item.id, Shard::delete_records, failed)
+            .await;
         loop {
             let waiting: Vec<DeleteRecordsItem> = results
                 .iter()
                 .filter(|result| result.error == ErrorCode::RequestTimedOut)
-                .map(|result| DeleteRecordsItem { id: result.id, before: Some(result.low_watermark) })
+                .map(|result| DeleteRecordsItem {
+                    id: result.id,
+                    before: Some(result.low_watermark),
+                })
                 .collect();
             if waiting.is_empty() || Instant::now() >= deadline {
                 return results;
             }
             tokio::time::sleep(POLL_PAUSE).await;
-            for news in self.per_partition(waiting, |item| item.id, Shard::delete_records, failed).await {
+            for news in self
+                .per_partition(waiting, |item| item.id, Shard::delete_records, failed)
+                .await
+            {
                 if let Some(result) = results.iter_mut().find(|result| result.id == news.id) {
                     *result = news;
                 }
@@ -46,16 +57,31 @@ impl Router {
 impl Shard {
     /// Answers REQUEST_TIMED_OUT with the target while a replica has not followed.
     fn delete_records(&mut self, item: &DeleteRecordsItem) -> DeleteRecordsResult {
-        let failed = |error| DeleteRecordsResult { id: item.id, error, low_watermark: Offset(-1) };
-        match self.partition(item.id).and_then(|(partition, cx)| partition.delete_records(cx, item)) {
-            Ok((low_watermark, error)) => DeleteRecordsResult { id: item.id, error, low_watermark },
+        let failed = |error| DeleteRecordsResult {
+            id: item.id,
+            error,
+            low_watermark: Offset(-1),
+        };
+        match self
+            .partition(item.id)
+            .and_then(|(partition, cx)| partition.delete_records(cx, item))
+        {
+            Ok((low_watermark, error)) => DeleteRecordsResult {
+                id: item.id,
+                error,
+                low_watermark,
+            },
             Err(error) => failed(error),
         }
     }
 }
 
 impl Partition {
-    fn delete_records(&mut self, cx: &mut Context, item: &DeleteRecordsItem) -> Result<(Offset, ErrorCode), ErrorCode> {
+    fn delete_records(
+        &mut self,
+        cx: &mut Context,
+        item: &DeleteRecordsItem,
+    ) -> Result<(Offset, ErrorCode), ErrorCode> {
         let high_watermark = self.leader()?.leader.high_watermark();
         if self.settings.log.compact && !self.settings.log.delete {
             return Err(ErrorCode::PolicyViolation);
@@ -70,8 +96,14 @@ impl Partition {
             cx.checkpoint_dirty.insert(self.id);
             self.feed_followers(cx);
         }
-        let Role::Leader(role) = &self.role else { return Err(ErrorCode::NotLeaderOrFollower) };
+        let Role::Leader(role) = &self.role else {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        };
         let low_watermark = role.leader.low_watermark(log_start);
-        if low_watermark < target { Ok((target, ErrorCode::RequestTimedOut)) } else { Ok((low_watermark, ErrorCode::None)) }
+        if low_watermark < target {
+            Ok((target, ErrorCode::RequestTimedOut))
+        } else {
+            Ok((low_watermark, ErrorCode::None))
+        }
     }
 }

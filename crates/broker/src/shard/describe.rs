@@ -16,7 +16,8 @@ impl Router {
         let (gather, done) = Gather::new(self.mailboxes.len());
         for shard in self.mailboxes.shards() {
             let slot = gather.slot(shard.0);
-            self.mailboxes.run_control(shard, move |shard| slot.set(shard.describe_log_dirs()));
+            self.mailboxes
+                .run_control(shard, move |shard| slot.set(shard.describe_log_dirs()));
         }
         // A data thread that does not answer in time is left out.
         let _ = tokio::time::timeout(DESCRIBE_TIMEOUT, done).await;
@@ -65,7 +66,9 @@ impl Router {
         let mut answers = gather.take();
         answers.resize_with(items.len(), || None);
         let filled = answers.into_iter().zip(&items);
-        filled.map(|(answer, item)| answer.unwrap_or_else(|| failed(item, ErrorCode::RequestTimedOut))).collect()
+        filled
+            .map(|(answer, item)| answer.unwrap_or_else(|| failed(item, ErrorCode::RequestTimedOut)))
+            .collect()
     }
 }
 
@@ -73,12 +76,17 @@ impl Shard {
     fn describe_log_dirs(&self) -> Vec<LogDirDescription> {
         let mut dirs: Vec<LogDirDescription> = self.cx.dirs.describe();
         for (id, partition) in &self.partitions {
-            let Some(dir) = dirs.get_mut(partition.dir) else { continue };
+            let Some(dir) = dirs.get_mut(partition.dir) else {
+                continue;
+            };
             dir.replicas.push(ReplicaDescription {
                 id: *id,
                 topic: partition.name.topic.clone(),
                 size_bytes: partition.log.size_bytes(),
-                offset_lag: partition.high_watermark().since(partition.log.log_end_offset()).max(0),
+                offset_lag: partition
+                    .high_watermark()
+                    .since(partition.log.log_end_offset())
+                    .max(0),
             });
         }
         dirs

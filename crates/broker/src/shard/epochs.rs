@@ -8,8 +8,13 @@ use milena_types::ErrorCode;
 impl Router {
     /// Looks epoch ends up on the leaders, in the call's order.
     pub async fn offsets_for_leader_epoch(&self, items: Vec<EpochEndItem>) -> Vec<EpochEndResult> {
-        let failed = |item: &EpochEndItem, error| EpochEndResult { id: item.id, error, end: None };
-        self.per_partition(items, |item| item.id, Shard::epoch_end, failed).await
+        let failed = |item: &EpochEndItem, error| EpochEndResult {
+            id: item.id,
+            error,
+            end: None,
+        };
+        self.per_partition(items, |item| item.id, Shard::epoch_end, failed)
+            .await
     }
 }
 
@@ -20,8 +25,16 @@ impl Shard {
             Ok(partition.log.end_offset_for_epoch(item.leader_epoch))
         });
         match found {
-            Ok(end) => EpochEndResult { id: item.id, error: ErrorCode::None, end },
-            Err(error) => EpochEndResult { id: item.id, error, end: None },
+            Ok(end) => EpochEndResult {
+                id: item.id,
+                error: ErrorCode::None,
+                end,
+            },
+            Err(error) => EpochEndResult {
+                id: item.id,
+                error,
+                end: None,
+            },
         }
     }
 }

@@ -34,19 +34,30 @@ impl Router {
     pub async fn fetch(&self, call: FetchCall) -> FetchResults {
         let deadline = Instant::now() + call.max_wait;
         let wait = (!call.max_wait.is_zero() && call.min_bytes > 0).then(|| Arc::new(FetchWait::default()));
-        let mode = ReadMode { max_bytes: call.max_bytes, read_committed: call.read_committed };
+        let mode = ReadMode {
+            max_bytes: call.max_bytes,
+            read_committed: call.read_committed,
+        };
         let all: Vec<u32> = (0..u32::try_from(call.partitions.len()).unwrap_or(u32::MAX)).collect();
         let mut results: Vec<Option<FetchPartitionResult>> = vec![None; call.partitions.len()];
-        self.read_into(&mut results, &call.partitions, &all, mode, wait.as_ref()).await;
+        self.read_into(&mut results, &call.partitions, &all, mode, wait.as_ref())
+            .await;
         if let Some(wait) = &wait {
             while !is_enough(&results, call.min_bytes) {
-                let Ok(ready) = tokio::time::timeout_at(deadline, wait.news()).await else { break };
-                self.read_into(&mut results, &call.partitions, &ready, mode, Some(wait)).await;
+                let Ok(ready) = tokio::time::timeout_at(deadline, wait.news()).await else {
+                    break;
+                };
+                self.read_into(&mut results, &call.partitions, &ready, mode, Some(wait))
+                    .await;
             }
         }
-        let filled = results.into_iter().zip(&call.partitions).map(|(result, partition)| {
-            result.unwrap_or_else(|| FetchPartitionResult::failed(partition.id, ErrorCode::RequestTimedOut))
-        });
+        let filled = results
+            .into_iter()
+            .zip(&call.partitions)
+            .map(|(result, partition)| {
+                result
+                    .unwrap_or_else(|| FetchPartitionResult::failed(partition.id, ErrorCode::RequestTimedOut))
+            });
         trim(filled.collect(), call.max_bytes)
     }
 
@@ -61,18 +72,26 @@ impl Router {
     ) {
         let mut by_owner: Vec<Vec<(u32, FetchPartition)>> = vec![Vec::new(); self.mailboxes.len()];
         for index in which {
-            let Some(partition) = usize::try_from(*index).ok().and_then(|at| partitions.get(at)) else { continue };
+            let Some(partition) = usize::try_from(*index).ok().and_then(|at| partitions.get(at)) else {
+                continue;
+            };
             if let Some(items) = by_owner.get_mut(self.mailboxes.owner_of(partition.id).0) {
                 items.push((*index, partition.clone()));
             }
         }
         let owners = by_owner.iter().filter(|items| !items.is_empty()).count();
         let (gather, done) = Gather::new(owners);
-        let busy = self.mailboxes.shards().zip(by_owner).filter(|(_, items)| !items.is_empty());
+        let busy = self
+            .mailboxes
+            .shards()
+            .zip(by_owner)
+            .filter(|(_, items)| !items.is_empty());
         for (slot, (owner, items)) in busy.enumerate() {
             let (slot, wait) = (gather.slot(slot), wait.cloned());
             let refused: Vec<_> = items.iter().map(|(index, item)| (*index, item.id)).collect();
-            let sent = self.mailboxes.run(owner, move |shard| slot.set(shard.fetch(items, mode, wait.as_ref())));
+            let sent = self.mailboxes.run(owner, move |shard| {
+                slot.set(shard.fetch(items, mode, wait.as_ref()))
+            });
             if let Err(error) = sent {
                 for (index, id) in refused {
                     let failed = FetchPartitionResult::failed(id, send_error_code(error));
@@ -136,14 +155,19 @@ impl Shard {
                 Ok((partition, cx)) => {
                     let budget = item.max_bytes.min(left);
                     let result = partition.fetch(cx, &item, budget, min_one, mode.read_committed);
-                    if let Some(wait) = wait.filter(|_| result.error == ErrorCode::None && result.records.is_empty()) {
+                    if let Some(wait) =
+                        wait.filter(|_| result.error == ErrorCode::None && result.records.is_empty())
+                    {
                         partition.waiters.park(wait, index);
                     }
                     result
                 }
                 Err(error) => {
                     let current_leader = self.cx.current_leader(item.id);
-                    FetchPartitionResult { current_leader, ..FetchPartitionResult::failed(item.id, error) }
+                    FetchPartitionResult {
+                        current_leader,
+                        ..FetchPartitionResult::failed(item.id, error)
+                    }
                 }
             };
             left = left.saturating_sub(result.records.len());
@@ -166,9 +190,15 @@ impl Partition {
         match self.try_fetch(item, budget, min_one, read_committed) {
             Ok(result) => result,
             Err(error) => {
-                let hint = matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+                let hint = matches!(
+                    error,
+                    ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+                );
                 let current_leader = if hint { cx.current_leader(self.id) } else { None };
-                FetchPartitionResult { current_leader, ..FetchPartitionResult::failed(self.id, error) }
+                FetchPartitionResult {
+                    current_leader,
+                    ..FetchPartitionResult::failed(self.id, error)
+                }
             }
         }
     }
@@ -195,13 +225,20 @@ impl Partition {
             ..FetchPartitionResult::failed(self.id, ErrorCode::None)
         };
         if let Some(epoch) = item.last_fetched_epoch {
-            let (known, end) = self.log.end_offset_for_epoch(epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
+            let (known, end) = self
+                .log
+                .end_offset_for_epoch(epoch)
+                .ok_or(ErrorCode::OffsetOutOfRange)?;
             if known < epoch || end < item.offset {
                 result.diverging = Some((known, end));
                 return Ok(result);
             }
         }
-        let upper = if read_committed { last_stable_offset } else { high_watermark };
+        let upper = if read_committed {
+            last_stable_offset
+        } else {
+            high_watermark
+        };
         if item.offset >= upper || (budget == 0 && !min_one) {
             return Ok(result);
         }
@@ -212,17 +249,28 @@ impl Partition {
             }
             Some(_) => item.offset,
             None => {
-                let read = self.log.read(item.offset, budget, upper, min_one).map_err(|error| self.read_error(&error))?;
+                let read = self
+                    .log
+                    .read(item.offset, budget, upper, min_one)
+                    .map_err(|error| self.read_error(&error))?;
                 result.records = read.records;
                 read.next_offset
             }
         };
         if read_committed && next > item.offset {
-            let aborted = self.log.aborted_transactions(item.offset, next).map_err(|error| {
-                tracing::error!(partition = %self.name, %error, "cannot read the transaction index");
-                ErrorCode::KafkaStorageError
-            })?;
-            result.aborted = Some(aborted.iter().map(|txn| (txn.producer_id, txn.first_offset)).collect());
+            let aborted = self
+                .log
+                .aborted_transactions(item.offset, next)
+                .map_err(|error| {
+                    tracing::error!(partition = %self.name, %error, "cannot read the transaction index");
+                    ErrorCode::KafkaStorageError
+                })?;
+            result.aborted = Some(
+                aborted
+                    .iter()
+                    .map(|txn| (txn.producer_id, txn.first_offset))
+                    .collect(),
+            );
         }
         Ok(result)
     }
@@ -241,6 +289,10 @@ impl Partition {
 impl Partition {
     /// The upper bound of ListOffsets and the like.
     pub(super) fn visible_end(&self, read_committed: bool) -> Offset {
-        if read_committed { self.last_stable_offset() } else { self.high_watermark() }
+        if read_committed {
+            self.last_stable_offset()
+        } else {
+            self.high_watermark()
+        }
     }
 }

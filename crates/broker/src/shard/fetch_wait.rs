@@ -14,7 +14,9 @@ pub(crate) struct FetchWait {
 impl FetchWait {
     fn ready(&self) -> MutexGuard<'_, Vec<u32>> {
         // Nothing can panic under the lock.
-        self.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.ready
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn wake(&self, index: u32) {
@@ -73,7 +75,11 @@ mod tests {
 
     #[tokio::test]
     async fn news_name_the_partitions() {
-        let (wait, mut a, mut b) = (Arc::new(FetchWait::default()), FetchWaiters::default(), FetchWaiters::default());
+        let (wait, mut a, mut b) = (
+            Arc::new(FetchWait::default()),
+            FetchWaiters::default(),
+            FetchWaiters::default(),
+        );
         a.park(&wait, 3);
         b.park(&wait, 5);
         b.wake();
@@ -89,6 +95,10 @@ mod tests {
         for _ in 0..10_000 {
             waiters.park(&Arc::new(FetchWait::default()), 0);
         }
-        assert!(waiters.waiting.len() <= FetchWaiters::SWEEP_MIN + 1, "{}", waiters.waiting.len());
+        assert!(
+            waiters.waiting.len() <= FetchWaiters::SWEEP_MIN + 1,
+            "{}",
+            waiters.waiting.len()
+        );
     }
 }

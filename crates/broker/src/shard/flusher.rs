@@ -48,9 +48,16 @@ impl FlushQueue {
                 .name(format!("flush-{dir}-{}", shard.0))
                 .spawn(move || run(shard, dir, &receiver, &mailboxes));
             let jobs = thread.is_ok().then_some(sender);
-            DirQueue { dirty: Vec::new(), in_flight: false, jobs, thread: thread.ok() }
+            DirQueue {
+                dirty: Vec::new(),
+                in_flight: false,
+                jobs,
+                thread: thread.ok(),
+            }
         };
-        Self { dirs: (0..dirs.count()).map(start).collect() }
+        Self {
+            dirs: (0..dirs.count()).map(start).collect(),
+        }
     }
 
     /// The partition has appends that are not on disk.
@@ -62,7 +69,9 @@ impl FlushQueue {
 
     /// True when a group can be submitted.
     pub(super) fn is_due(&self) -> bool {
-        self.dirs.iter().any(|queue| !queue.in_flight && !queue.dirty.is_empty())
+        self.dirs
+            .iter()
+            .any(|queue| !queue.in_flight && !queue.dirty.is_empty())
     }
 
     /// Ends the flusher threads when their last group is done.
@@ -85,7 +94,9 @@ fn run(shard: ShardId, dir: usize, receiver: &mpsc::Receiver<Vec<Job>>, mailboxe
             let (part, result) = sync_part(&mut jobs);
             let last = jobs.peek().is_none() || result.is_err();
             let failed = result.is_err();
-            if !mailboxes.run_control(shard, move |shard| shard.on_flushed(dir, &part, result, last)) || failed {
+            if !mailboxes.run_control(shard, move |shard| shard.on_flushed(dir, &part, result, last))
+                || failed
+            {
                 return;
             }
         }
@@ -110,13 +121,17 @@ impl Shard {
     /// Hands every idle flusher the partitions that are dirty by now.
     pub(super) fn submit_flushes(&mut self) {
         for dir in 0..self.cx.flush.dirs.len() {
-            let Some(queue) = self.cx.flush.dirs.get_mut(dir) else { continue };
+            let Some(queue) = self.cx.flush.dirs.get_mut(dir) else {
+                continue;
+            };
             if queue.in_flight || queue.dirty.is_empty() {
                 continue;
             }
             let (mut group, mut failed) = (Vec::with_capacity(queue.dirty.len()), false);
             for id in queue.dirty.drain(..) {
-                let Some(partition) = self.partitions.get_mut(&id) else { continue };
+                let Some(partition) = self.partitions.get_mut(&id) else {
+                    continue;
+                };
                 partition.flush_queued = false;
                 match partition.log.take_flush() {
                     Ok(Some(ticket)) => group.push((id, ticket)),

@@ -27,15 +27,26 @@ impl<T> Gather<T> {
     /// `count` empty slots, and what resolves when all are filled (at once for 0).
     pub(crate) fn new(count: usize) -> (Arc<Self>, oneshot::Receiver<()>) {
         let (sender, receiver) = oneshot::channel();
-        let mut state =
-            State { slots: std::iter::repeat_with(|| None).take(count).collect(), open: count, done: Some(sender) };
+        let mut state = State {
+            slots: std::iter::repeat_with(|| None).take(count).collect(),
+            open: count,
+            done: Some(sender),
+        };
         state.finish_if_complete();
-        (Arc::new(Self { state: Mutex::new(state) }), receiver)
+        (
+            Arc::new(Self {
+                state: Mutex::new(state),
+            }),
+            receiver,
+        )
     }
 
     /// The slot with that index.
     pub(crate) fn slot(self: &Arc<Self>, index: usize) -> Slot<T> {
-        Slot { gather: Arc::clone(self), index }
+        Slot {
+            gather: Arc::clone(self),
+            index,
+        }
     }
 
     /// Takes what there is and closes the rest: a later answer is dropped.
@@ -48,7 +59,9 @@ impl<T> Gather<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // A panic while the lock is held is impossible: only moves happen under it.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -78,7 +91,11 @@ impl<T> Slot<T> {
 
     /// True when the caller has gone or has taken its results.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.gather.lock().done.as_ref().is_none_or(oneshot::Sender::is_closed)
+        self.gather
+            .lock()
+            .done
+            .as_ref()
+            .is_none_or(oneshot::Sender::is_closed)
     }
 }
 

@@ -30,7 +30,14 @@ mod tests {
         let topic = TopicId(Uuid([7; 16]));
         let mut counts = [0; 4];
         for partition in 0..400 {
-            counts[owner_of(TopicIdPartition { topic, partition: PartitionIndex(partition) }, 4).0] += 1;
+            counts[owner_of(
+                TopicIdPartition {
+                    topic,
+                    partition: PartitionIndex(partition),
+                },
+                4,
+            )
+            .0] += 1;
         }
         assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");
     }

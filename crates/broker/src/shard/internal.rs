@@ -29,11 +29,18 @@ impl Router {
         let slot = gather.slot(0);
         let owner = self.mailboxes.owner_of(id);
         self.mailboxes
-            .run(owner, move |shard| shard.append_internal(id, batch, expected_epoch, slot))
+            .run(owner, move |shard| {
+                shard.append_internal(id, batch, expected_epoch, slot)
+            })
             .map_err(send_error_code)?;
         // An error means that the slot was dropped with its partition.
         let _ = done.await;
-        gather.take().into_iter().flatten().next().unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
+        gather
+            .take()
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
     }
 
     /// Reads whole batches from `from` up to the log end offset: at least one if there is one.
@@ -50,10 +57,17 @@ impl Router {
         let slot = gather.slot(0);
         let owner = self.mailboxes.owner_of(id);
         self.mailboxes
-            .run(owner, move |shard| slot.set(shard.read_internal(id, from, max_bytes)))
+            .run(owner, move |shard| {
+                slot.set(shard.read_internal(id, from, max_bytes))
+            })
             .map_err(send_error_code)?;
         let _ = done.await;
-        gather.take().into_iter().flatten().next().unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
+        gather
+            .take()
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
     }
 }
 
@@ -76,7 +90,9 @@ impl Shard {
             Ok(found) => found,
             Err(error) => return slot.set(Err(error)),
         };
-        let origin = AppendOrigin::Coordinator { marker_epoch_must_grow: false };
+        let origin = AppendOrigin::Coordinator {
+            marker_epoch_must_grow: false,
+        };
         match partition.append(cx, batch, origin) {
             Ok(appended) => partition.park(appended.range.to, Waiting::Internal(appended.range, slot)),
             Err(error) => {
@@ -89,8 +105,14 @@ impl Shard {
         }
     }
 
-    fn read_internal(&mut self, id: TopicIdPartition, from: Offset, max_bytes: usize) -> Result<InternalRead, ErrorCode> {
-        self.partition(id).and_then(|(partition, _)| partition.read_internal(from, max_bytes))
+    fn read_internal(
+        &mut self,
+        id: TopicIdPartition,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<InternalRead, ErrorCode> {
+        self.partition(id)
+            .and_then(|(partition, _)| partition.read_internal(from, max_bytes))
     }
 }
 
@@ -98,7 +120,10 @@ impl Partition {
     fn read_internal(&self, from: Offset, max_bytes: usize) -> Result<InternalRead, ErrorCode> {
         self.leader()?;
         let log_end = self.log.log_end_offset();
-        let read = self.log.read(from, max_bytes, log_end, true).map_err(|error| self.read_error(&error))?;
+        let read = self
+            .log
+            .read(from, max_bytes, log_end, true)
+            .map_err(|error| self.read_error(&error))?;
         Ok(InternalRead {
             records: read.records,
             next: read.next_offset,

@@ -18,9 +18,15 @@ const METADATA_PATIENCE: Duration = Duration::from_secs(1);
 impl Partition {
     /// Asks the controller for another ISR if the followers' progress demands it and no attempt is on its way.
     pub(super) fn propose_isr(&mut self, cx: &mut Context) {
-        let Role::Leader(role) = &mut self.role else { return };
-        let Some(own_epoch) = cx.control.broker_epoch() else { return };
-        let Some(proposal) = role.leader.propose(own_epoch, cx.now()) else { return };
+        let Role::Leader(role) = &mut self.role else {
+            return;
+        };
+        let Some(own_epoch) = cx.control.broker_epoch() else {
+            return;
+        };
+        let Some(proposal) = role.leader.propose(own_epoch, cx.now()) else {
+            return;
+        };
         tracing::info!(partition = %self.name, isr = ?proposal.isr, was = ?role.leader.term().isr, "asks for another ISR");
         let id = self.id;
         let answer = cx.control.alter_partition(item(id, &proposal));
@@ -28,7 +34,11 @@ impl Partition {
             let (epoch, attempt) = (proposal.leader_epoch, proposal.attempt);
             let error = answer.await;
             let retry = with_local(|shard| shard.on_isr_answered(id, epoch, attempt, error));
-            let pause = if retry == Some(true) { RETRY_PAUSE } else { METADATA_PATIENCE };
+            let pause = if retry == Some(true) {
+                RETRY_PAUSE
+            } else {
+                METADATA_PATIENCE
+            };
             tokio::time::sleep(pause).await;
             with_local(|shard| shard.retry_isr(id, epoch, attempt));
         });
@@ -36,9 +46,19 @@ impl Partition {
 }
 
 impl Shard {
-    fn on_isr_answered(&mut self, id: TopicIdPartition, epoch: LeaderEpoch, attempt: u64, error: ErrorCode) -> bool {
-        let Ok((partition, _)) = self.partition(id) else { return false };
-        let Role::Leader(role) = &mut partition.role else { return false };
+    fn on_isr_answered(
+        &mut self,
+        id: TopicIdPartition,
+        epoch: LeaderEpoch,
+        attempt: u64,
+        error: ErrorCode,
+    ) -> bool {
+        let Ok((partition, _)) = self.partition(id) else {
+            return false;
+        };
+        let Role::Leader(role) = &mut partition.role else {
+            return false;
+        };
         if error != ErrorCode::None {
             tracing::debug!(partition = %partition.name, %error, "ISR change was refused");
         }
@@ -47,8 +67,12 @@ impl Shard {
 
     /// The attempt failed, or its metadata is overdue: what the followers demand now is asked for again.
     fn retry_isr(&mut self, id: TopicIdPartition, epoch: LeaderEpoch, attempt: u64) {
-        let Ok((partition, cx)) = self.partition(id) else { return };
-        let Role::Leader(role) = &mut partition.role else { return };
+        let Ok((partition, cx)) = self.partition(id) else {
+            return;
+        };
+        let Role::Leader(role) = &mut partition.role else {
+            return;
+        };
         if role.leader.leader_epoch() == epoch {
             role.leader.forget_attempt(attempt);
             partition.propose_isr(cx);

@@ -19,7 +19,11 @@ impl LeadershipSubscribers {
         if !topic.is_internal() {
             return;
         }
-        let event = LeadershipEvent { id, topic: topic.clone(), role };
+        let event = LeadershipEvent {
+            id,
+            topic: topic.clone(),
+            role,
+        };
         self.lock().retain(|sender| sender.send(event.clone()).is_ok());
     }
 
@@ -29,7 +33,9 @@ impl LeadershipSubscribers {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::UnboundedSender<LeadershipEvent>>> {
         // Nothing can panic under the lock.
-        self.senders.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.senders
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -43,7 +49,8 @@ impl Router {
         self.leadership.subscribe(sender.clone());
         for shard in self.mailboxes.shards() {
             let sender = sender.clone();
-            self.mailboxes.run_control(shard, move |shard| shard.tell_roles(&sender));
+            self.mailboxes
+                .run_control(shard, move |shard| shard.tell_roles(&sender));
         }
         receiver
     }
@@ -52,7 +59,11 @@ impl Router {
 impl Shard {
     fn tell_roles(&self, sender: &mpsc::UnboundedSender<LeadershipEvent>) {
         for (id, partition) in self.partitions.iter().filter(|(_, p)| p.name.topic.is_internal()) {
-            let event = LeadershipEvent { id: *id, topic: partition.name.topic.clone(), role: partition.replica_role() };
+            let event = LeadershipEvent {
+                id: *id,
+                topic: partition.name.topic.clone(),
+                role: partition.replica_role(),
+            };
             // The subscriber may have gone already.
             let _ = sender.send(event);
         }

@@ -11,17 +11,27 @@ impl Router {
     /// Looks offsets up on the leaders, in the call's order.
     pub async fn list_offsets(&self, items: Vec<ListOffsetsItem>) -> Vec<ListOffsetsResult> {
         let failed = |item: &ListOffsetsItem, error| result(*item, error);
-        self.per_partition(items, |item| item.id, Shard::list_offsets, failed).await
+        self.per_partition(items, |item| item.id, Shard::list_offsets, failed)
+            .await
     }
 }
 
 fn result(item: ListOffsetsItem, error: ErrorCode) -> ListOffsetsResult {
-    ListOffsetsResult { id: item.id, error, offset: None, timestamp: None, leader_epoch: None }
+    ListOffsetsResult {
+        id: item.id,
+        error,
+        offset: None,
+        timestamp: None,
+        leader_epoch: None,
+    }
 }
 
 impl Shard {
     fn list_offsets(&mut self, item: &ListOffsetsItem) -> ListOffsetsResult {
-        match self.partition(item.id).and_then(|(partition, _)| partition.list_offsets(item)) {
+        match self
+            .partition(item.id)
+            .and_then(|(partition, _)| partition.list_offsets(item))
+        {
             Ok(found) => ListOffsetsResult {
                 offset: found.map(|(offset, _, _)| offset),
                 timestamp: found.and_then(|(_, timestamp, _)| timestamp),
@@ -41,8 +51,20 @@ impl Partition {
         let upper = self.visible_end(item.read_committed);
         // A new leader does not know yet how far its predecessor had committed.
         let settled = role.leader.high_watermark() >= role.leader.epoch_start();
-        let need_settled = || if settled { Ok(()) } else { Err(ErrorCode::OffsetNotAvailable) };
-        let at = |offset| Ok(Some((offset, None, self.log.epoch_for_offset(offset).or(self.log.last_epoch()))));
+        let need_settled = || {
+            if settled {
+                Ok(())
+            } else {
+                Err(ErrorCode::OffsetNotAvailable)
+            }
+        };
+        let at = |offset| {
+            Ok(Some((
+                offset,
+                None,
+                self.log.epoch_for_offset(offset).or(self.log.last_epoch()),
+            )))
+        };
         let record = |found: Option<TimestampOffset>| {
             found.map(|found| (found.offset, Some(found.timestamp), Some(found.leader_epoch)))
         };
@@ -55,7 +77,10 @@ impl Partition {
             OffsetSpec::LatestTiered => Ok(None),
             OffsetSpec::MaxTimestamp => {
                 need_settled()?;
-                self.log.offset_of_max_timestamp(upper).map(record).map_err(|error| self.read_error(&error))
+                self.log
+                    .offset_of_max_timestamp(upper)
+                    .map(record)
+                    .map_err(|error| self.read_error(&error))
             }
             OffsetSpec::At(timestamp) => {
                 need_settled()?;

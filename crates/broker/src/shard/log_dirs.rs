@@ -2,9 +2,12 @@
 
 use super::api::LogDirDescription;
 use super::checkpoints::{Checkpointed, DirCheckpoints};
-use milena_log::{CorruptionPolicy, LogConfig, LogDir, LogDirError, OpenError, OpenOptions, PartitionLog, Removal};
+use milena_log::{
+    CorruptionPolicy, LogConfig, LogDir, LogDirError, OpenError, OpenOptions, PartitionLog, Removal,
+};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition, TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
+    TopicPartition,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,18 +51,17 @@ impl LogDirs {
     ///
     /// # Errors
     /// [`LogDirsError`] names the directory that cannot be used.
-    pub fn open(
-        paths: &[PathBuf],
-        node: BrokerId,
-        cluster: &ClusterId,
-    ) -> Result<Self, LogDirsError> {
+    pub fn open(paths: &[PathBuf], node: BrokerId, cluster: &ClusterId) -> Result<Self, LogDirsError> {
         if paths.is_empty() {
             return Err(LogDirsError::Empty);
         }
         let mut dirs = Vec::with_capacity(paths.len());
         let mut homes = BTreeMap::new();
         for (index, path) in paths.iter().enumerate() {
-            let failed = |source: LogDirError| LogDirsError::Open { path: path.clone(), source };
+            let failed = |source: LogDirError| LogDirsError::Open {
+                path: path.clone(),
+                source,
+            };
             let handle = LogDir::open(path, node, Some(cluster)).map_err(failed)?;
             let found = handle.partitions().map_err(|error| failed(error.into()))?;
             homes.extend(found.into_iter().map(|name| (name, index)));
@@ -73,7 +75,10 @@ impl LogDirs {
                 checkpoints,
             });
         }
-        Ok(Self { dirs, homes: Mutex::new(homes) })
+        Ok(Self {
+            dirs,
+            homes: Mutex::new(homes),
+        })
     }
 
     /// The broker epoch of the last clean stop, if every directory was stopped cleanly under the same one.
@@ -87,7 +92,11 @@ impl LogDirs {
     /// The ids of the directories that are online.
     #[must_use]
     pub fn directories(&self) -> Vec<DirectoryId> {
-        self.dirs.iter().filter(|dir| dir.online.load(Ordering::Acquire)).map(|dir| dir.handle.directory_id()).collect()
+        self.dirs
+            .iter()
+            .filter(|dir| dir.online.load(Ordering::Acquire))
+            .map(|dir| dir.handle.directory_id())
+            .collect()
     }
 
     /// How many directories there are.
@@ -99,7 +108,9 @@ impl LogDirs {
     /// False once a directory has failed.
     #[must_use]
     pub fn is_online(&self, index: usize) -> bool {
-        self.dirs.get(index).is_some_and(|dir| dir.online.load(Ordering::Acquire))
+        self.dirs
+            .get(index)
+            .is_some_and(|dir| dir.online.load(Ordering::Acquire))
     }
 
     /// Marks every directory that is online as cleanly stopped.
@@ -110,7 +121,10 @@ impl LogDirs {
         for dir in self.dirs.iter().filter(|dir| dir.online.load(Ordering::Acquire)) {
             dir.handle
                 .write_clean_shutdown(epoch)
-                .map_err(|error| LogDirsError::Open { path: dir.path.clone(), source: error.into() })?;
+                .map_err(|error| LogDirsError::Open {
+                    path: dir.path.clone(),
+                    source: error.into(),
+                })?;
         }
         Ok(())
     }
@@ -118,14 +132,22 @@ impl LogDirs {
     /// Takes a failed directory out of use. Its id, if it was in use so far.
     pub(super) fn take_offline(&self, index: usize) -> Option<DirectoryId> {
         let dir = self.dirs.get(index)?;
-        dir.online.swap(false, Ordering::AcqRel).then(|| dir.handle.directory_id())
+        dir.online
+            .swap(false, Ordering::AcqRel)
+            .then(|| dir.handle.directory_id())
     }
 
     pub(super) fn checkpoints(&self, index: usize) -> Option<(&LogDir, &DirCheckpoints)> {
         self.dirs.get(index).map(|dir| (&dir.handle, &dir.checkpoints))
     }
 
-    pub(super) fn note_offsets(&self, index: usize, id: TopicIdPartition, name: &TopicPartition, offsets: Checkpointed) {
+    pub(super) fn note_offsets(
+        &self,
+        index: usize,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        offsets: Checkpointed,
+    ) {
         if let Some(dir) = self.dirs.get(index) {
             dir.checkpoints.note(id, name, offsets);
         }
@@ -149,7 +171,9 @@ impl LogDirs {
             recovery_point: known.recovery_point,
             log_start_offset: known.log_start,
             corruption,
-            ..dir.handle.open_options(name.clone(), id.topic, Arc::clone(config), now)
+            ..dir
+                .handle
+                .open_options(name.clone(), id.topic, Arc::clone(config), now)
         };
         let opened = match PartitionLog::open(options()) {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
@@ -157,7 +181,11 @@ impl LogDirs {
                 dir.checkpoints.forget(name);
                 remove_old_life(options()).and_then(|()| {
                     let (recovery_point, log_start_offset) = (Offset::ZERO, Offset::ZERO);
-                    PartitionLog::open(OpenOptions { recovery_point, log_start_offset, ..options() })
+                    PartitionLog::open(OpenOptions {
+                        recovery_point,
+                        log_start_offset,
+                        ..options()
+                    })
                 })
             }
             other => other,
@@ -174,9 +202,16 @@ impl LogDirs {
     }
 
     fn home_of(&self, name: &TopicPartition) -> usize {
-        let mut homes = self.homes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut homes = self
+            .homes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let index = homes.get(name).copied().unwrap_or_else(|| {
-            let online = self.dirs.iter().enumerate().filter(|(_, dir)| dir.online.load(Ordering::Acquire));
+            let online = self
+                .dirs
+                .iter()
+                .enumerate()
+                .filter(|(_, dir)| dir.online.load(Ordering::Acquire));
             let emptiest = online.min_by_key(|(_, dir)| dir.partitions.load(Ordering::Relaxed));
             emptiest.map_or(0, |(index, _)| index)
         });
@@ -189,7 +224,10 @@ impl LogDirs {
 
     /// The partition's log is deleted.
     pub(super) fn forget_partition(&self, index: usize, name: &TopicPartition) {
-        self.homes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name);
+        self.homes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(name);
         if let Some(dir) = self.dirs.get(index) {
             dir.partitions.fetch_sub(1, Ordering::Relaxed);
             dir.checkpoints.forget(name);
@@ -201,7 +239,11 @@ impl LogDirs {
         let describe = |dir: &Dir| LogDirDescription {
             path: dir.path.display().to_string(),
             directory: dir.handle.directory_id(),
-            error: if dir.online.load(Ordering::Acquire) { ErrorCode::None } else { ErrorCode::KafkaStorageError },
+            error: if dir.online.load(Ordering::Acquire) {
+                ErrorCode::None
+            } else {
+                ErrorCode::KafkaStorageError
+            },
             replicas: Vec::new(),
         };
         self.dirs.iter().map(describe).collect()
@@ -211,7 +253,11 @@ impl LogDirs {
 /// Removes the log of a topic that was deleted and created again while this broker was away.
 fn remove_old_life(options: OpenOptions) -> Result<(), OpenError> {
     let topic_id = milena_types::TopicId(milena_types::Uuid::ZERO);
-    let (log, _) = PartitionLog::open(OpenOptions { topic_id, corruption: CorruptionPolicy::Truncate, ..options })?;
+    let (log, _) = PartitionLog::open(OpenOptions {
+        topic_id,
+        corruption: CorruptionPolicy::Truncate,
+        ..options
+    })?;
     remove_leftovers(log.delete()?.into_iter().collect());
     Ok(())
 }
@@ -229,7 +275,10 @@ fn remove_leftovers(removals: Vec<Removal>) {
             }
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("remove-deleted".to_owned()).spawn(remove) {
+    if let Err(error) = std::thread::Builder::new()
+        .name("remove-deleted".to_owned())
+        .spawn(remove)
+    {
         tracing::warn!(%error, "deleted partitions stay on disk until the next start");
     }
 }

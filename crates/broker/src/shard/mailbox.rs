@@ -75,11 +75,19 @@ impl Mailboxes {
             .map(|_| {
                 let (requests, requests_received) = mpsc::channel(MAILBOX_TASKS_MAX);
                 let (control, control_received) = mpsc::unbounded_channel();
-                let mailbox = Mailbox { requests: requests_received, control: control_received };
+                let mailbox = Mailbox {
+                    requests: requests_received,
+                    control: control_received,
+                };
                 (Senders { requests, control }, mailbox)
             })
             .unzip::<_, _, Vec<_>, Vec<_>>();
-        (Self { senders: senders.into() }, receivers)
+        (
+            Self {
+                senders: senders.into(),
+            },
+            receivers,
+        )
     }
 
     /// How many data threads there are.
@@ -105,10 +113,13 @@ impl Mailboxes {
             return with_local(work).ok_or(SendError::Stopped);
         }
         let senders = self.senders.get(shard.0).ok_or(SendError::Stopped)?;
-        senders.requests.try_send(Box::new(work)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SendError::Full,
-            mpsc::error::TrySendError::Closed(_) => SendError::Stopped,
-        })
+        senders
+            .requests
+            .try_send(Box::new(work))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SendError::Full,
+                mpsc::error::TrySendError::Closed(_) => SendError::Stopped,
+            })
     }
 
     /// Runs work that must not be refused. False: the thread has stopped.
@@ -116,7 +127,9 @@ impl Mailboxes {
         if current_shard() == Some(shard) {
             return with_local(work).is_some();
         }
-        self.senders.get(shard.0).is_some_and(|senders| senders.control.send(Box::new(work)).is_ok())
+        self.senders
+            .get(shard.0)
+            .is_some_and(|senders| senders.control.send(Box::new(work)).is_ok())
     }
 
     /// Every data thread.

@@ -36,18 +36,27 @@ impl Shard {
 
     fn apply_partition(&mut self, id: TopicIdPartition) {
         let image = Arc::clone(&self.cx.image);
-        let Some(topic) = image.topics.get(&id.topic) else { return };
+        let Some(topic) = image.topics.get(&id.topic) else {
+            return;
+        };
         let Some(state) = image.partition(id) else { return };
         if !state.replicas.contains(&self.cx.node) {
             self.remove_partition(id);
             return;
         }
         if !self.partitions.contains_key(&id) {
-            let name = TopicPartition { topic: topic.name.clone(), partition: id.partition };
-            let Some(partition) = self.open_partition(id, name) else { return };
+            let name = TopicPartition {
+                topic: topic.name.clone(),
+                partition: id.partition,
+            };
+            let Some(partition) = self.open_partition(id, name) else {
+                return;
+            };
             self.partitions.insert(id, partition);
         }
-        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return;
+        };
         if self.cx.dirs.is_online(partition.dir) {
             partition.apply_registration(&mut self.cx, state);
         }
@@ -61,7 +70,10 @@ impl Shard {
             Some(leader) if leader != self.cx.node => CorruptionPolicy::Truncate,
             Some(_) | None => CorruptionPolicy::Refuse,
         };
-        let (dir, opened) = self.cx.dirs.open_partition(id, &name, &settings.log, corruption, wall_clock());
+        let (dir, opened) = self
+            .cx
+            .dirs
+            .open_partition(id, &name, &settings.log, corruption, wall_clock());
         self.cx.unusable.remove(&id);
         match opened {
             Ok((log, high_watermark)) => {
@@ -95,7 +107,10 @@ impl Shard {
 
     fn remove_topic(&mut self, topic: &TopicImage) {
         for index in topic.partitions.keys() {
-            self.remove_partition(TopicIdPartition { topic: topic.id, partition: *index });
+            self.remove_partition(TopicIdPartition {
+                topic: topic.id,
+                partition: *index,
+            });
         }
         self.cx.settings.forget(Some(&topic.name));
     }
@@ -103,7 +118,9 @@ impl Shard {
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
         self.cx.unusable.remove(&id);
-        let Some(mut partition) = self.partitions.remove(&id) else { return };
+        let Some(mut partition) = self.partitions.remove(&id) else {
+            return;
+        };
         partition.leave_role(&mut self.cx, ErrorCode::UnknownTopicOrPartition);
         self.cx.uncommitted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
@@ -135,12 +152,18 @@ impl Shard {
             }
         }
         let is_changed = |partition: &Partition| {
-            all || changed.iter().any(|r| matches!(r, ConfigResource::Topic(topic) if *topic == partition.name.topic))
+            all || changed
+                .iter()
+                .any(|r| matches!(r, ConfigResource::Topic(topic) if *topic == partition.name.topic))
         };
         if changed.is_empty() {
             return;
         }
-        for partition in self.partitions.values_mut().filter(|partition| is_changed(partition)) {
+        for partition in self
+            .partitions
+            .values_mut()
+            .filter(|partition| is_changed(partition))
+        {
             partition.settings = self.cx.settings.of(&self.cx.image, &partition.name.topic);
             partition.log.set_config(Arc::clone(&partition.settings.log));
             if let Role::Leader(role) = &mut partition.role {
@@ -169,7 +192,9 @@ impl Shard {
         }
         if brokers.contains(&self.cx.node) {
             // A new registration makes what was said under the old one void.
-            self.cx.links_in.follow_registration(self.cx.control.broker_epoch());
+            self.cx
+                .links_in
+                .follow_registration(self.cx.control.broker_epoch());
         }
     }
 }
@@ -199,13 +224,16 @@ impl Partition {
             }
             None => {
                 self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
-                cx.leadership.publish(self.id, &self.name.topic, self.replica_role());
+                cx.leadership
+                    .publish(self.id, &self.name.topic, self.replica_role());
             }
         }
     }
 
     fn update_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) -> bool {
-        let Role::Leader(role) = &mut self.role else { return false };
+        let Role::Leader(role) = &mut self.role else {
+            return false;
+        };
         role.leader.on_committed(term(cx.node, state), cx.now());
         for broker in &state.replicas {
             tell_broker(&mut role.leader, &cx.image, *broker);
@@ -220,33 +248,50 @@ impl Partition {
         self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
         self.log.assign_epoch_at_become_leader(state.leader_epoch);
         let (now, ends) = (cx.now(), self.ends());
-        let mut leader =
-            Leader::new(term(cx.node, state), self.settings.rules, ends, self.high_watermark.get(), now);
+        let mut leader = Leader::new(
+            term(cx.node, state),
+            self.settings.rules,
+            ends,
+            self.high_watermark.get(),
+            now,
+        );
         for broker in &state.replicas {
             tell_broker(&mut leader, &cx.image, *broker);
         }
         tracing::debug!(partition = %self.name, epoch = %state.leader_epoch, start = %ends.log_end, isr = ?state.isr, "leads");
         let (parked, ring) = (super::parked::Parked::default(), TailRing::default());
-        self.role = Role::Leader(Box::new(LeaderRole { leader, parked, ring, feeds: Vec::new() }));
+        self.role = Role::Leader(Box::new(LeaderRole {
+            leader,
+            parked,
+            ring,
+            feeds: Vec::new(),
+        }));
         if ends.advertised < ends.log_end {
             self.queue_flush(cx);
         }
         self.advance_high_watermark(cx);
         self.propose_isr(cx);
-        cx.leadership.publish(self.id, &self.name.topic, self.replica_role());
+        cx.leadership
+            .publish(self.id, &self.name.topic, self.replica_role());
     }
 
     fn become_follower(&mut self, cx: &mut Context, leader: BrokerId, leader_epoch: LeaderEpoch) {
         let led = matches!(self.role, Role::Leader(_));
         self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
         tracing::debug!(partition = %self.name, epoch = %leader_epoch, %leader, "follows");
-        self.role = Role::Follower(FollowerRole { leader, leader_epoch, attach: None, ack_queued: false });
+        self.role = Role::Follower(FollowerRole {
+            leader,
+            leader_epoch,
+            attach: None,
+            ack_queued: false,
+        });
         if self.log.flushed_offset() < self.log.log_end_offset() {
             self.queue_flush(cx);
         }
         cx.links_in.want(leader, Lane::Live, self.id);
         if led || self.name.topic.is_internal() {
-            cx.leadership.publish(self.id, &self.name.topic, self.replica_role());
+            cx.leadership
+                .publish(self.id, &self.name.topic, self.replica_role());
         }
     }
 
@@ -259,7 +304,8 @@ impl Partition {
                 self.high_watermark =
                     FollowerHighWatermark::restore(role.leader.high_watermark(), start, end);
                 for feed in &role.feeds {
-                    cx.links_out.refuse(feed.attachment, ErrorCode::NotLeaderOrFollower);
+                    cx.links_out
+                        .refuse(feed.attachment, ErrorCode::NotLeaderOrFollower);
                 }
                 cx.uncommitted.remove(&self.id);
             }

@@ -59,7 +59,9 @@ impl Parked {
     /// Answers all that the leader's high watermark has passed.
     pub(crate) fn complete(&mut self, leader: &Leader) {
         while let Some((end, _)) = self.queue.front() {
-            let AckOutcome::Done(error) = leader.ack_outcome(*end) else { return };
+            let AckOutcome::Done(error) = leader.ack_outcome(*end) else {
+                return;
+            };
             if let Some((_, waiting)) = self.queue.pop_front() {
                 waiting.finish(error);
             }

@@ -10,7 +10,9 @@ use super::role::{LeaderRole, Role};
 use super::settings::PartitionSettings;
 use milena_log::PartitionLog;
 use milena_replication::{FollowerHighWatermark, LogEnds};
-use milena_types::{AckDurability, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition};
+use milena_types::{
+    AckDurability, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+};
 use std::rc::Rc;
 
 /// One replica.
@@ -46,7 +48,9 @@ impl Partition {
     /// Read-committed consumers read below: the first unstable offset, but not above the high watermark.
     pub(super) fn last_stable_offset(&self) -> Offset {
         let high_watermark = self.high_watermark();
-        self.log.first_unstable_offset().map_or(high_watermark, |first| first.min(high_watermark))
+        self.log
+            .first_unstable_offset()
+            .map_or(high_watermark, |first| first.min(high_watermark))
     }
 
     /// Its log's ends, advertised as `ack.durability` says.
@@ -143,7 +147,9 @@ impl Partition {
 
     /// Moves the leader's high watermark if it may move, and tells everybody who waits for that.
     pub(super) fn advance_high_watermark(&mut self, cx: &mut Context) {
-        let Role::Leader(role) = &mut self.role else { return };
+        let Role::Leader(role) = &mut self.role else {
+            return;
+        };
         if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now()) {
             role.parked.complete(&role.leader);
             self.log.on_high_watermark(high_watermark);
@@ -162,7 +168,9 @@ impl Partition {
 
     /// Puts every attached follower on its link's ready list.
     pub(super) fn feed_followers(&mut self, cx: &mut Context) {
-        let Role::Leader(role) = &mut self.role else { return };
+        let Role::Leader(role) = &mut self.role else {
+            return;
+        };
         for feed in role.feeds.iter_mut().filter(|feed| !feed.queued) {
             feed.queued = true;
             cx.links_out.queue(feed.attachment.stream, self.id);
@@ -170,7 +178,11 @@ impl Partition {
     }
 
     /// A storage error of this partition's directory: it is not used any more.
-    pub(super) fn storage_failed(&self, cx: &mut Context, error: &(dyn std::error::Error + 'static)) -> ErrorCode {
+    pub(super) fn storage_failed(
+        &self,
+        cx: &mut Context,
+        error: &(dyn std::error::Error + 'static),
+    ) -> ErrorCode {
         tracing::error!(partition = %self.name, error, "log directory failed");
         cx.dirs_failed.push(self.dir);
         ErrorCode::KafkaStorageError

@@ -41,7 +41,9 @@ impl Router {
             if items.is_empty() {
                 continue;
             }
-            let sent = self.mailboxes.run(owner, move |shard| shard.produce(items, acks, zstd_allowed));
+            let sent = self
+                .mailboxes
+                .run(owner, move |shard| shard.produce(items, acks, zstd_allowed));
             if let Err(error) = sent {
                 refused = send_error_code(error);
             }
@@ -49,7 +51,9 @@ impl Router {
         async move {
             wait(done, timeout).await;
             let results = gather.take().into_iter().zip(ids);
-            results.map(|(result, id)| result.unwrap_or_else(|| ProduceResult::failed(id, refused))).collect()
+            results
+                .map(|(result, id)| result.unwrap_or_else(|| ProduceResult::failed(id, refused)))
+                .collect()
         }
     }
 }
@@ -64,13 +68,21 @@ async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration) {
 }
 
 impl Shard {
-    fn produce(&mut self, items: Vec<(ProducePartition, Slot<ProduceResult>)>, acks: Acks, zstd_allowed: bool) {
+    fn produce(
+        &mut self,
+        items: Vec<(ProducePartition, Slot<ProduceResult>)>,
+        acks: Acks,
+        zstd_allowed: bool,
+    ) {
         for (item, slot) in items {
             match self.partition(item.id) {
                 Ok((partition, cx)) => partition.produce(cx, item.batch, acks, zstd_allowed, slot),
                 Err(error) => {
                     let current_leader = self.cx.current_leader(item.id);
-                    slot.set(ProduceResult { current_leader, ..ProduceResult::failed(item.id, error) });
+                    slot.set(ProduceResult {
+                        current_leader,
+                        ..ProduceResult::failed(item.id, error)
+                    });
                 }
             }
         }
@@ -130,12 +142,18 @@ impl Partition {
         batch: BytesMut,
         origin: AppendOrigin,
     ) -> Result<Appended, AppendError> {
-        let append = AppendContext { epoch: self.leader_epoch, now: wall_clock(), origin };
+        let append = AppendContext {
+            epoch: self.leader_epoch,
+            now: wall_clock(),
+            origin,
+        };
         let appended = self.log.append_as_leader(batch, &append)?;
         if appended.duplicate {
             return Ok(appended);
         }
-        let Role::Leader(role) = &mut self.role else { return Ok(appended) };
+        let Role::Leader(role) = &mut self.role else {
+            return Ok(appended);
+        };
         role.ring.push(appended.range, appended.bytes.clone());
         cx.ring.charge(self.id, appended.range.from, appended.bytes.len());
         role.leader.on_append(appended.range.to, cx.now());
@@ -157,9 +175,15 @@ impl Partition {
     }
 
     fn refusal(&self, cx: &Context, error: ErrorCode) -> ProduceResult {
-        let current_leader =
-            if error == ErrorCode::NotLeaderOrFollower { cx.current_leader(self.id) } else { None };
-        ProduceResult { current_leader, ..ProduceResult::failed(self.id, error) }
+        let current_leader = if error == ErrorCode::NotLeaderOrFollower {
+            cx.current_leader(self.id)
+        } else {
+            None
+        };
+        ProduceResult {
+            current_leader,
+            ..ProduceResult::failed(self.id, error)
+        }
     }
 
     fn append_refusal(&mut self, cx: &mut Context, error: &AppendError) -> ProduceResult {
@@ -168,6 +192,10 @@ impl Partition {
         }
         let record_errors = error.record_errors().to_vec();
         let message = Some(error.to_string());
-        ProduceResult { record_errors, message, ..self.refusal(cx, error.code()) }
+        ProduceResult {
+            record_errors,
+            message,
+            ..self.refusal(cx, error.code())
+        }
     }
 }

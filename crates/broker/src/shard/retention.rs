@@ -20,7 +20,9 @@ impl Shard {
         let now = wall_clock();
         let mut removals = Vec::new();
         for id in ids {
-            let Ok((partition, cx)) = self.partition(*id) else { continue };
+            let Ok((partition, cx)) = self.partition(*id) else {
+                continue;
+            };
             let high_watermark = partition.high_watermark();
             let before = partition.log.log_start_offset();
             let result = partition

@@ -19,7 +19,10 @@ pub struct Router {
 
 impl Router {
     pub(super) fn new(mailboxes: Mailboxes, leadership: Arc<LeadershipSubscribers>) -> Self {
-        Self { mailboxes, leadership }
+        Self {
+            mailboxes,
+            leadership,
+        }
     }
 
     /// How many data threads there are.

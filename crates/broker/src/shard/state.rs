@@ -14,7 +14,10 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(super) fn new(parts: ContextParts) -> Self {
-        Self { partitions: HashMap::new(), cx: Context::new(parts) }
+        Self {
+            partitions: HashMap::new(),
+            cx: Context::new(parts),
+        }
     }
 
     /// A partition of this broker.
@@ -22,7 +25,10 @@ impl Shard {
     /// # Errors
     /// UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER when other brokers hold it, or KAFKA_STORAGE_ERROR when its
     /// directory is gone.
-    pub(super) fn partition(&mut self, id: TopicIdPartition) -> Result<(&mut Partition, &mut Context), ErrorCode> {
+    pub(super) fn partition(
+        &mut self,
+        id: TopicIdPartition,
+    ) -> Result<(&mut Partition, &mut Context), ErrorCode> {
         match self.partitions.get_mut(&id) {
             Some(partition) if self.cx.dirs.is_online(partition.dir) => Ok((partition, &mut self.cx)),
             Some(_) => Err(ErrorCode::KafkaStorageError),
@@ -36,7 +42,11 @@ impl Shard {
     /// Runs after every piece of work on the shard: what is done once for all that the work touched.
     pub(super) fn after_work(&mut self) {
         while let Some((id, from)) = self.cx.ring.next_eviction() {
-            if let Some(Partition { role: Role::Leader(role), .. }) = self.partitions.get_mut(&id) {
+            if let Some(Partition {
+                role: Role::Leader(role),
+                ..
+            }) = self.partitions.get_mut(&id)
+            {
                 role.ring.evict(from);
             }
         }
@@ -54,7 +64,9 @@ impl Shard {
                 tracing::error!(%directory, "log directory is offline");
                 self.cx.control.log_dir_failed(directory);
                 for shard in self.cx.mailboxes.shards().filter(|shard| *shard != self.cx.shard) {
-                    self.cx.mailboxes.run_control(shard, move |shard| shard.on_dir_offline(dir));
+                    self.cx
+                        .mailboxes
+                        .run_control(shard, move |shard| shard.on_dir_offline(dir));
                 }
             }
             self.on_dir_offline(dir);
@@ -63,7 +75,11 @@ impl Shard {
 
     /// Stops every partition of a failed directory: nothing of it may be acknowledged or served any more.
     pub(super) fn on_dir_offline(&mut self, dir: usize) {
-        for partition in self.partitions.values_mut().filter(|partition| partition.dir == dir) {
+        for partition in self
+            .partitions
+            .values_mut()
+            .filter(|partition| partition.dir == dir)
+        {
             partition.leave_role(&mut self.cx, ErrorCode::KafkaStorageError);
         }
     }

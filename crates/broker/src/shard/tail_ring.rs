@@ -24,7 +24,11 @@ pub(crate) struct RingBudget {
 
 impl RingBudget {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes: 0, order: VecDeque::new() }
+        Self {
+            bytes_max,
+            bytes: 0,
+            order: VecDeque::new(),
+        }
     }
 
     /// Counts a batch that was pushed to a ring.
@@ -65,7 +69,9 @@ impl TailRing {
 
     /// True when everything from `offset` on is here.
     pub(crate) fn covers(&self, offset: Offset) -> bool {
-        self.batches.front().is_some_and(|(range, _)| range.from <= offset)
+        self.batches
+            .front()
+            .is_some_and(|(range, _)| range.from <= offset)
     }
 
     /// Whole batches from the one that holds `from`, up to `upper` (exclusive) and about `bytes_max`; the first one
@@ -131,7 +137,10 @@ mod tests {
     use milena_types::{PartitionIndex, TopicId};
 
     fn range(from: i64, to: i64) -> OffsetRange {
-        OffsetRange { from: Offset(from), to: Offset(to) }
+        OffsetRange {
+            from: Offset(from),
+            to: Offset(to),
+        }
     }
 
     fn ring() -> TailRing {
@@ -145,8 +154,14 @@ mod tests {
     #[test]
     fn whole_batches_up_to_the_bound_and_the_budget() {
         let read = |from, upper, max| ring().read(Offset(from), Offset(upper), max);
-        assert_eq!(read(10, 16, 100), Some((Bytes::from_static(b"aabbbc"), Offset(16))));
-        assert_eq!(read(10, 15, 100), Some((Bytes::from_static(b"aabbb"), Offset(15))));
+        assert_eq!(
+            read(10, 16, 100),
+            Some((Bytes::from_static(b"aabbbc"), Offset(16)))
+        );
+        assert_eq!(
+            read(10, 15, 100),
+            Some((Bytes::from_static(b"aabbb"), Offset(15)))
+        );
         assert_eq!(read(13, 16, 100), Some((Bytes::from_static(b"bbbc"), Offset(16))));
         assert_eq!(read(10, 16, 4), Some((Bytes::from_static(b"aa"), Offset(12))));
         assert_eq!(read(12, 16, 1), Some((Bytes::from_static(b"bbb"), Offset(15))));
@@ -157,7 +172,10 @@ mod tests {
 
     #[test]
     fn the_oldest_batch_of_all_partitions_goes_first() {
-        let id = |partition| TopicIdPartition { topic: TopicId::default(), partition: PartitionIndex(partition) };
+        let id = |partition| TopicIdPartition {
+            topic: TopicId::default(),
+            partition: PartitionIndex(partition),
+        };
         let mut budget = RingBudget::new(5);
         budget.charge(id(1), Offset(0), 3);
         budget.charge(id(2), Offset(0), 2);

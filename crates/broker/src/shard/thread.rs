@@ -6,7 +6,7 @@ use super::control_plane::ControlPlane;
 use super::id::ShardId;
 use super::leadership::LeadershipSubscribers;
 use super::log_dirs::LogDirs;
-use super::mailbox::{Mailbox, Mailboxes, set_local, with_local};
+use super::mailbox::{Mailbox, Mailboxes, Task, set_local, with_local};
 use super::retention::RETENTION_CHUNK;
 use super::router::Router;
 use super::state::Shard;
@@ -50,7 +50,11 @@ impl DataThreads {
     /// # Errors
     /// A thread or runtime could not be made.
     pub fn start(start: DataThreadsConfig) -> std::io::Result<Self> {
-        let DataThreadsConfig { config, dirs, control } = start;
+        let DataThreadsConfig {
+            config,
+            dirs,
+            control,
+        } = start;
         let (mailboxes, receivers) = Mailboxes::new(config.data_threads());
         let leadership = Arc::new(LeadershipSubscribers::default());
         let (stop, stopped) = watch::channel(false);
@@ -67,16 +71,29 @@ impl DataThreads {
                 leadership: Arc::clone(&leadership),
                 dirs: Arc::clone(&dirs),
             };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             let (stopped, closed) = (stopped.clone(), closed_sender.clone());
-            threads.push(std::thread::Builder::new().name(format!("data-{}", shard.0)).spawn(move || {
-                let tasks = tokio::task::LocalSet::new();
-                let clean = tasks.block_on(&runtime, run(parts, mailbox, stopped));
-                // Nobody listens when the broker gave up waiting.
-                let _ = closed.send(clean);
-            })?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name(format!("data-{}", shard.0))
+                    .spawn(move || {
+                        let tasks = tokio::task::LocalSet::new();
+                        let clean = tasks.block_on(&runtime, run(parts, mailbox, stopped));
+                        // Nobody listens when the broker gave up waiting.
+                        let _ = closed.send(clean);
+                    })?,
+            );
         }
-        Ok(Self { router: Router::new(mailboxes, leadership), dirs, threads, checkpoints, stop, closed })
+        Ok(Self {
+            router: Router::new(mailboxes, leadership),
+            dirs,
+            threads,
+            checkpoints,
+            stop,
+            closed,
+        })
     }
 
     /// The handle for everybody else.
@@ -189,17 +206,27 @@ async fn serve(mut mailbox: Mailbox, shard: &Rc<RefCell<Shard>>, config: &Broker
             }
             else => return,
         };
-        let Some(first) = first else { continue };
-        let mut shard = shard.borrow_mut();
-        first(&mut shard);
-        for _ in 1..MAILBOX_BATCH {
-            let Some(task) = mailbox.control.try_recv().ok().or_else(|| mailbox.requests.try_recv().ok()) else { break };
-            task(&mut shard);
+        if let Some(first) = first {
+            run_batch(first, &mut mailbox, shard);
+            tokio::task::yield_now().await;
         }
-        shard.after_work();
-        drop(shard);
-        tokio::task::yield_now().await;
     }
+}
+
+/// Does what waits in the mailbox, up to a bound.
+fn run_batch(first: Task, mailbox: &mut Mailbox, shard: &RefCell<Shard>) {
+    let mut shard = shard.borrow_mut();
+    first(&mut shard);
+    for _ in 1..MAILBOX_BATCH {
+        let next = mailbox
+            .control
+            .try_recv()
+            .ok()
+            .or_else(|| mailbox.requests.try_recv().ok());
+        let Some(task) = next else { break };
+        task(&mut shard);
+    }
+    shard.after_work();
 }
 
 async fn run_retention(config: Arc<BrokerConfig>) {

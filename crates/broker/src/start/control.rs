@@ -1,6 +1,7 @@
 //! The control thread of a broker: makes everything, keeps the control tasks running, and takes everything down again.
 
 use super::error::StartError;
+use super::first_image;
 use super::listeners::{Bound, bind, endpoints, serve_all};
 use crate::config::BrokerConfig;
 use crate::controller::{
@@ -72,7 +73,10 @@ pub(super) async fn run(
 
 async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartError> {
     let bound = bind(config)?;
-    let addresses = bound.iter().map(|bound| (bound.listener.name.clone(), bound.address)).collect();
+    let addresses = bound
+        .iter()
+        .map(|bound| (bound.listener.name.clone(), bound.address))
+        .collect();
     let client = ControllerClient::new(&config.controller_voters)?;
     let cluster = cluster_id(config, &client).await?;
     let dirs = Arc::new(LogDirs::open(&config.log_dirs, config.node_id, &cluster)?);
@@ -93,11 +97,17 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         &client,
         &metadata,
     ));
-    let threads = DataThreads::start(DataThreadsConfig { config: Arc::clone(config), dirs: Arc::clone(&dirs), control })
-        .map_err(StartError::Threads)?;
+    let threads = DataThreads::start(DataThreadsConfig {
+        config: Arc::clone(config),
+        dirs: Arc::clone(&dirs),
+        control,
+    })
+    .map_err(StartError::Threads)?;
     let router = threads.router();
-    follow_metadata(config, &client, &metadata, &router);
-    registration.register(&me, &client, config.initial_registration_timeout).await?;
+    follow_metadata(config, &client, &registration, &metadata, threads.router());
+    registration
+        .register(&me, &client, config.initial_registration_timeout)
+        .await?;
     let lifecycle = tokio::task::spawn_local(live(
         Arc::clone(config),
         me,
@@ -108,8 +118,23 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client, config.request_timeout);
     serve(config, bound, &threads, cluster, metadata.updates(), &serving).map_err(StartError::Threads)?;
-    let ready = Ready { addresses, router, metadata, state: registration.state() };
-    Ok((ready, Running { config: Arc::clone(config), registration, threads, dirs, serving, lifecycle }))
+    let ready = Ready {
+        addresses,
+        router,
+        metadata,
+        state: registration.state(),
+    };
+    Ok((
+        ready,
+        Running {
+            config: Arc::clone(config),
+            registration,
+            threads,
+            dirs,
+            serving,
+            lifecycle,
+        },
+    ))
 }
 
 /// The cluster's id: configured, or asked from the controllers until one answers.
@@ -120,9 +145,11 @@ async fn cluster_id(config: &BrokerConfig, client: &ControllerClient) -> Result<
     let deadline = tokio::time::Instant::now() + config.initial_registration_timeout;
     loop {
         let answer = client
-            .call(config.initial_registration_timeout, ATTEMPT, |mut stub| async move {
-                stub.find_cluster(FindClusterRequest {}).await
-            })
+            .call(
+                config.initial_registration_timeout,
+                ATTEMPT,
+                |mut stub| async move { stub.find_cluster(FindClusterRequest {}).await },
+            )
             .await
             .map_err(StartError::ClusterId)?;
         if let Some(cluster) = answer.cluster {
@@ -136,14 +163,20 @@ async fn cluster_id(config: &BrokerConfig, client: &ControllerClient) -> Result<
 }
 
 /// From the controller's log to the cache, and from the cache to the partitions.
-fn follow_metadata(config: &BrokerConfig, client: &ControllerClient, cache: &Arc<MetadataCache>, router: &Router) {
-    let mut updates = cache.updates();
-    let router = router.clone();
-    tokio::task::spawn_local(async move {
-        while let Some(update) = updates.recv().await {
-            router.apply_metadata(update.image, update.delta).await;
-        }
-    });
+fn follow_metadata(
+    config: &BrokerConfig,
+    client: &ControllerClient,
+    registration: &Arc<Registration>,
+    cache: &Arc<MetadataCache>,
+    router: Router,
+) {
+    let (registration, followed) = (Arc::clone(registration), Arc::clone(cache));
+    tokio::task::spawn_local(first_image::follow(
+        config.node_id,
+        registration,
+        followed,
+        router,
+    ));
     let saved = SavedImage::in_dir(&config.metadata_dir());
     let subscription = Subscription::new(config.node_id, client.clone(), Arc::clone(cache), saved);
     tokio::task::spawn_local(subscription.run());
@@ -157,7 +190,10 @@ async fn live(
     registration: Arc<Registration>,
     cache: Arc<MetadataCache>,
 ) {
-    if let Err(error) = registration.run(&me, &client, &cache, config.heartbeat_interval).await {
+    if let Err(error) = registration
+        .run(&me, &client, &cache, config.heartbeat_interval)
+        .await
+    {
         let error: &dyn std::error::Error = &error;
         tracing::error!(error, "registration ended");
     }
@@ -174,11 +210,20 @@ fn serve(
 ) -> std::io::Result<()> {
     let router = threads.router();
     let cluster: Arc<dyn ClusterView> = Arc::new(cluster);
-    let (groups, host) =
-        Groups::create(&config.group, router.clone(), router.leadership_events(), Arc::clone(&cluster));
+    let (groups, host) = Groups::create(
+        &config.group,
+        router.clone(),
+        router.leadership_events(),
+        Arc::clone(&cluster),
+    );
     tokio::task::spawn_local(host.run(serving.child_token()));
     tokio::task::spawn_local(groups.clone().follow_deletions(updates));
-    let kafka = KafkaContext::new(KafkaParts { config: Arc::clone(config), cluster, router, groups });
+    let kafka = KafkaContext::new(KafkaParts {
+        config: Arc::clone(config),
+        cluster,
+        router,
+        groups,
+    });
     serve_all(bound, threads, &kafka, serving)
 }
 

@@ -35,8 +35,10 @@ impl Broker {
         let (ready_sender, ready) = oneshot::channel();
         let (ended_sender, ended) = watch::channel(None);
         let config = Arc::new(config);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Threads)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
         let (stop, skip) = (shutdown.clone(), hurry.clone());
         std::thread::Builder::new()
             .name("broker-control".to_owned())
@@ -48,7 +50,12 @@ impl Broker {
             })
             .map_err(StartError::Threads)?;
         match ready.await {
-            Ok(Ok(ready)) => Ok(BrokerHandle { ready, shutdown, hurry, ended }),
+            Ok(Ok(ready)) => Ok(BrokerHandle {
+                ready,
+                shutdown,
+                hurry,
+                ended,
+            }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::Gone),
         }
@@ -93,7 +100,10 @@ impl BrokerHandle {
     /// Resolves when the broker has ended, whoever ended it. True: cleanly.
     pub async fn wait(&self) -> bool {
         let mut ended = self.ended.clone();
-        ended.wait_for(Option::is_some).await.is_ok_and(|clean| *clean == Some(true))
+        ended
+            .wait_for(Option::is_some)
+            .await
+            .is_ok_and(|clean| *clean == Some(true))
     }
 
     /// Makes a [`BrokerHandle::shutdown`] that is under way stop waiting for its leaders to be moved.

@@ -26,9 +26,17 @@ pub(super) fn bind(config: &BrokerConfig) -> Result<Vec<Bound>, StartError> {
 }
 
 fn bind_one(listener: &Listener) -> Result<Bound, StartError> {
-    let failed = |source| StartError::Bind { listener: listener.name.clone(), address: listener.bind, source };
-    let socket = socket2::Socket::new(socket2::Domain::for_address(listener.bind), socket2::Type::STREAM, None)
-        .map_err(failed)?;
+    let failed = |source| StartError::Bind {
+        listener: listener.name.clone(),
+        address: listener.bind,
+        source,
+    };
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(listener.bind),
+        socket2::Type::STREAM,
+        None,
+    )
+    .map_err(failed)?;
     // A restarted broker must not wait for the connections of its former life to time out.
     socket.set_reuse_address(true).map_err(failed)?;
     if listener.bind.is_ipv6() {
@@ -39,7 +47,11 @@ fn bind_one(listener: &Listener) -> Result<Bound, StartError> {
     socket.set_nonblocking(true).map_err(failed)?;
     let socket: TcpListener = socket.into();
     let address = socket.local_addr().map_err(failed)?;
-    Ok(Bound { listener: listener.clone(), socket, address })
+    Ok(Bound {
+        listener: listener.clone(),
+        socket,
+        address,
+    })
 }
 
 /// What the listeners are advertised as.

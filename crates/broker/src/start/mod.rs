@@ -8,6 +8,7 @@
 
 mod control;
 mod error;
+mod first_image;
 mod handle;
 mod listeners;
 

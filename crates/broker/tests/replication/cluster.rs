@@ -21,15 +21,15 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One running broker.
-pub struct Node {
-    pub router: Router,
+pub(crate) struct Node {
+    pub(crate) router: Router,
     threads: DataThreads,
 }
 
 /// Brokers by id, their controller and their disks.
-pub struct Cluster {
-    pub controller: Arc<Controller>,
-    pub nodes: BTreeMap<i32, Node>,
+pub(crate) struct Cluster {
+    pub(crate) controller: Arc<Controller>,
+    pub(crate) nodes: BTreeMap<i32, Node>,
     disks: tempfile::TempDir,
     threads: usize,
     replica: ReplicaConfig,
@@ -37,30 +37,36 @@ pub struct Cluster {
 
 impl Cluster {
     /// So many brokers, each with so many data threads.
-    pub async fn start(brokers: i32, threads: usize) -> Self {
+    pub(crate) async fn start(brokers: i32, threads: usize) -> Self {
         Self::start_with(brokers, threads, ReplicaConfig::default()).await
     }
 
-    pub async fn start_with(brokers: i32, threads: usize, replica: ReplicaConfig) -> Self {
+    pub(crate) async fn start_with(brokers: i32, threads: usize, replica: ReplicaConfig) -> Self {
         let disks = tempfile::tempdir().unwrap();
         let (controller, nodes) = (Controller::new(), BTreeMap::new());
-        let mut cluster = Self { controller, nodes, disks, threads, replica };
+        let mut cluster = Self {
+            controller,
+            nodes,
+            disks,
+            threads,
+            replica,
+        };
         for id in 1..=brokers {
             cluster.start_node(id).await;
         }
         cluster
     }
 
-    pub fn disk(&self, id: i32) -> PathBuf {
+    pub(crate) fn disk(&self, id: i32) -> PathBuf {
         self.disks.path().join(id.to_string())
     }
 
-    pub fn router(&self, id: i32) -> &Router {
+    pub(crate) fn router(&self, id: i32) -> &Router {
         &self.nodes[&id].router
     }
 
     /// Starts a broker on its disk, as it was left.
-    pub async fn start_node(&mut self, id: i32) {
+    pub(crate) async fn start_node(&mut self, id: i32) {
         let config = Arc::new(BrokerConfig {
             node_id: BrokerId(id),
             data_threads: Some(self.threads),
@@ -71,8 +77,17 @@ impl Cluster {
         let dirs = Arc::new(LogDirs::open(&[self.disk(id)], BrokerId(id), &cluster).unwrap());
         let epoch = Arc::new(Mutex::new(None));
         let controller = Arc::clone(&self.controller);
-        let control = Control { broker: BrokerId(id), epoch: Arc::clone(&epoch), controller };
-        let threads = DataThreads::start(DataThreadsConfig { config, dirs, control: Arc::new(control) }).unwrap();
+        let control = Control {
+            broker: BrokerId(id),
+            epoch: Arc::clone(&epoch),
+            controller,
+        };
+        let threads = DataThreads::start(DataThreadsConfig {
+            config,
+            dirs,
+            control: Arc::new(control),
+        })
+        .unwrap();
         let router = threads.router();
         let port = listen(&threads).await;
         // The broker learns its epoch with the registration, before anybody can act on that.
@@ -81,19 +96,19 @@ impl Cluster {
     }
 
     /// Stops a broker without telling the controller.
-    pub async fn stop_node(&mut self, id: i32) {
+    pub(crate) async fn stop_node(&mut self, id: i32) {
         let node = self.nodes.remove(&id).unwrap();
         node.threads.shutdown().await;
     }
 
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         for id in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.stop_node(id).await;
         }
     }
 
     /// Waits until the partition's ISR is this, in any order.
-    pub async fn wait_isr(&self, id: TopicIdPartition, isr: &[i32]) {
+    pub(crate) async fn wait_isr(&self, id: TopicIdPartition, isr: &[i32]) {
         let mut wanted: Vec<BrokerId> = isr.iter().map(|id| BrokerId(*id)).collect();
         wanted.sort();
         until("the ISR", || async {
@@ -105,7 +120,7 @@ impl Cluster {
     }
 
     /// Produces with acks=all until it works: leaders may just be changing.
-    pub async fn produce_until_ok(&self, leader: i32, id: TopicIdPartition, value: &str) -> Offset {
+    pub(crate) async fn produce_until_ok(&self, leader: i32, id: TopicIdPartition, value: &str) -> Offset {
         let until_ok = Instant::now() + PATIENCE;
         loop {
             let result = produce(self.router(leader), id, Acks::All, value).await;
@@ -118,8 +133,10 @@ impl Cluster {
     }
 
     /// The bytes of the partition's first segment on a broker's disk.
-    pub fn segment(&self, broker: i32, topic: &str, partition: i32) -> Vec<u8> {
-        let path = self.disk(broker).join(format!("{topic}-{partition}/00000000000000000000.log"));
+    pub(crate) fn segment(&self, broker: i32, topic: &str, partition: i32) -> Vec<u8> {
+        let path = self
+            .disk(broker)
+            .join(format!("{topic}-{partition}/00000000000000000000.log"));
         std::fs::read(path).unwrap_or_default()
     }
 }
@@ -143,7 +160,7 @@ async fn listen(threads: &DataThreads) -> u16 {
 }
 
 /// Waits for a condition.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "gave up waiting for {what}");
@@ -151,38 +168,51 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnM
     }
 }
 
-pub fn partition(topic: TopicId, partition: i32) -> TopicIdPartition {
-    TopicIdPartition { topic, partition: PartitionIndex(partition) }
+pub(crate) fn partition(topic: TopicId, partition: i32) -> TopicIdPartition {
+    TopicIdPartition {
+        topic,
+        partition: PartitionIndex(partition),
+    }
 }
 
-pub fn batch(value: &str) -> BytesMut {
+pub(crate) fn batch(value: &str) -> BytesMut {
     let mut builder = BatchBuilder::plain(Offset(0));
     builder.append(now(), None, Some(value.as_bytes()), &[]);
     builder.build()
 }
 
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     Timestamp(i64::try_from(since.as_millis()).unwrap())
 }
 
-pub async fn produce(router: &Router, id: TopicIdPartition, acks: Acks, value: &str) -> ProduceResult {
+pub(crate) async fn produce(router: &Router, id: TopicIdPartition, acks: Acks, value: &str) -> ProduceResult {
     produce_within(router, id, acks, value, Duration::from_secs(20)).await
 }
 
-pub async fn produce_within(
+pub(crate) async fn produce_within(
     router: &Router,
     id: TopicIdPartition,
     acks: Acks,
     value: &str,
     timeout: Duration,
 ) -> ProduceResult {
-    let partitions = vec![ProducePartition { id, batch: batch(value) }];
-    let call = ProduceCall { acks, timeout, zstd_allowed: true, partitions };
+    let partitions = vec![ProducePartition {
+        id,
+        batch: batch(value),
+    }];
+    let call = ProduceCall {
+        acks,
+        timeout,
+        zstd_allowed: true,
+        partitions,
+    };
     router.produce(call).await.remove(0)
 }
 
-pub fn fetch_call(id: TopicIdPartition, offset: i64, max_wait: Duration) -> FetchCall {
+pub(crate) fn fetch_call(id: TopicIdPartition, offset: i64, max_wait: Duration) -> FetchCall {
     FetchCall {
         partitions: vec![FetchPartition {
             id,
@@ -199,23 +229,32 @@ pub fn fetch_call(id: TopicIdPartition, offset: i64, max_wait: Duration) -> Fetc
     }
 }
 
-pub async fn fetch(router: &Router, id: TopicIdPartition, offset: i64) -> FetchPartitionResult {
-    router.fetch(fetch_call(id, offset, Duration::ZERO)).await.remove(0)
+pub(crate) async fn fetch(router: &Router, id: TopicIdPartition, offset: i64) -> FetchPartitionResult {
+    router
+        .fetch(fetch_call(id, offset, Duration::ZERO))
+        .await
+        .remove(0)
 }
 
 /// The values in a fetched run of batches, with their offsets.
-pub fn values(records: &Bytes) -> Vec<(i64, String)> {
+pub(crate) fn values(records: &Bytes) -> Vec<(i64, String)> {
     let mut values = Vec::new();
     for batch in milena_record::batches(records) {
         let (_, batch) = batch.unwrap();
         for record in milena_record::records(&records.slice_ref(batch), 1 << 20).unwrap() {
-            values.push((record.offset.0, String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+            values.push((
+                record.offset.0,
+                String::from_utf8(record.value.unwrap().to_vec()).unwrap(),
+            ));
         }
     }
     values
 }
 
 /// How many entries a directory has, besides the broker's own files.
-pub fn partition_dirs(disk: &Path) -> usize {
-    std::fs::read_dir(disk).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+pub(crate) fn partition_dirs(disk: &Path) -> usize {
+    std::fs::read_dir(disk)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().is_dir())
+        .count()
 }

@@ -14,11 +14,11 @@ use milena_types::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-pub const CLUSTER: &str = "replication-tests";
+pub(crate) const CLUSTER: &str = "replication-tests";
 
 /// The controller of a test.
 #[derive(Default)]
-pub struct Controller {
+pub(crate) struct Controller {
     state: Mutex<State>,
 }
 
@@ -33,27 +33,27 @@ struct State {
 }
 
 impl Controller {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let controller = Arc::new(Self::default());
         controller.commit(vec![MetadataRecord::Cluster(ClusterId(CLUSTER.to_owned()))]);
         controller
     }
 
-    pub fn image(&self) -> MetadataImage {
+    pub(crate) fn image(&self) -> MetadataImage {
         self.state.lock().unwrap().image.clone()
     }
 
-    pub fn partition(&self, id: TopicIdPartition) -> PartitionRegistration {
+    pub(crate) fn partition(&self, id: TopicIdPartition) -> PartitionRegistration {
         self.image().partition(id).expect("the partition exists").clone()
     }
 
     /// Commits records and tells every broker.
-    pub fn commit(&self, records: Vec<MetadataRecord>) {
+    pub(crate) fn commit(&self, records: Vec<MetadataRecord>) {
         self.state.lock().unwrap().commit(records);
     }
 
     /// A broker joins: it is registered unfenced under a new epoch and follows from now on.
-    pub fn register(&self, id: BrokerId, port: u16, router: Router) -> BrokerEpoch {
+    pub(crate) fn register(&self, id: BrokerId, port: u16, router: Router) -> BrokerEpoch {
         let mut state = self.state.lock().unwrap();
         let epoch = BrokerEpoch(i64::try_from(state.image.version.0).unwrap() + 1);
         let registration = BrokerRegistration {
@@ -80,7 +80,7 @@ impl Controller {
     }
 
     /// A broker is gone as far as the controller can tell: fenced, out of every ISR, its partitions led by others.
-    pub fn fence(&self, id: BrokerId) {
+    pub(crate) fn fence(&self, id: BrokerId) {
         let mut state = self.state.lock().unwrap();
         state.routers.remove(&id);
         let mut registration = state.image.brokers.get(&id).unwrap().as_ref().clone();
@@ -93,21 +93,37 @@ impl Controller {
                 changed.isr.retain(|member| *member != id);
             }
             if changed.leader == Some(id) {
-                changed.leader = changed.replicas.iter().copied().find(|r| *r != id && changed.isr.contains(r));
+                changed.leader = changed
+                    .replicas
+                    .iter()
+                    .copied()
+                    .find(|r| *r != id && changed.isr.contains(r));
                 changed.leader_epoch = LeaderEpoch(changed.leader_epoch.0 + 1);
             }
             if changed != **registration {
                 changed.partition_epoch = changed.partition_epoch.next();
-                records.push(MetadataRecord::Partition { id: partition, state: changed });
+                records.push(MetadataRecord::Partition {
+                    id: partition,
+                    state: changed,
+                });
             }
         }
         state.commit(records);
     }
 
     /// Creates a topic whose partitions are led by the first replica.
-    pub fn create_topic(&self, name: &str, partitions: i32, replicas: &[i32], configs: &[(&str, &str)]) -> TopicId {
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replicas: &[i32],
+        configs: &[(&str, &str)],
+    ) -> TopicId {
         let (id, name) = (TopicId::random(), TopicName::new(name).unwrap());
-        let mut records = vec![MetadataRecord::Topic { id, name: name.clone() }];
+        let mut records = vec![MetadataRecord::Topic {
+            id,
+            name: name.clone(),
+        }];
         for (key, value) in configs {
             records.push(MetadataRecord::Config {
                 resource: milena_metadata::record::ConfigResource::Topic(name.clone()),
@@ -129,7 +145,10 @@ impl Controller {
                 leader_epoch: LeaderEpoch(0),
                 partition_epoch: PartitionEpoch(0),
             };
-            let id = TopicIdPartition { topic: id, partition: PartitionIndex(partition) };
+            let id = TopicIdPartition {
+                topic: id,
+                partition: PartitionIndex(partition),
+            };
             records.push(MetadataRecord::Partition { id, state });
         }
         self.commit(records);
@@ -137,7 +156,7 @@ impl Controller {
     }
 
     /// Makes another replica the leader, in a new epoch.
-    pub fn elect(&self, id: TopicIdPartition, leader: i32) {
+    pub(crate) fn elect(&self, id: TopicIdPartition, leader: i32) {
         let mut state = self.partition(id);
         state.leader = Some(BrokerId(leader));
         state.leader_epoch = state.leader_epoch.next();
@@ -145,11 +164,11 @@ impl Controller {
         self.commit(vec![MetadataRecord::Partition { id, state }]);
     }
 
-    pub fn refuse_isr(&self, error: Option<ErrorCode>) {
+    pub(crate) fn refuse_isr(&self, error: Option<ErrorCode>) {
         self.state.lock().unwrap().refuse_isr = error;
     }
 
-    pub fn lost(&self) -> Vec<(BrokerId, BrokerId)> {
+    pub(crate) fn lost(&self) -> Vec<(BrokerId, BrokerId)> {
         self.state.lock().unwrap().lost.clone()
     }
 
@@ -159,7 +178,9 @@ impl Controller {
         if let Some(error) = state.refuse_isr {
             return error;
         }
-        let Some(current) = state.image.partition(item.id).cloned() else { return ErrorCode::UnknownTopicId };
+        let Some(current) = state.image.partition(item.id).cloned() else {
+            return ErrorCode::UnknownTopicId;
+        };
         if item.leader_epoch < current.leader_epoch || current.leader != Some(leader) {
             return ErrorCode::FencedLeaderEpoch;
         }
@@ -167,7 +188,11 @@ impl Controller {
             return ErrorCode::InvalidUpdateVersion;
         }
         let eligible = |(member, epoch): &(BrokerId, BrokerEpoch)| {
-            state.image.brokers.get(member).is_some_and(|broker| !broker.fenced && broker.epoch == *epoch)
+            state
+                .image
+                .brokers
+                .get(member)
+                .is_some_and(|broker| !broker.fenced && broker.epoch == *epoch)
         };
         if !item.isr.iter().all(eligible) {
             return ErrorCode::IneligibleReplica;
@@ -176,14 +201,20 @@ impl Controller {
         changed.isr = item.isr.iter().map(|(member, _)| *member).collect();
         changed.recovering = item.recovering;
         changed.partition_epoch = changed.partition_epoch.next();
-        state.commit(vec![MetadataRecord::Partition { id: item.id, state: changed }]);
+        state.commit(vec![MetadataRecord::Partition {
+            id: item.id,
+            state: changed,
+        }]);
         ErrorCode::None
     }
 }
 
 impl State {
     fn commit(&mut self, records: Vec<MetadataRecord>) {
-        let batch = MetadataBatch { expected_version: self.image.version, records };
+        let batch = MetadataBatch {
+            expected_version: self.image.version,
+            records,
+        };
         let delta = Arc::new(self.image.apply(&batch).expect("planned on this image"));
         self.tell(&delta);
     }
@@ -199,10 +230,10 @@ impl State {
 }
 
 /// The control plane of one broker of a test.
-pub struct Control {
-    pub broker: BrokerId,
-    pub epoch: Arc<Mutex<Option<BrokerEpoch>>>,
-    pub controller: Arc<Controller>,
+pub(crate) struct Control {
+    pub(crate) broker: BrokerId,
+    pub(crate) epoch: Arc<Mutex<Option<BrokerEpoch>>>,
+    pub(crate) controller: Arc<Controller>,
 }
 
 impl ControlPlane for Control {
@@ -216,7 +247,12 @@ impl ControlPlane for Control {
     }
 
     fn peer_lost(&self, broker: BrokerId) {
-        self.controller.state.lock().unwrap().lost.push((self.broker, broker));
+        self.controller
+            .state
+            .lock()
+            .unwrap()
+            .lost
+            .push((self.broker, broker));
     }
 
     fn log_dir_failed(&self, _directory: DirectoryId) {}

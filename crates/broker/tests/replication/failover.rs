@@ -7,7 +7,9 @@ use std::time::Duration;
 #[tokio::test]
 async fn another_replica_leads_on_with_all_that_was_acknowledged() {
     let mut cluster = Cluster::start(3, 2).await;
-    let topic = cluster.controller.create_topic("moves", 4, &[1, 2, 3], &[("min.insync.replicas", "2")]);
+    let topic = cluster
+        .controller
+        .create_topic("moves", 4, &[1, 2, 3], &[("min.insync.replicas", "2")]);
     let ids: Vec<_> = (0..4).map(|index| partition(topic, index)).collect();
     for id in &ids {
         for value in 0..20 {
@@ -18,7 +20,10 @@ async fn another_replica_leads_on_with_all_that_was_acknowledged() {
     cluster.controller.fence(BrokerId(1));
     for id in &ids {
         assert_eq!(cluster.produce_until_ok(2, *id, "20").await, Offset(20));
-        let got: Vec<String> = values(&fetch(cluster.router(2), *id, 0).await.records).into_iter().map(|v| v.1).collect();
+        let got: Vec<String> = values(&fetch(cluster.router(2), *id, 0).await.records)
+            .into_iter()
+            .map(|v| v.1)
+            .collect();
         assert_eq!(got, (0..=20).map(|v| v.to_string()).collect::<Vec<_>>());
     }
     cluster.start_node(1).await;
@@ -26,7 +31,10 @@ async fn another_replica_leads_on_with_all_that_was_acknowledged() {
         cluster.wait_isr(*id, &[1, 2, 3]).await;
         cluster.produce_until_ok(2, *id, "21").await;
         let index = i32::try_from(index).unwrap();
-        assert_eq!(cluster.segment(1, "moves", index), cluster.segment(2, "moves", index));
+        assert_eq!(
+            cluster.segment(1, "moves", index),
+            cluster.segment(2, "moves", index)
+        );
     }
     cluster.stop().await;
 }
@@ -42,7 +50,10 @@ async fn a_former_leader_drops_what_was_never_committed() {
     cluster.stop_node(2).await;
     cluster.stop_node(3).await;
     for value in ["lost-1", "lost-2", "lost-3"] {
-        assert_eq!(produce(cluster.router(1), id, Acks::Leader, value).await.error, ErrorCode::None);
+        assert_eq!(
+            produce(cluster.router(1), id, Acks::Leader, value).await.error,
+            ErrorCode::None
+        );
     }
     cluster.stop_node(1).await;
     cluster.start_node(2).await;
@@ -57,7 +68,10 @@ async fn a_former_leader_drops_what_was_never_committed() {
     assert_eq!(cluster.segment(1, "diverge", 0), cluster.segment(2, "diverge", 0));
     cluster.controller.elect(id, 1);
     cluster.produce_until_ok(1, id, "f").await;
-    let got: Vec<String> = values(&fetch(cluster.router(1), id, 0).await.records).into_iter().map(|v| v.1).collect();
+    let got: Vec<String> = values(&fetch(cluster.router(1), id, 0).await.records)
+        .into_iter()
+        .map(|v| v.1)
+        .collect();
     assert_eq!(got, ["a", "b", "c", "d", "e", "f"]);
     cluster.stop().await;
 }
@@ -77,7 +91,10 @@ async fn leaders_that_never_wrote_leave_no_trace() {
         cluster.produce_until_ok(leader, id, "c").await;
     }
     for broker in [2, 3] {
-        assert_eq!(cluster.segment(1, "quick", 0), cluster.segment(broker, "quick", 0));
+        assert_eq!(
+            cluster.segment(1, "quick", 0),
+            cluster.segment(broker, "quick", 0)
+        );
     }
     cluster.stop().await;
 }
@@ -85,7 +102,12 @@ async fn leaders_that_never_wrote_leave_no_trace() {
 #[tokio::test]
 async fn waiting_producers_are_told_when_leadership_goes() {
     let mut cluster = Cluster::start(2, 1).await;
-    let id = partition(cluster.controller.create_topic("told", 1, &[1, 2], &[("min.insync.replicas", "2")]), 0);
+    let id = partition(
+        cluster
+            .controller
+            .create_topic("told", 1, &[1, 2], &[("min.insync.replicas", "2")]),
+        0,
+    );
     cluster.produce_until_ok(1, id, "a").await;
     cluster.stop_node(2).await;
     let router = cluster.router(1).clone();
@@ -96,7 +118,10 @@ async fn waiting_producers_are_told_when_leadership_goes() {
     })
     .await;
     cluster.controller.elect(id, 2);
-    let result = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    let result = tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(result.error, ErrorCode::NotLeaderOrFollower);
     cluster.stop().await;
 }
@@ -107,7 +132,9 @@ async fn logs_survive_a_restart_of_everybody() {
     let topic = cluster.controller.create_topic("restart", 3, &[1, 2, 3], &[]);
     for index in 0..3 {
         for value in 0..10 {
-            cluster.produce_until_ok(1, partition(topic, index), &value.to_string()).await;
+            cluster
+                .produce_until_ok(1, partition(topic, index), &value.to_string())
+                .await;
         }
     }
     for id in [1, 2, 3] {
@@ -117,7 +144,10 @@ async fn logs_survive_a_restart_of_everybody() {
         cluster.start_node(id).await;
     }
     for index in 0..3 {
-        assert_eq!(cluster.produce_until_ok(1, partition(topic, index), "10").await, Offset(10));
+        assert_eq!(
+            cluster.produce_until_ok(1, partition(topic, index), "10").await,
+            Offset(10)
+        );
         let read = fetch(cluster.router(1), partition(topic, index), 0).await;
         assert_eq!(values(&read.records).len(), 11);
     }

@@ -14,14 +14,21 @@ async fn a_long_poll_ends_with_the_record_that_it_waits_for() {
             let id = partition(topic, index);
             cluster.produce_until_ok(1, id, "first").await;
             let router = cluster.router(1).clone();
-            let poll =
-                tokio::spawn(async move { router.fetch(fetch_call(id, 1, Duration::from_secs(20))).await.remove(0) });
+            let poll = tokio::spawn(async move {
+                router
+                    .fetch(fetch_call(id, 1, Duration::from_secs(20)))
+                    .await
+                    .remove(0)
+            });
             tokio::task::yield_now().await;
             produce(cluster.router(1), id, Acks::All, "second").await;
             let began = Instant::now();
             let result = poll.await.unwrap();
             assert_eq!(values(&result.records), [(1, "second".to_owned())]);
-            assert!(began.elapsed() < Duration::from_secs(10), "it waited for its time-out");
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "it waited for its time-out"
+            );
         }
         cluster.stop().await;
     }
@@ -33,9 +40,16 @@ async fn a_poll_that_finds_nothing_ends_at_its_time() {
     let id = partition(cluster.controller.create_topic("empty", 1, &[1], &[]), 0);
     cluster.produce_until_ok(1, id, "a").await;
     let began = Instant::now();
-    let result = cluster.router(1).fetch(fetch_call(id, 1, Duration::from_millis(200))).await.remove(0);
+    let result = cluster
+        .router(1)
+        .fetch(fetch_call(id, 1, Duration::from_millis(200)))
+        .await
+        .remove(0);
     assert!(began.elapsed() >= Duration::from_millis(200));
-    assert_eq!((result.error, result.records.len(), result.high_watermark), (ErrorCode::None, 0, Offset(1)));
+    assert_eq!(
+        (result.error, result.records.len(), result.high_watermark),
+        (ErrorCode::None, 0, Offset(1))
+    );
     cluster.stop().await;
 }
 
@@ -49,7 +63,8 @@ async fn budgets_hold_but_the_first_batch_always_comes() {
         }
     }
     let mut call = fetch_call(partition(topic, 0), 0, Duration::ZERO);
-    call.partitions.extend(fetch_call(partition(topic, 1), 0, Duration::ZERO).partitions);
+    call.partitions
+        .extend(fetch_call(partition(topic, 1), 0, Duration::ZERO).partitions);
     call.max_bytes = 1;
     let results = cluster.router(1).fetch(call).await;
     assert_eq!(values(&results[0].records), [(0, "aaaa".to_owned())]);
@@ -74,9 +89,20 @@ async fn epochs_and_divergence_are_answered() {
     assert_eq!(with(Some(9), None, 0).await.error, ErrorCode::UnknownLeaderEpoch);
     assert_eq!(with(Some(1), Some(0), 1).await.diverging, None);
     // A client that has two records of epoch 0 has one that this log never had.
-    assert_eq!(with(Some(1), Some(0), 2).await.diverging, Some((LeaderEpoch(0), Offset(1))));
-    let item = EpochEndItem { id, current_leader_epoch: None, leader_epoch: LeaderEpoch(0) };
-    let end = cluster.router(1).offsets_for_leader_epoch(vec![item]).await.remove(0);
+    assert_eq!(
+        with(Some(1), Some(0), 2).await.diverging,
+        Some((LeaderEpoch(0), Offset(1)))
+    );
+    let item = EpochEndItem {
+        id,
+        current_leader_epoch: None,
+        leader_epoch: LeaderEpoch(0),
+    };
+    let end = cluster
+        .router(1)
+        .offsets_for_leader_epoch(vec![item])
+        .await
+        .remove(0);
     assert_eq!(end.end, Some((LeaderEpoch(0), Offset(1))));
     cluster.stop().await;
 }
@@ -89,7 +115,12 @@ async fn offsets_are_found_by_name_and_time() {
         cluster.produce_until_ok(1, id, value).await;
     }
     let ask = |spec| {
-        let item = ListOffsetsItem { id, current_leader_epoch: None, spec, read_committed: false };
+        let item = ListOffsetsItem {
+            id,
+            current_leader_epoch: None,
+            spec,
+            read_committed: false,
+        };
         let router = cluster.router(1).clone();
         async move { router.list_offsets(vec![item]).await.remove(0) }
     };

@@ -27,9 +27,14 @@ async fn a_deleted_topic_leaves_the_disk() {
     for index in 0..3 {
         cluster.produce_until_ok(1, partition(topic, index), "x").await;
     }
-    cluster.controller.commit(vec![MetadataRecord::TopicRemoved(topic)]);
+    cluster
+        .controller
+        .commit(vec![MetadataRecord::TopicRemoved(topic)]);
     for broker in [1, 2] {
-        until("the directories to go", || async { partition_dirs(&cluster.disk(broker)) == 0 }).await;
+        until("the directories to go", || async {
+            partition_dirs(&cluster.disk(broker)) == 0
+        })
+        .await;
     }
     // A topic of the same name is another topic.
     let again = cluster.controller.create_topic("doomed", 1, &[1, 2], &[]);
@@ -41,7 +46,9 @@ async fn a_deleted_topic_leaves_the_disk() {
 async fn coordinators_hear_of_internal_partitions() {
     let cluster = Cluster::start(2, 2).await;
     let mut events = cluster.router(1).leadership_events();
-    let topic = cluster.controller.create_topic("__consumer_offsets", 2, &[1, 2], &[]);
+    let topic = cluster
+        .controller
+        .create_topic("__consumer_offsets", 2, &[1, 2], &[]);
     let mut led = std::collections::BTreeSet::new();
     while led.len() < 2 {
         let event = events.recv().await.unwrap();
@@ -50,6 +57,9 @@ async fn coordinators_hear_of_internal_partitions() {
     }
     cluster.controller.elect(partition(topic, 0), 2);
     let event = events.recv().await.unwrap();
-    assert_eq!((event.id, event.role), (partition(topic, 0), ReplicaRole::Follower));
+    assert_eq!(
+        (event.id, event.role),
+        (partition(topic, 0), ReplicaRole::Follower)
+    );
     cluster.stop().await;
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 #[tokio::test]
 async fn a_follower_that_was_away_catches_up_and_joins() {
     // A ring that holds almost nothing: what the follower missed must come from the log.
-    let replica = ReplicaConfig { tail_ring_bytes: 1000, ..ReplicaConfig::default() };
+    let replica = ReplicaConfig {
+        tail_ring_bytes: 1000,
+        ..ReplicaConfig::default()
+    };
     let mut cluster = Cluster::start_with(3, 2, replica).await;
     let topic = cluster.controller.create_topic("away", 6, &[1, 2, 3], &[]);
     let ids: Vec<_> = (0..6).map(|index| partition(topic, index)).collect();
@@ -19,7 +22,9 @@ async fn a_follower_that_was_away_catches_up_and_joins() {
     cluster.controller.fence(BrokerId(3));
     for id in &ids {
         for _ in 0..200 {
-            cluster.produce_until_ok(1, *id, &"while it was away ".repeat(10)).await;
+            cluster
+                .produce_until_ok(1, *id, &"while it was away ".repeat(10))
+                .await;
         }
     }
     cluster.start_node(3).await;
@@ -27,29 +32,45 @@ async fn a_follower_that_was_away_catches_up_and_joins() {
         cluster.wait_isr(*id, &[1, 2, 3]).await;
         cluster.produce_until_ok(1, *id, "after").await;
         let index = i32::try_from(index).unwrap();
-        assert_eq!(cluster.segment(1, "away", index), cluster.segment(3, "away", index), "partition {index}");
+        assert_eq!(
+            cluster.segment(1, "away", index),
+            cluster.segment(3, "away", index),
+            "partition {index}"
+        );
     }
     cluster.stop().await;
 }
 
 #[tokio::test]
 async fn a_follower_that_hangs_leaves_the_isr_after_the_lag_limit() {
-    let replica = ReplicaConfig { lag_time_max: Duration::from_millis(600), ..ReplicaConfig::default() };
+    let replica = ReplicaConfig {
+        lag_time_max: Duration::from_millis(600),
+        ..ReplicaConfig::default()
+    };
     let mut cluster = Cluster::start_with(2, 1, replica).await;
     let id = partition(cluster.controller.create_topic("hang", 1, &[1, 2], &[]), 0);
     cluster.produce_until_ok(1, id, "a").await;
     // Gone, but the controller does not know: only the leader can tell.
     cluster.stop_node(2).await;
     let result = produce(cluster.router(1), id, Acks::All, "b").await;
-    assert_eq!((result.error, result.base_offset), (ErrorCode::None, Some(Offset(1))));
+    assert_eq!(
+        (result.error, result.base_offset),
+        (ErrorCode::None, Some(Offset(1)))
+    );
     cluster.wait_isr(id, &[1]).await;
-    assert!(cluster.controller.lost().contains(&(BrokerId(1), BrokerId(2))), "the broken stream was not reported");
+    assert!(
+        cluster.controller.lost().contains(&(BrokerId(1), BrokerId(2))),
+        "the broken stream was not reported"
+    );
     cluster.stop().await;
 }
 
 #[tokio::test]
 async fn a_refused_isr_change_is_asked_for_again() {
-    let replica = ReplicaConfig { lag_time_max: Duration::from_millis(300), ..ReplicaConfig::default() };
+    let replica = ReplicaConfig {
+        lag_time_max: Duration::from_millis(300),
+        ..ReplicaConfig::default()
+    };
     let mut cluster = Cluster::start_with(2, 1, replica).await;
     let id = partition(cluster.controller.create_topic("refused", 1, &[1, 2], &[]), 0);
     cluster.produce_until_ok(1, id, "a").await;
@@ -58,7 +79,10 @@ async fn a_refused_isr_change_is_asked_for_again() {
     let router = cluster.router(1).clone();
     let pending = tokio::spawn(async move { produce(&router, id, Acks::All, "b").await });
     tokio::time::sleep(Duration::from_millis(700)).await;
-    assert!(!pending.is_finished(), "the high watermark must not move while the committed ISR holds the follower");
+    assert!(
+        !pending.is_finished(),
+        "the high watermark must not move while the committed ISR holds the follower"
+    );
     cluster.controller.refuse_isr(None);
     assert_eq!(pending.await.unwrap().error, ErrorCode::None);
     cluster.stop().await;
@@ -71,11 +95,25 @@ async fn a_moved_log_start_reaches_the_followers() {
     for _ in 0..5 {
         cluster.produce_until_ok(1, id, "a").await;
     }
-    let item = milena_broker::shard::DeleteRecordsItem { id, before: Some(Offset(3)) };
-    let result = cluster.router(1).delete_records(vec![item], Duration::from_secs(20)).await.remove(0);
+    let item = milena_broker::shard::DeleteRecordsItem {
+        id,
+        before: Some(Offset(3)),
+    };
+    let result = cluster
+        .router(1)
+        .delete_records(vec![item], Duration::from_secs(20))
+        .await
+        .remove(0);
     assert_eq!((result.error, result.low_watermark), (ErrorCode::None, Offset(3)));
-    let too_far = milena_broker::shard::DeleteRecordsItem { id, before: Some(Offset(30)) };
-    let result = cluster.router(1).delete_records(vec![too_far], Duration::from_secs(20)).await.remove(0);
+    let too_far = milena_broker::shard::DeleteRecordsItem {
+        id,
+        before: Some(Offset(30)),
+    };
+    let result = cluster
+        .router(1)
+        .delete_records(vec![too_far], Duration::from_secs(20))
+        .await
+        .remove(0);
     assert_eq!(result.error, ErrorCode::OffsetOutOfRange);
     until("the read below the log start to fail", || async {
         crate::cluster::fetch(cluster.router(1), id, 2).await.error == ErrorCode::OffsetOutOfRange

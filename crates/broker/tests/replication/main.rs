@@ -1,5 +1,8 @@
 //! Partition owners and replication links over real sockets and disks; the controller is played by the test.
 
+// Helpers of tests may panic as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod cluster;
 mod controller;
 

@@ -16,7 +16,10 @@ async fn one_broker_acknowledges_and_serves_what_it_took() {
         }
         let read = fetch(cluster.router(1), id, 0).await;
         assert_eq!(read.high_watermark, Offset(4));
-        let got: Vec<String> = values(&read.records).into_iter().map(|(_, value)| value).collect();
+        let got: Vec<String> = values(&read.records)
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect();
         assert_eq!(got, ["All", "Leader", "None", "All"]);
     }
     cluster.stop().await;
@@ -25,7 +28,9 @@ async fn one_broker_acknowledges_and_serves_what_it_took() {
 #[tokio::test]
 async fn an_acknowledged_record_is_on_every_replica() {
     let cluster = Cluster::start(3, 1).await;
-    let topic = cluster.controller.create_topic("three", 1, &[1, 2, 3], &[("min.insync.replicas", "2")]);
+    let topic = cluster
+        .controller
+        .create_topic("three", 1, &[1, 2, 3], &[("min.insync.replicas", "2")]);
     let id = partition(topic, 0);
     for value in 0..50 {
         let offset = cluster.produce_until_ok(1, id, &value.to_string()).await;
@@ -63,7 +68,10 @@ async fn requests_for_what_is_not_here_are_refused() {
     let id = partition(topic, 0);
     cluster.produce_until_ok(1, id, "a").await;
     until("the follower to know its role", || async {
-        produce(cluster.router(2), id, Acks::All, "b").await.current_leader.is_some()
+        produce(cluster.router(2), id, Acks::All, "b")
+            .await
+            .current_leader
+            .is_some()
     })
     .await;
     let wrong_broker = produce(cluster.router(2), id, Acks::All, "b").await;
@@ -71,17 +79,31 @@ async fn requests_for_what_is_not_here_are_refused() {
     assert_eq!(wrong_broker.current_leader.unwrap().0.0, 1);
     let no_partition = produce(cluster.router(1), partition(topic, 9), Acks::All, "b").await;
     assert_eq!(no_partition.error, ErrorCode::UnknownTopicOrPartition);
-    let no_topic = produce(cluster.router(1), partition(Default::default(), 0), Acks::All, "b").await;
+    let no_topic = produce(
+        cluster.router(1),
+        partition(Default::default(), 0),
+        Acks::All,
+        "b",
+    )
+    .await;
     assert_eq!(no_topic.error, ErrorCode::UnknownTopicId);
-    assert_eq!(fetch(cluster.router(2), id, 0).await.error, ErrorCode::NotLeaderOrFollower);
-    assert_eq!(fetch(cluster.router(1), id, 7).await.error, ErrorCode::OffsetOutOfRange);
+    assert_eq!(
+        fetch(cluster.router(2), id, 0).await.error,
+        ErrorCode::NotLeaderOrFollower
+    );
+    assert_eq!(
+        fetch(cluster.router(1), id, 7).await.error,
+        ErrorCode::OffsetOutOfRange
+    );
     cluster.stop().await;
 }
 
 #[tokio::test]
 async fn what_is_not_replicated_is_neither_acknowledged_nor_served() {
     let mut cluster = Cluster::start(2, 1).await;
-    let topic = cluster.controller.create_topic("held", 1, &[1, 2], &[("min.insync.replicas", "2")]);
+    let topic = cluster
+        .controller
+        .create_topic("held", 1, &[1, 2], &[("min.insync.replicas", "2")]);
     let id = partition(topic, 0);
     cluster.produce_until_ok(1, id, "a").await;
     cluster.stop_node(2).await;

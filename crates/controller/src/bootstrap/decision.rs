@@ -63,107 +63,40 @@ pub(super) fn decide(survey: &Survey, rank: u32, waited: Duration) -> Decision {
 mod tests {
     use super::*;
 
+    /// Two others, of whom so many answered and so many vote.
+    fn survey(answered: usize, voting: usize) -> Survey {
+        Survey {
+            others: 2,
+            answered,
+            voting,
+            ..Survey::default()
+        }
+    }
+
     #[test]
     fn an_empty_voter_decides() {
-        let base = Survey {
-            others: 2,
-            answered: 2,
-            ..Survey::default()
-        };
+        use Decision::{Initialize, Restore, Vote, Wait};
         let alone = Survey::default();
+        let logged = Survey {
+            any_initialized: true,
+            ..survey(2, 0)
+        };
+        let clustered = Survey {
+            cluster: Some("c".into()),
+            ..survey(1, 0)
+        };
         let short = Duration::from_millis(10);
         let cases = [
-            (
-                "a single voter founds at once",
-                alone,
-                0,
-                short,
-                Decision::Initialize,
-            ),
-            ("nobody votes yet: vote", base.clone(), 0, short, Decision::Vote),
-            (
-                "a majority votes: found",
-                Survey {
-                    voting: 1,
-                    ..base.clone()
-                },
-                0,
-                short,
-                Decision::Initialize,
-            ),
-            (
-                "not my turn",
-                Survey {
-                    voting: 2,
-                    ..base.clone()
-                },
-                1,
-                short,
-                Decision::Vote,
-            ),
-            (
-                "the first one is gone",
-                Survey {
-                    voting: 2,
-                    ..base.clone()
-                },
-                1,
-                GRACE + TURN,
-                Decision::Initialize,
-            ),
-            (
-                "one is silent: wait",
-                Survey {
-                    answered: 1,
-                    voting: 1,
-                    ..base.clone()
-                },
-                0,
-                short,
-                Decision::Wait,
-            ),
-            (
-                "it stays silent",
-                Survey {
-                    answered: 1,
-                    voting: 1,
-                    ..base.clone()
-                },
-                0,
-                GRACE,
-                Decision::Initialize,
-            ),
-            (
-                "both are silent",
-                Survey {
-                    answered: 0,
-                    ..base.clone()
-                },
-                0,
-                GRACE * 9,
-                Decision::Wait,
-            ),
-            (
-                "one has a log: wait",
-                Survey {
-                    any_initialized: true,
-                    ..base.clone()
-                },
-                0,
-                GRACE * 9,
-                Decision::Wait,
-            ),
-            (
-                "there is a cluster",
-                Survey {
-                    cluster: Some("c".into()),
-                    answered: 1,
-                    ..base
-                },
-                0,
-                short,
-                Decision::Restore,
-            ),
+            ("a single voter founds at once", alone, 0, short, Initialize),
+            ("nobody votes yet: vote", survey(2, 0), 0, short, Vote),
+            ("a majority votes: found", survey(2, 1), 0, short, Initialize),
+            ("not my turn", survey(2, 2), 1, short, Vote),
+            ("the first one is gone", survey(2, 2), 1, GRACE + TURN, Initialize),
+            ("one is silent: wait", survey(1, 1), 0, short, Wait),
+            ("it stays silent", survey(1, 1), 0, GRACE, Initialize),
+            ("both are silent", survey(0, 0), 0, GRACE * 9, Wait),
+            ("one has a log: wait", logged, 0, GRACE * 9, Wait),
+            ("there is a cluster", clustered, 0, short, Restore),
         ];
         for (name, survey, rank, waited, expected) in cases {
             assert_eq!(decide(&survey, rank, waited), expected, "{name}");

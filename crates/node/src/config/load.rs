@@ -114,8 +114,9 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     if !idle.is_empty() {
         warnings.push(format!("these settings have no effect: {}", idle.join(", ")));
     }
-    contradictions::check(&settings, &mut problems);
-    warnings.extend(contradictions::doubtful(&settings));
+    let checked = settings.clone();
+    contradictions::check(&checked, &mut problems);
+    warnings.extend(contradictions::doubtful(&checked));
     match derive(settings, &inputs.hostname, needs_roles, &mut problems) {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
         _ => Err(ConfigError::Problems(problems)),

@@ -286,3 +286,10 @@ fn overrides_win_and_blank_numbers_are_not_set() {
     assert_eq!(settings.int("num.partitions"), 4);
     assert_eq!(settings.integer_if_any("log.retention.ms"), None);
 }
+
+#[test]
+fn a_used_key_is_not_said_to_have_no_effect() {
+    let file = "num.partitions=2\nack.durability=replicated\nbroker.rack=a\nlog.preallocate=true";
+    let warnings = load(&inputs(file, &[])).unwrap().warnings;
+    assert_eq!(warnings, ["these settings have no effect: log.preallocate"]);
+}

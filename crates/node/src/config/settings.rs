@@ -62,7 +62,8 @@ impl Clone for Settings {
     fn clone(&self) -> Self {
         Self {
             given: self.given.clone(),
-            ..Self::default()
+            #[cfg(test)]
+            reads: std::sync::Mutex::default(),
         }
     }
 }
@@ -104,6 +105,7 @@ impl Settings {
     /// The value as it would be written: the given one or the default.
     #[must_use]
     pub fn written(&self, key: &str) -> Option<String> {
+        self.note(key);
         let default = || lookup(key).and_then(|spec| spec.default).map(str::to_owned);
         self.given
             .get(key)

@@ -67,11 +67,16 @@ async fn life(config: NodeConfig, cluster_id: Option<&str>, log: Arc<LogControl>
     open_admin(&config, &roles, log).await?;
     let cluster = check_storage(&config, cluster_id)?;
 
+    let controllers: Vec<String> = config
+        .controller_addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let result = tokio::select! {
         started = start_roles(&config, cluster, &roles) => started,
         signal = signals.next() => {
             tracing::info!(signal, "stopping before the start is complete");
-            stop_roles(&roles, &mut signals).await;
+            stop_roles(&roles, &controllers, &mut signals).await;
             return Ok(());
         }
     };
@@ -79,7 +84,7 @@ async fn life(config: NodeConfig, cluster_id: Option<&str>, log: Arc<LogControl>
         Ok(()) => until_stopped(&config, &roles, &mut signals, began).await,
         Err(error) => Err(error),
     };
-    stop_roles(&roles, &mut signals).await;
+    stop_roles(&roles, &controllers, &mut signals).await;
     result
 }
 
@@ -184,20 +189,27 @@ async fn announce_ready(config: &NodeConfig, roles: &Roles, began: Instant) {
     std::future::pending::<()>().await;
 }
 
-/// Binds directories that no broker formats (a controller's own) to the cluster, once the voters have agreed on its
-/// id; then waits for ever.
+/// Binds a metadata directory that no broker formats to the cluster, once its id is known; then waits for ever.
 async fn keep_storage(config: &NodeConfig, roles: &Roles) {
     let is_brokers = config.roles.broker && config.log_dirs.contains(&config.metadata_log_dir);
-    if let Some(controller) = roles.controller().filter(|_| !is_brokers) {
+    if !is_brokers {
         let cluster = loop {
-            match controller.cluster_id() {
+            // The voters have agreed on it, or the broker has learnt it and formatted its own directories.
+            let agreed = roles.controller().and_then(|controller| controller.cluster_id());
+            let learnt = || {
+                storage::agreed_cluster(&storage::inspect(config), config.node_id, None)
+                    .ok()
+                    .flatten()
+            };
+            match agreed.or_else(learnt) {
                 Some(cluster) => break cluster,
                 None => tokio::time::sleep(READY_POLL).await,
             }
         };
         match storage::format_metadata_dir(config, &cluster) {
             Ok(true) => {
-                tracing::info!(path = %config.metadata_log_dir.display(), %cluster, "directory formatted")
+                let path = config.metadata_log_dir.display();
+                tracing::info!(%path, %cluster, "directory formatted");
             }
             Ok(false) => {}
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "cannot format"),

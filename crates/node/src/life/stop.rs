@@ -2,10 +2,14 @@
 
 use super::readiness::Roles;
 use super::signals::Signals;
-use std::time::Instant;
+use crate::quorum::leaderless_for;
+use std::time::{Duration, Instant};
 
-/// Stops both roles in order; a second signal skips what is waited for.
-pub(super) async fn stop_roles(roles: &Roles, signals: &mut Signals) {
+/// How long there may be no active controller before nobody is expected to move the leaders any more.
+const LEADERLESS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Stops both roles in order; a second signal skips what is waited for. `controllers`: the addresses of all voters.
+pub(super) async fn stop_roles(roles: &Roles, controllers: &[String], signals: &mut Signals) {
     if let Some(broker) = roles.take_broker() {
         let began = Instant::now();
         let stopping = broker.shutdown();
@@ -14,6 +18,11 @@ pub(super) async fn stop_roles(roles: &Roles, signals: &mut Signals) {
             clean = &mut stopping => clean,
             signal = signals.next() => {
                 tracing::warn!(signal, "second signal: leaving without moving leaders");
+                broker.hurry();
+                stopping.await
+            }
+            () = leaderless_for(LEADERLESS_PATIENCE, controllers) => {
+                tracing::warn!("no controller leads: nobody can move the leaders away");
                 broker.hurry();
                 stopping.await
             }

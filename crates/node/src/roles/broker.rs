@@ -149,14 +149,7 @@ fn group(settings: &Settings) -> GroupConfig {
         max_session_timeout: settings.millis("group.max.session.timeout.ms"),
         initial_rebalance_delay: settings.millis("group.initial.rebalance.delay.ms"),
         max_size: settings.count("group.max.size"),
-        consumer_session_timeout: settings.millis("group.consumer.session.timeout.ms"),
-        consumer_min_session_timeout: settings.millis("group.consumer.min.session.timeout.ms"),
-        consumer_max_session_timeout: settings.millis("group.consumer.max.session.timeout.ms"),
-        consumer_heartbeat_interval: settings.millis("group.consumer.heartbeat.interval.ms"),
-        consumer_min_heartbeat_interval: settings.millis("group.consumer.min.heartbeat.interval.ms"),
-        consumer_max_heartbeat_interval: settings.millis("group.consumer.max.heartbeat.interval.ms"),
-        consumer_max_size: settings.count("group.consumer.max.size"),
-        consumer_assignors: settings.list("group.consumer.assignors"),
+        ..GroupConfig::default()
     }
 }
 
@@ -164,8 +157,7 @@ fn log_work(settings: &Settings) -> LogWorkConfig {
     LogWorkConfig {
         retention_check_interval: settings.millis("log.retention.check.interval.ms"),
         initial_task_delay: settings.millis("log.initial.task.delay.ms"),
-        recovery_checkpoint_interval: settings.millis("log.flush.offset.checkpoint.interval.ms"),
-        start_offset_checkpoint_interval: settings.millis("log.flush.start.offset.checkpoint.interval.ms"),
         producer_id_expiration: settings.millis("producer.id.expiration.ms"),
+        ..LogWorkConfig::default()
     }
 }

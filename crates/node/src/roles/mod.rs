@@ -8,3 +8,6 @@ pub use broker::broker_config;
 pub use controller::controller_config;
 pub use resolve::ResolveError;
 pub(crate) use resolve::resolve;
+
+#[cfg(test)]
+mod used_keys_test;

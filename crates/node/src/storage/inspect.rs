@@ -144,8 +144,11 @@ mod tests {
         };
         let a = ClusterId("a".to_owned());
         let agreed = |dirs: &[Directory], asked| agreed_cluster(dirs, BrokerId(1), asked);
-        assert_eq!(agreed(&[empty.clone()], None).unwrap(), None);
-        assert_eq!(agreed(&[empty.clone()], Some(&a)).unwrap(), Some(a.clone()));
+        assert_eq!(agreed(std::slice::from_ref(&empty), None).unwrap(), None);
+        assert_eq!(
+            agreed(std::slice::from_ref(&empty), Some(&a)).unwrap(),
+            Some(a.clone())
+        );
         assert_eq!(
             agreed(&[empty, directory("/x", 1, "a")], None).unwrap(),
             Some(a.clone())

@@ -2,8 +2,19 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Libraries that say much below WARN; they are quiet unless a directive names them.
-const QUIET: &[&str] = &["h2", "hyper", "hyper_util", "openraft", "tonic", "tower"];
+/// Libraries that say much, and from which level on they are heard unless a directive names them.
+///
+/// openraft warns of every peer that cannot be reached, and calls messages to a raft that is being stopped errors;
+/// what an operator must know of both, the controller says itself.
+const QUIET: &[(&str, &str)] = &[
+    ("h2", "warn"),
+    ("hyper", "warn"),
+    ("hyper_util", "warn"),
+    ("openraft", "error"),
+    ("openraft::raft::raft_inner", "off"),
+    ("tonic", "warn"),
+    ("tower", "warn"),
+];
 
 /// A text that is no level and no list of directives.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +49,8 @@ pub(super) fn parse(text: &str) -> Result<EnvFilter, FilterError> {
     }
     let mut directives: Vec<String> = QUIET
         .iter()
-        .filter(|library| !text.contains(&format!("{library}=")))
-        .map(|library| format!("{library}=warn"))
+        .filter(|(library, _)| !text.contains(library.split(':').next().unwrap_or_default()))
+        .map(|(library, level)| format!("{library}={level}"))
         .collect();
     directives.insert(0, text.to_owned());
     EnvFilter::try_new(directives.join(",")).map_err(|_| error())

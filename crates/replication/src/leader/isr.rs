@@ -113,7 +113,9 @@ impl Leader {
     /// committed: a damaged or exchanged disk.
     fn is_out_of_sync(&self, follower: &Progress, now: Moment) -> bool {
         let gone = follower.registered.is_some() && !follower.eligible;
-        let lost = follower.ends.is_some_and(|ends| ends.log_end < self.high_watermark);
+        let lost = follower
+            .ends
+            .is_some_and(|ends| ends.log_end < self.high_watermark);
         gone || lost || !follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
     }
 

@@ -27,7 +27,10 @@ impl Log {
     }
 
     fn ends(&self) -> LogEnds {
-        LogEnds { log_end: self.end(), advertised: Offset(self.flushed as i64) }
+        LogEnds {
+            log_end: self.end(),
+            advertised: Offset(self.flushed as i64),
+        }
     }
 
     fn last_epoch(&self) -> Option<LeaderEpoch> {
@@ -37,12 +40,18 @@ impl Log {
     /// `endOffsetFor`, from the records themselves.
     fn end_for(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         let known = self.records.iter().rev().find(|(e, _)| *e <= epoch)?.0;
-        let end = self.records.iter().position(|(e, _)| *e > known).unwrap_or(self.records.len());
+        let end = self
+            .records
+            .iter()
+            .position(|(e, _)| *e > known)
+            .unwrap_or(self.records.len());
         Some((known, Offset(end as i64)))
     }
 
     fn truncate(&mut self, to: Truncation) {
-        let Truncation::To(offset) = to else { unreachable!("logs of the model begin at 0") };
+        let Truncation::To(offset) = to else {
+            unreachable!("logs of the model begin at 0")
+        };
         self.records.truncate(offset.0 as usize);
         self.flushed = self.flushed.min(self.records.len());
     }
@@ -54,11 +63,33 @@ enum Message {
     Attach(usize, Attach),
     Accepted(usize, AttachmentId, LeaderEpoch),
     Diverged(usize, AttachmentId, AttachAnswer),
-    Data { to: usize, attachment: AttachmentId, from: usize, records: Vec<Record>, high_watermark: Offset },
-    Ack { leader: usize, follower: usize, attachment: AttachmentId, ends: LogEnds },
-    Alter { leader: usize, proposal: IsrProposal },
-    AlterAnswer { leader: usize, attempt: u64, epoch: LeaderEpoch, error: ErrorCode },
-    Metadata { to: usize, state: Registration },
+    Data {
+        to: usize,
+        attachment: AttachmentId,
+        from: usize,
+        records: Vec<Record>,
+        high_watermark: Offset,
+    },
+    Ack {
+        leader: usize,
+        follower: usize,
+        attachment: AttachmentId,
+        ends: LogEnds,
+    },
+    Alter {
+        leader: usize,
+        proposal: IsrProposal,
+    },
+    AlterAnswer {
+        leader: usize,
+        attempt: u64,
+        epoch: LeaderEpoch,
+        error: ErrorCode,
+    },
+    Metadata {
+        to: usize,
+        state: Registration,
+    },
 }
 
 /// The partition as the controller has committed it.
@@ -111,7 +142,11 @@ impl Model {
             isr: (0..BROKERS).map(id).collect(),
             brokers,
         };
-        let broker = Broker { alive: true, epoch: BrokerEpoch(1), ..Broker::default() };
+        let broker = Broker {
+            alive: true,
+            epoch: BrokerEpoch(1),
+            ..Broker::default()
+        };
         let mut model = Self {
             brokers: vec![broker; BROKERS],
             controller,
@@ -131,7 +166,10 @@ impl Model {
 
     fn publish(&mut self) {
         for to in 0..BROKERS {
-            self.network.push(Message::Metadata { to, state: self.controller.clone() });
+            self.network.push(Message::Metadata {
+                to,
+                state: self.controller.clone(),
+            });
         }
     }
 
@@ -154,9 +192,16 @@ impl Model {
                 && leader.leader_epoch() == self.controller.leader_epoch
             {
                 let log = &broker.log.records;
-                let kept = self.committed.iter().zip(log.iter().map(Some).chain(std::iter::repeat(None)));
+                let kept = self
+                    .committed
+                    .iter()
+                    .zip(log.iter().map(Some).chain(std::iter::repeat(None)));
                 for (offset, (committed, found)) in kept.enumerate() {
-                    assert_eq!(Some(committed), found, "leader {at} lacks what was acknowledged at {offset}");
+                    assert_eq!(
+                        Some(committed),
+                        found,
+                        "leader {at} lacks what was acknowledged at {offset}"
+                    );
                 }
             }
         }
@@ -165,7 +210,9 @@ impl Model {
     fn append(&mut self, at: usize) {
         let now = self.now();
         let (broker, value) = (&mut self.brokers[at], self.next_value);
-        let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) else { return };
+        let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) else {
+            return;
+        };
         if leader.check_min_isr().is_ok() {
             self.next_value += 1;
             broker.log.records.push((leader.leader_epoch(), value));
@@ -184,20 +231,35 @@ impl Model {
         if let Some(leader) = &mut broker.leader {
             leader.on_advertised(ends.advertised);
             leader.advance_high_watermark(now);
-        } else if let (Some(attachment), Some(leader)) = (broker.attached, broker.known.as_ref().and_then(|k| k.leader)) {
-            self.network.push(Message::Ack { leader: leader.0 as usize, follower: at, attachment, ends });
+        } else if let (Some(attachment), Some(leader)) =
+            (broker.attached, broker.known.as_ref().and_then(|k| k.leader))
+        {
+            self.network.push(Message::Ack {
+                leader: leader.0 as usize,
+                follower: at,
+                attachment,
+                ends,
+            });
         }
     }
 
     /// The leader sends what is new to each follower that has attached.
     fn push(&mut self, at: usize) {
         let broker = &mut self.brokers[at];
-        let Some(leader) = broker.leader.as_ref().filter(|_| broker.alive) else { return };
+        let Some(leader) = broker.leader.as_ref().filter(|_| broker.alive) else {
+            return;
+        };
         for (to, attachment, next) in &mut broker.feeds {
             let records = broker.log.records[*next..].to_vec();
             let high_watermark = leader.high_watermark();
             let (to, attachment, from) = (*to, *attachment, *next);
-            self.network.push(Message::Data { to, attachment, from, records, high_watermark });
+            self.network.push(Message::Data {
+                to,
+                attachment,
+                from,
+                records,
+                high_watermark,
+            });
             *next = broker.log.records.len();
         }
     }
@@ -205,11 +267,16 @@ impl Model {
     fn propose(&mut self, at: usize) {
         let now = self.now();
         let broker = &mut self.brokers[at];
-        let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) else { return };
+        let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) else {
+            return;
+        };
         if let Some(proposal) = leader.propose(broker.epoch, now) {
             // A request that is retried after a lost answer exists twice.
-            self.network.push(Message::Alter { leader: at, proposal: proposal.clone() });
-            if self.next_value % 3 == 0 {
+            self.network.push(Message::Alter {
+                leader: at,
+                proposal: proposal.clone(),
+            });
+            if self.next_value.is_multiple_of(3) {
                 self.network.push(Message::Alter { leader: at, proposal });
             }
         }
@@ -218,9 +285,14 @@ impl Model {
     fn follow(&mut self, at: usize) {
         let broker = &mut self.brokers[at];
         let Some(known) = broker.known.clone() else { return };
-        let Some(leader) = known.leader.filter(|leader| *leader != id(at) && broker.alive) else { return };
+        let Some(leader) = known.leader.filter(|leader| *leader != id(at) && broker.alive) else {
+            return;
+        };
         broker.next_attach += 1;
-        let attachment = AttachmentId { stream: at as u64, attach: broker.next_attach };
+        let attachment = AttachmentId {
+            stream: at as u64,
+            attach: broker.next_attach,
+        };
         broker.attached = None;
         let attach = Attach {
             broker: id(at),
@@ -238,7 +310,11 @@ impl Model {
         let broker = &mut self.brokers[at];
         broker.log.records.truncate(broker.log.flushed);
         let (log, next_attach) = (std::mem::take(&mut broker.log), broker.next_attach);
-        *broker = Broker { log, next_attach, ..Broker::default() };
+        *broker = Broker {
+            log,
+            next_attach,
+            ..Broker::default()
+        };
     }
 
     fn start(&mut self, at: usize) {
@@ -270,7 +346,11 @@ impl Model {
 
     fn elect(&mut self) {
         let live = |broker: &BrokerId| self.controller.brokers[broker.0 as usize].1;
-        if self.controller.leader.is_some_and(|leader| live(&leader) && self.controller.isr.contains(&leader)) {
+        if self
+            .controller
+            .leader
+            .is_some_and(|leader| live(&leader) && self.controller.isr.contains(&leader))
+        {
             return;
         }
         self.controller.leader = self.controller.isr.iter().copied().find(live);
@@ -285,19 +365,33 @@ impl Model {
             Message::Accepted(to, attachment, epoch) => {
                 let broker = &mut self.brokers[to];
                 let current = attachment.attach == broker.next_attach && broker.alive;
-                if current && broker.leader.is_none() && broker.known.as_ref().is_some_and(|k| k.leader_epoch == epoch) {
+                if current
+                    && broker.leader.is_none()
+                    && broker.known.as_ref().is_some_and(|k| k.leader_epoch == epoch)
+                {
                     broker.attached = Some(attachment);
                 }
             }
             Message::Diverged(to, attachment, answer) => self.on_diverged(to, attachment, answer),
-            Message::Data { to, attachment, from, records, high_watermark } => {
+            Message::Data {
+                to,
+                attachment,
+                from,
+                records,
+                high_watermark,
+            } => {
                 let broker = &mut self.brokers[to];
                 if broker.alive && broker.attached == Some(attachment) && broker.log.records.len() == from {
                     broker.log.records.extend(records);
                     broker.high_watermark = broker.high_watermark.max(high_watermark.min(broker.log.end()));
                 }
             }
-            Message::Ack { leader, follower, attachment, ends } => {
+            Message::Ack {
+                leader,
+                follower,
+                attachment,
+                ends,
+            } => {
                 let now = self.now();
                 let broker = &mut self.brokers[leader];
                 if let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) {
@@ -306,7 +400,12 @@ impl Model {
                 }
             }
             Message::Alter { leader, proposal } => self.on_alter(leader, &proposal),
-            Message::AlterAnswer { leader, attempt, epoch, error } => {
+            Message::AlterAnswer {
+                leader,
+                attempt,
+                epoch,
+                error,
+            } => {
                 if let Some(leader) = &mut self.brokers[leader].leader
                     && leader.leader_epoch() == epoch
                 {
@@ -320,7 +419,12 @@ impl Model {
         let now = self.now();
         let broker = &mut self.brokers[to];
         let version = |state: &Registration| (state.leader_epoch, state.partition_epoch);
-        if !broker.alive || broker.known.as_ref().is_some_and(|known| version(known) >= version(&state)) {
+        if !broker.alive
+            || broker
+                .known
+                .as_ref()
+                .is_some_and(|known| version(known) >= version(&state))
+        {
             return;
         }
         let term = LeaderTerm {
@@ -331,11 +435,29 @@ impl Model {
             isr: state.isr.clone(),
             recovering: false,
         };
-        let epoch_changed = broker.known.as_ref().is_none_or(|known| known.leader_epoch != state.leader_epoch);
+        // A new process acts only on metadata that knows it: what is older may call it a leader of an epoch whose last
+        // records it has lost.
+        if broker.known.is_none() && state.brokers[to].0 != broker.epoch {
+            return;
+        }
+        let epoch_changed = broker
+            .known
+            .as_ref()
+            .is_none_or(|known| known.leader_epoch != state.leader_epoch);
         if state.leader == Some(id(to)) {
+            broker.attached = None;
             if epoch_changed || broker.leader.is_none() {
-                let rules = LeaderRules { min_insync_replicas: 1, lag_time_max: Duration::from_millis(50) };
-                broker.leader = Some(Leader::new(term, rules, broker.log.ends(), broker.high_watermark, now));
+                let rules = LeaderRules {
+                    min_insync_replicas: 1,
+                    lag_time_max: Duration::from_millis(50),
+                };
+                broker.leader = Some(Leader::new(
+                    term,
+                    rules,
+                    broker.log.ends(),
+                    broker.high_watermark,
+                    now,
+                ));
                 broker.feeds.clear();
             } else if let Some(leader) = &mut broker.leader {
                 leader.on_committed(term, now);
@@ -360,11 +482,17 @@ impl Model {
     fn on_attach(&mut self, to: usize, attach: &Attach) {
         let now = self.now();
         let broker = &mut self.brokers[to];
-        let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) else { return };
+        let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) else {
+            return;
+        };
         let log = LogSummary {
             log_start: Offset(0),
             end_for_last_epoch: attach.last_epoch.and_then(|epoch| {
-                broker.log.last_epoch().max(Some(leader.leader_epoch())).filter(|latest| epoch <= *latest)?;
+                broker
+                    .log
+                    .last_epoch()
+                    .max(Some(leader.leader_epoch()))
+                    .filter(|latest| epoch <= *latest)?;
                 Some(broker.log.end_for(epoch).unwrap_or((epoch, Offset(0))))
             }),
             latest_epoch: Some(leader.leader_epoch()),
@@ -373,12 +501,17 @@ impl Model {
         match leader.attach(attach, &log, now) {
             AttachAnswer::Accepted => {
                 broker.feeds.retain(|(to, _, _)| *to != follower);
-                broker.feeds.push((follower, attach.attachment, attach.ends.log_end.0 as usize));
+                broker
+                    .feeds
+                    .push((follower, attach.attachment, attach.ends.log_end.0 as usize));
                 let epoch = leader.leader_epoch();
-                self.network.push(Message::Accepted(follower, attach.attachment, epoch));
+                self.network
+                    .push(Message::Accepted(follower, attach.attachment, epoch));
             }
             AttachAnswer::Refused(_) => {}
-            answer => self.network.push(Message::Diverged(follower, attach.attachment, answer)),
+            answer => self
+                .network
+                .push(Message::Diverged(follower, attach.attachment, answer)),
         }
     }
 
@@ -407,7 +540,8 @@ impl Model {
 
     fn on_alter(&mut self, leader: usize, proposal: &IsrProposal) {
         let current = &self.controller;
-        let eligible = |(member, epoch): &(BrokerId, BrokerEpoch)| current.brokers[member.0 as usize] == (*epoch, true);
+        let eligible =
+            |(member, epoch): &(BrokerId, BrokerEpoch)| current.brokers[member.0 as usize] == (*epoch, true);
         let error = if proposal.leader_epoch != current.leader_epoch || current.leader != Some(id(leader)) {
             ErrorCode::FencedLeaderEpoch
         } else if proposal.partition_epoch != current.partition_epoch {
@@ -421,7 +555,12 @@ impl Model {
             ErrorCode::None
         };
         let (attempt, epoch) = (proposal.attempt, proposal.leader_epoch);
-        self.network.push(Message::AlterAnswer { leader, attempt, epoch, error });
+        self.network.push(Message::AlterAnswer {
+            leader,
+            attempt,
+            epoch,
+            error,
+        });
     }
 
     fn step(&mut self, action: &Action) {
@@ -466,7 +605,8 @@ impl Model {
         self.publish();
         for round in 0..200 {
             for at in 0..BROKERS {
-                if round % 10 == 0 && self.brokers[at].leader.is_none() && self.brokers[at].attached.is_none() {
+                if round % 10 == 0 && self.brokers[at].leader.is_none() && self.brokers[at].attached.is_none()
+                {
                     self.follow(at);
                 }
                 self.flush(at);

@@ -141,7 +141,7 @@ impl Leader {
         let Some(follower) = self.follower_mut(broker) else {
             return false;
         };
-        if !follower.attached.is_some_and(|(held, _)| held == attachment) {
+        if follower.attached.is_none_or(|(held, _)| held != attachment) {
             return false;
         }
         let back = follower

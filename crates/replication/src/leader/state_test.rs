@@ -25,7 +25,10 @@ fn term(isr: &[i32], partition_epoch: i32) -> LeaderTerm {
 }
 
 fn rules(min_insync_replicas: usize) -> LeaderRules {
-    LeaderRules { min_insync_replicas, lag_time_max: LAG }
+    LeaderRules {
+        min_insync_replicas,
+        lag_time_max: LAG,
+    }
 }
 
 fn epoch_of(broker: i32) -> BrokerEpoch {
@@ -33,11 +36,17 @@ fn epoch_of(broker: i32) -> BrokerEpoch {
 }
 
 fn ends(log_end: i64, advertised: i64) -> LogEnds {
-    LogEnds { log_end: Offset(log_end), advertised: Offset(advertised) }
+    LogEnds {
+        log_end: Offset(log_end),
+        advertised: Offset(advertised),
+    }
 }
 
 fn attachment(broker: i32) -> AttachmentId {
-    AttachmentId { stream: broker as u64, attach: 1 }
+    AttachmentId {
+        stream: broker as u64,
+        attach: 1,
+    }
 }
 
 fn attach_from(broker: i32, log_end: i64) -> Attach {
@@ -51,12 +60,22 @@ fn attach_from(broker: i32, log_end: i64) -> Attach {
     }
 }
 
-const EMPTY_LOG: LogSummary = LogSummary { log_start: Offset(0), end_for_last_epoch: None, latest_epoch: None };
+const EMPTY_LOG: LogSummary = LogSummary {
+    log_start: Offset(0),
+    end_for_last_epoch: None,
+    latest_epoch: None,
+};
 
 /// A leader at `log_end`, all of it on disk, all brokers alive, nobody attached.
 fn leader(isr: &[i32], log_end: i64, high_watermark: i64, min_isr: usize) -> Leader {
     let local = LogEnds::at(Offset(log_end));
-    let mut leader = Leader::new(term(isr, 1), rules(min_isr), local, Offset(high_watermark), Moment(0));
+    let mut leader = Leader::new(
+        term(isr, 1),
+        rules(min_isr),
+        local,
+        Offset(high_watermark),
+        Moment(0),
+    );
     for broker in [2, 3] {
         leader.on_broker(BrokerId(broker), Some(epoch_of(broker)), true);
     }
@@ -74,7 +93,13 @@ fn followed(isr: &[i32], log_end: i64, min_isr: usize) -> Leader {
 }
 
 fn ack(leader: &mut Leader, broker: i32, log_end: i64, advertised: i64) -> bool {
-    leader.on_ack(BrokerId(broker), attachment(broker), ends(log_end, advertised), Offset(0), Moment(1))
+    leader.on_ack(
+        BrokerId(broker),
+        attachment(broker),
+        ends(log_end, advertised),
+        Offset(0),
+        Moment(1),
+    )
 }
 
 /// Appends and flushes on the leader.
@@ -118,7 +143,10 @@ fn the_high_watermark_never_moves_below_the_minimum_isr() {
 
 #[test]
 fn the_minimum_is_never_more_than_there_are_replicas() {
-    let mut one = LeaderTerm { replicas: ids(&[1]), ..term(&[1], 1) };
+    let mut one = LeaderTerm {
+        replicas: ids(&[1]),
+        ..term(&[1], 1)
+    };
     one.isr = ids(&[1]);
     let mut leader = Leader::new(one, rules(2), LogEnds::default(), Offset(0), Moment(0));
     append(&mut leader, 3);
@@ -131,8 +159,14 @@ fn the_high_watermark_never_goes_back() {
     let mut leader = leader(&[1, 2, 3], 10, 8, 2);
     // In this epoch nothing is known of the followers yet, or that they have less.
     assert_eq!(leader.advance_high_watermark(Moment(1)), None);
-    assert_eq!(leader.attach(&attach_from(2, 5), &EMPTY_LOG, Moment(1)), AttachAnswer::Accepted);
-    assert_eq!(leader.attach(&attach_from(3, 10), &EMPTY_LOG, Moment(1)), AttachAnswer::Accepted);
+    assert_eq!(
+        leader.attach(&attach_from(2, 5), &EMPTY_LOG, Moment(1)),
+        AttachAnswer::Accepted
+    );
+    assert_eq!(
+        leader.attach(&attach_from(3, 10), &EMPTY_LOG, Moment(1)),
+        AttachAnswer::Accepted
+    );
     assert_eq!(leader.advance_high_watermark(Moment(1)), None);
     assert_eq!(leader.high_watermark(), Offset(8));
 }
@@ -142,13 +176,24 @@ fn a_proposed_member_counts_before_it_is_committed() {
     // B4: the controller may already have it in the ISR and elect it.
     let mut leader = followed(&[1, 2], 10, 1);
     let proposal = leader.propose(epoch_of(1), Moment(1)).expect("3 can join");
-    assert_eq!(proposal.isr, vec![(ME, epoch_of(1)), (BrokerId(2), epoch_of(2)), (BrokerId(3), epoch_of(3))]);
+    assert_eq!(
+        proposal.isr,
+        vec![
+            (ME, epoch_of(1)),
+            (BrokerId(2), epoch_of(2)),
+            (BrokerId(3), epoch_of(3))
+        ]
+    );
     append(&mut leader, 20);
     ack(&mut leader, 2, 20, 20);
     leader.detach(BrokerId(3), attachment(3));
     assert_eq!(leader.advance_high_watermark(Moment(100_000)), None);
     ack(&mut leader, 3, 20, 20);
-    assert_eq!(leader.high_watermark(), Offset(10), "a detached follower says nothing");
+    assert_eq!(
+        leader.high_watermark(),
+        Offset(10),
+        "a detached follower says nothing"
+    );
 }
 
 #[test]
@@ -177,7 +222,10 @@ fn a_follower_far_behind_does_not_hold_the_high_watermark() {
 fn an_isr_that_shrank_after_the_append_is_told() {
     let mut leader = followed(&[1, 2, 3], 10, 2);
     assert!(leader.on_committed(term(&[1], 2), Moment(1)));
-    assert_eq!(leader.ack_outcome(Offset(10)), AckOutcome::Done(ErrorCode::NotEnoughReplicasAfterAppend));
+    assert_eq!(
+        leader.ack_outcome(Offset(10)),
+        AckOutcome::Done(ErrorCode::NotEnoughReplicasAfterAppend)
+    );
 }
 
 // --- ISR ---
@@ -185,14 +233,25 @@ fn an_isr_that_shrank_after_the_append_is_told() {
 #[test]
 fn a_refusal_never_shrinks_the_maximal_isr() {
     // B14: the refused request may have a twin that is still on its way.
-    for error in [ErrorCode::IneligibleReplica, ErrorCode::OperationNotAttempted, ErrorCode::RequestTimedOut] {
+    for error in [
+        ErrorCode::IneligibleReplica,
+        ErrorCode::OperationNotAttempted,
+        ErrorCode::RequestTimedOut,
+    ] {
         let mut leader = followed(&[1, 2], 10, 1);
         let proposal = leader.propose(epoch_of(1), Moment(1)).unwrap();
-        assert!(leader.on_proposal_answered(proposal.attempt, error), "{error}: it may try again");
+        assert!(
+            leader.on_proposal_answered(proposal.attempt, error),
+            "{error}: it may try again"
+        );
         append(&mut leader, 20);
         ack(&mut leader, 2, 20, 20);
         leader.on_broker(BrokerId(3), Some(epoch_of(3)), false);
-        assert_eq!(leader.advance_high_watermark(Moment(100_000)), None, "{error}: 3 may be in the ISR");
+        assert_eq!(
+            leader.advance_high_watermark(Moment(100_000)),
+            None,
+            "{error}: 3 may be in the ISR"
+        );
         // Asking for the committed ISR settles it.
         let settling = leader.propose(epoch_of(1), Moment(100_000)).expect("unsettled");
         assert_eq!(settling.isr.len(), 2);
@@ -216,7 +275,11 @@ fn one_proposal_is_in_flight_and_late_answers_are_ignored() {
 
 #[test]
 fn answers_that_announce_metadata_keep_the_attempt_in_flight() {
-    for error in [ErrorCode::None, ErrorCode::InvalidUpdateVersion, ErrorCode::NewLeaderElected] {
+    for error in [
+        ErrorCode::None,
+        ErrorCode::InvalidUpdateVersion,
+        ErrorCode::NewLeaderElected,
+    ] {
         let mut leader = followed(&[1], 10, 1);
         let attempt = leader.propose(epoch_of(1), Moment(1)).unwrap().attempt;
         assert!(!leader.on_proposal_answered(attempt, error));
@@ -232,7 +295,10 @@ fn answers_that_announce_metadata_keep_the_attempt_in_flight() {
 fn only_newer_registrations_of_the_same_epoch_count() {
     let mut leader = followed(&[1, 2, 3], 10, 1);
     assert!(!leader.on_committed(term(&[1], 1), Moment(1)));
-    let other_epoch = LeaderTerm { leader_epoch: LeaderEpoch(6), ..term(&[1], 9) };
+    let other_epoch = LeaderTerm {
+        leader_epoch: LeaderEpoch(6),
+        ..term(&[1], 9)
+    };
     assert!(!leader.on_committed(other_epoch, Moment(1)));
     assert!(leader.on_committed(term(&[1], 2), Moment(1)));
 }
@@ -280,7 +346,11 @@ fn joining_needs_a_living_broker_under_the_epoch_it_attached_with() {
     }
     let mut unattached = leader(&[1, 2], 10, 10, 1);
     unattached.attach(&attach_from(2, 10), &EMPTY_LOG, Moment(0));
-    assert_eq!(unattached.propose(epoch_of(1), Moment(1)), None, "never attached in this epoch");
+    assert_eq!(
+        unattached.propose(epoch_of(1), Moment(1)),
+        None,
+        "never attached in this epoch"
+    );
 }
 
 #[test]
@@ -290,7 +360,10 @@ fn a_member_that_lags_too_long_leaves() {
     ack(&mut leader, 2, 20, 20);
     assert_eq!(leader.propose(epoch_of(1), Moment(30_000)), None);
     let proposal = leader.propose(epoch_of(1), Moment(30_002)).unwrap();
-    assert_eq!(proposal.isr.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        proposal.isr.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -299,7 +372,10 @@ fn a_member_that_lost_committed_records_leaves_at_once() {
     leader.attach(&attach_from(2, 8), &EMPTY_LOG, Moment(0));
     leader.attach(&attach_from(3, 7), &EMPTY_LOG, Moment(0));
     let proposal = leader.propose(epoch_of(1), Moment(1)).unwrap();
-    assert_eq!(proposal.isr.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        proposal.isr.iter().map(|(id, _)| id.0).collect::<Vec<_>>(),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -308,8 +384,15 @@ fn an_idle_hour_is_no_lag() {
     let hour = Moment(3_600_000);
     assert_eq!(leader.propose(epoch_of(1), hour), None);
     leader.on_append(Offset(11), hour);
-    assert_eq!(leader.propose(epoch_of(1), hour.plus(Duration::from_secs(29))), None);
-    assert!(leader.propose(epoch_of(1), hour.plus(Duration::from_secs(31))).is_some());
+    assert_eq!(
+        leader.propose(epoch_of(1), hour.plus(Duration::from_secs(29))),
+        None
+    );
+    assert!(
+        leader
+            .propose(epoch_of(1), hour.plus(Duration::from_secs(31)))
+            .is_some()
+    );
 }
 
 #[test]
@@ -321,16 +404,26 @@ fn a_follower_that_keeps_pace_under_load_stays_in_sync() {
         leader.on_append(Offset(step * 10), now);
         let log_end = (step - 1) * 10;
         leader.on_ack(BrokerId(2), attachment(2), ends(log_end, log_end), Offset(0), now);
-        assert!(leader.propose(epoch_of(1), now).is_none_or(|p| p.isr.iter().any(|(id, _)| id.0 == 2)));
+        assert!(
+            leader
+                .propose(epoch_of(1), now)
+                .is_none_or(|p| p.isr.iter().any(|(id, _)| id.0 == 2))
+        );
         leader.forget_attempt(1);
     }
 }
 
 #[test]
 fn a_leader_after_an_unclean_election_reports_its_recovery() {
-    let recovering = LeaderTerm { recovering: true, ..term(&[1], 1) };
+    let recovering = LeaderTerm {
+        recovering: true,
+        ..term(&[1], 1)
+    };
     let mut leader = Leader::new(recovering, rules(1), LogEnds::at(Offset(5)), Offset(5), Moment(0));
-    assert_eq!(leader.propose(epoch_of(1), Moment(1)).unwrap().isr, vec![(ME, epoch_of(1))]);
+    assert_eq!(
+        leader.propose(epoch_of(1), Moment(1)).unwrap().isr,
+        vec![(ME, epoch_of(1))]
+    );
     assert!(leader.on_committed(term(&[1], 2), Moment(1)));
     assert_eq!(leader.propose(epoch_of(1), Moment(1)), None);
 }
@@ -341,9 +434,18 @@ fn a_leader_after_an_unclean_election_reports_its_recovery() {
 fn followers_of_another_epoch_are_refused() {
     // B3: unfenced, a zombie's progress would count.
     let mut leader = leader(&[1, 2, 3], 10, 10, 1);
-    for (epoch, error) in [(4, ErrorCode::FencedLeaderEpoch), (6, ErrorCode::UnknownLeaderEpoch)] {
-        let attach = Attach { leader_epoch: LeaderEpoch(epoch), ..attach_from(2, 10) };
-        assert_eq!(leader.attach(&attach, &EMPTY_LOG, Moment(1)), AttachAnswer::Refused(error));
+    for (epoch, error) in [
+        (4, ErrorCode::FencedLeaderEpoch),
+        (6, ErrorCode::UnknownLeaderEpoch),
+    ] {
+        let attach = Attach {
+            leader_epoch: LeaderEpoch(epoch),
+            ..attach_from(2, 10)
+        };
+        assert_eq!(
+            leader.attach(&attach, &EMPTY_LOG, Moment(1)),
+            AttachAnswer::Refused(error)
+        );
     }
     let stranger = attach_from(9, 10);
     let refused = AttachAnswer::Refused(ErrorCode::UnknownLeaderEpoch);
@@ -355,11 +457,20 @@ fn an_older_incarnation_is_refused_and_its_acks_do_not_count() {
     let mut leader = followed(&[1, 2, 3], 10, 1);
     append(&mut leader, 20);
     leader.on_broker(BrokerId(2), Some(BrokerEpoch(99)), true);
-    assert!(!ack(&mut leader, 2, 20, 20), "what is still on its way from the old process");
-    let again = Attach { attachment: AttachmentId { stream: 8, attach: 7 }, ..attach_from(2, 10) };
+    assert!(
+        !ack(&mut leader, 2, 20, 20),
+        "what is still on its way from the old process"
+    );
+    let again = Attach {
+        attachment: AttachmentId { stream: 8, attach: 7 },
+        ..attach_from(2, 10)
+    };
     let refused = AttachAnswer::Refused(ErrorCode::StaleBrokerEpoch);
     assert_eq!(leader.attach(&again, &EMPTY_LOG, Moment(1)), refused);
-    let new = Attach { broker_epoch: BrokerEpoch(99), ..again };
+    let new = Attach {
+        broker_epoch: BrokerEpoch(99),
+        ..again
+    };
     assert_eq!(leader.attach(&new, &EMPTY_LOG, Moment(1)), AttachAnswer::Accepted);
 }
 
@@ -369,14 +480,27 @@ fn acks_are_matched_by_attachment_not_by_offset() {
     let mut leader = followed(&[1, 2, 3], 10, 1);
     append(&mut leader, 20);
     let second = AttachmentId { stream: 7, attach: 2 };
-    let attach = Attach { attachment: second, ..attach_from(2, 10) };
-    assert_eq!(leader.attach(&attach, &EMPTY_LOG, Moment(1)), AttachAnswer::Accepted);
+    let attach = Attach {
+        attachment: second,
+        ..attach_from(2, 10)
+    };
+    assert_eq!(
+        leader.attach(&attach, &EMPTY_LOG, Moment(1)),
+        AttachAnswer::Accepted
+    );
     assert!(!ack(&mut leader, 2, 20, 20), "an ack of the attachment before");
     assert!(leader.on_ack(BrokerId(2), second, ends(20, 20), Offset(0), Moment(1)));
     assert!(!leader.is_attached(BrokerId(2), attachment(2)));
-    let late = Attach { attachment: AttachmentId { stream: 9, attach: 1 }, ..attach_from(2, 10) };
+    let late = Attach {
+        attachment: AttachmentId { stream: 9, attach: 1 },
+        ..attach_from(2, 10)
+    };
     let refused = AttachAnswer::Refused(ErrorCode::StaleBrokerEpoch);
-    assert_eq!(leader.attach(&late, &EMPTY_LOG, Moment(1)), refused, "an attach that was overtaken");
+    assert_eq!(
+        leader.attach(&late, &EMPTY_LOG, Moment(1)),
+        refused,
+        "an attach that was overtaken"
+    );
 }
 
 #[test]
@@ -398,8 +522,14 @@ fn a_log_that_is_no_prefix_is_told_where_to_truncate() {
         latest_epoch: Some(EPOCH),
     };
     // (follower's last epoch, its log end, endOffsetFor it on the leader, expected)
-    let diverged = |epoch, end| AttachAnswer::Diverged { epoch: LeaderEpoch(epoch), end: Offset(end) };
-    let out = AttachAnswer::OutOfRange { log_start: Offset(2), log_end: Offset(20) };
+    let diverged = |epoch, end| AttachAnswer::Diverged {
+        epoch: LeaderEpoch(epoch),
+        end: Offset(end),
+    };
+    let out = AttachAnswer::OutOfRange {
+        log_start: Offset(2),
+        log_end: Offset(20),
+    };
     let cases = [
         (Some(3), 15, Some((3, 15)), AttachAnswer::Accepted),
         (Some(3), 15, Some((3, 18)), AttachAnswer::Accepted),
@@ -412,9 +542,15 @@ fn a_log_that_is_no_prefix_is_told_where_to_truncate() {
         (None, 2, None, AttachAnswer::Accepted),
     ];
     for (last, log_end, end, expected) in cases {
-        let attach = Attach { last_epoch: last.map(LeaderEpoch), ..attach_from(2, log_end) };
+        let attach = Attach {
+            last_epoch: last.map(LeaderEpoch),
+            ..attach_from(2, log_end)
+        };
         let answer = leader.clone().attach(&attach, &log(end), Moment(1));
-        assert_eq!(answer, expected, "last epoch {last:?}, log end {log_end}, leader's end {end:?}");
+        assert_eq!(
+            answer, expected,
+            "last epoch {last:?}, log end {log_end}, leader's end {end:?}"
+        );
     }
 }
 
@@ -422,7 +558,10 @@ fn a_log_that_is_no_prefix_is_told_where_to_truncate() {
 fn a_replica_that_was_removed_and_added_again_starts_anew() {
     // B15: a new disk may stand behind the same broker id.
     let mut leader = followed(&[1, 2, 3], 10, 1);
-    let without = LeaderTerm { replicas: ids(&[1, 2]), ..term(&[1, 2], 2) };
+    let without = LeaderTerm {
+        replicas: ids(&[1, 2]),
+        ..term(&[1, 2], 2)
+    };
     assert!(leader.on_committed(without, Moment(1)));
     assert!(leader.on_committed(term(&[1, 2], 3), Moment(1)));
     leader.on_broker(BrokerId(3), Some(epoch_of(3)), true);
@@ -434,7 +573,13 @@ fn a_replica_that_was_removed_and_added_again_starts_anew() {
 fn the_low_watermark_is_the_smallest_log_start_of_the_living() {
     let mut leader = followed(&[1, 2, 3], 10, 1);
     for (broker, log_start) in [(2, 4), (3, 2)] {
-        leader.on_ack(BrokerId(broker), attachment(broker), ends(10, 10), Offset(log_start), Moment(1));
+        leader.on_ack(
+            BrokerId(broker),
+            attachment(broker),
+            ends(10, 10),
+            Offset(log_start),
+            Moment(1),
+        );
     }
     assert_eq!(leader.low_watermark(Offset(5)), Offset(2));
     leader.on_broker(BrokerId(3), Some(epoch_of(3)), false);

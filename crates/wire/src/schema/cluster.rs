@@ -117,3 +117,6 @@ pub(crate) static INIT_PRODUCER_ID: Schema = Schema::request(
         field("producer_epoch", 3, MAX, Fixed(2)),
     ],
 );
+
+pub(crate) static LIST_CONFIG_RESOURCES: Schema =
+    Schema::request(0, &[field("resource_types", 1, MAX, Fixeds(1))]);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a body that passes decodes with at most the memory budget on the heap and without bytes left over.
 
-use super::{Kind, Schema};
+use super::{Field, Kind, Schema};
 use crate::error::DecodeError;
 use crate::reader::Reader;
 
@@ -112,71 +112,17 @@ impl Schema {
         budget: &mut Budget,
         mut split: Option<(&str, &mut Extent)>,
     ) -> Result<(), DecodeError> {
-        let compact = version >= self.flexible_from;
+        let compact = self.is_compact(version);
         for field in self
             .fields
             .iter()
             .filter(|field| field.from <= version && version <= field.to)
         {
-            let (name, nullable) = (field.name, field.nullable);
-            let count = |reader: &mut Reader<'_>, min: usize| match nullable {
-                true => Ok(reader.nullable_count(name, compact, min)?.unwrap_or(0)),
-                false => reader.count(name, compact, min),
+            let extent = match &mut split {
+                Some((name, extent)) if *name == field.name => Some(&mut **extent),
+                _ => None,
             };
-            match &field.kind {
-                Kind::Fixed(bytes) => drop(reader.take(name, *bytes)?),
-                Kind::Text => {
-                    let text = reader.nullable_text(name, compact)?;
-                    refuse_null(name, nullable, text.is_none())?;
-                }
-                Kind::Blob => {
-                    let blob = reader.nullable_blob(name, compact)?;
-                    refuse_null(name, nullable, blob.is_none())?;
-                }
-                Kind::Fixeds(bytes) => {
-                    let elements = count(reader, *bytes)?;
-                    budget.charge(name, elements * bytes)?;
-                    reader.take(name, elements * bytes)?;
-                }
-                Kind::Texts => {
-                    let elements = count(reader, if compact { 1 } else { 2 })?;
-                    budget.charge(name, elements * TEXT_MEMORY)?;
-                    for _ in 0..elements {
-                        reader.text(name, compact)?;
-                    }
-                }
-                Kind::Structs(schema) => {
-                    let start = reader.position();
-                    let min = schema.bytes_min(version);
-                    let elements = match nullable {
-                        true => reader.nullable_count(name, compact, min)?,
-                        false => Some(reader.count(name, compact, min)?),
-                    };
-                    match &mut split {
-                        Some((field, extent)) if *field == name => {
-                            (extent.start, extent.count) = (start, elements);
-                            schema.walk_elements(version, reader, budget, name, extent)?;
-                        }
-                        _ => {
-                            let elements = elements.unwrap_or(0);
-                            budget.charge_structs(name, elements, schema.memory)?;
-                            for _ in 0..elements {
-                                schema.walk(version, reader, budget, None)?;
-                            }
-                        }
-                    }
-                }
-                Kind::Optional(schema) => match reader.i8(name)? {
-                    1 => schema.walk(version, reader, budget, None)?,
-                    -1 => {}
-                    other => {
-                        return Err(DecodeError::Length {
-                            field: name,
-                            length: i64::from(other),
-                        });
-                    }
-                },
-            }
+            field.walk(version, compact, reader, budget, extent)?;
         }
         if compact {
             unknown_tags(reader, budget)
@@ -223,6 +169,82 @@ impl Schema {
             })
             .sum();
         fields + usize::from(compact)
+    }
+}
+
+impl Field {
+    /// Walks one field; `extent` is for the array that is going to be decoded element by element.
+    fn walk(
+        &self,
+        version: i16,
+        compact: bool,
+        reader: &mut Reader<'_>,
+        budget: &mut Budget,
+        extent: Option<&mut Extent>,
+    ) -> Result<(), DecodeError> {
+        let (name, nullable) = (self.name, self.nullable);
+        match &self.kind {
+            Kind::Fixed(bytes) => drop(reader.take(name, *bytes)?),
+            Kind::Text => {
+                let text = reader.nullable_text(name, compact)?;
+                refuse_null(name, nullable, text.is_none())?;
+            }
+            Kind::Blob => {
+                let blob = reader.nullable_blob(name, compact)?;
+                refuse_null(name, nullable, blob.is_none())?;
+            }
+            Kind::Fixeds(bytes) => {
+                let elements = self.count(compact, reader, *bytes)?.unwrap_or(0);
+                budget.charge(name, elements * bytes)?;
+                reader.take(name, elements * bytes)?;
+            }
+            Kind::Texts => {
+                let min = if compact { 1 } else { 2 };
+                let elements = self.count(compact, reader, min)?.unwrap_or(0);
+                budget.charge(name, elements * TEXT_MEMORY)?;
+                for _ in 0..elements {
+                    reader.text(name, compact)?;
+                }
+            }
+            Kind::Structs(schema) => {
+                let start = reader.position();
+                let elements = self.count(compact, reader, schema.bytes_min(version))?;
+                if let Some(extent) = extent {
+                    (extent.start, extent.count) = (start, elements);
+                    return schema.walk_elements(version, reader, budget, name, extent);
+                }
+                let elements = elements.unwrap_or(0);
+                budget.charge_structs(name, elements, schema.memory)?;
+                for _ in 0..elements {
+                    schema.walk(version, reader, budget, None)?;
+                }
+            }
+            Kind::Optional(schema) => match reader.i8(name)? {
+                1 => schema.walk(version, reader, budget, None)?,
+                -1 => {}
+                other => {
+                    return Err(DecodeError::Length {
+                        field: name,
+                        length: i64::from(other),
+                    });
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Reads the count of an array; `None`: the array is null, and may be.
+    fn count(
+        &self,
+        compact: bool,
+        reader: &mut Reader<'_>,
+        min: usize,
+    ) -> Result<Option<usize>, DecodeError> {
+        if self.nullable {
+            reader.nullable_count(self.name, compact, min)
+        } else {
+            Ok(Some(reader.count(self.name, compact, min)?))
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use super::text::{text, topic_name};
 use crate::kafka::dispatch::Call;
 use crate::shard::{LogDirDescription, ReplicaDescription};
+use milena_wire::messages::DescribeLogDirsResponse;
 use milena_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
-use milena_wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+use milena_wire::split::DescribeLogDirsRequest;
 use std::collections::{BTreeMap, HashSet};
 
 /// (topic, partition) pairs to show; `None`: all.
@@ -16,12 +17,13 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
-    let filter: Filter = request.topics.map(|topics| {
+    let filter: Filter = request.elements.map(|topics| {
         let pairs = topics.iter().flat_map(|topic| {
+            let name = topic.topic.as_str().to_owned();
             topic
                 .partitions
-                .iter()
-                .map(|partition| (topic.topic.as_str().to_owned(), *partition))
+                .into_iter()
+                .map(move |partition| (name.clone(), partition))
         });
         pairs.collect()
     });

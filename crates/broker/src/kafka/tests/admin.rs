@@ -10,7 +10,8 @@ use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeClusterRequest,
     DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest, create_partitions_request::CreatePartitionsTopic,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, MetadataRequest,
+    create_partitions_request::CreatePartitionsTopic,
 };
 use std::time::Duration;
 
@@ -273,4 +274,29 @@ async fn topics_are_described_in_pages() {
         .call(0, &DescribeTopicPartitionsRequest::default().with_topics(topics))
         .await;
     assert_eq!(response.topics[0].error_code, 3);
+}
+
+#[tokio::test]
+async fn configuration_resources_are_listed() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("listed", 1).await;
+    let all = client.call(1, &ListConfigResourcesRequest::default()).await;
+    let rows: Vec<_> = all
+        .config_resources
+        .iter()
+        .map(|r| (r.resource_type, r.resource_name.as_str()))
+        .collect();
+    assert_eq!(rows, [(2, "listed"), (4, "1"), (8, "1")]);
+    let topics = ListConfigResourcesRequest::default().with_resource_types(vec![2]);
+    assert_eq!(client.call(1, &topics).await.config_resources.len(), 1);
+    let unknown = ListConfigResourcesRequest::default().with_resource_types(vec![99]);
+    assert_eq!(client.call(1, &unknown).await.error_code, 35);
+    assert!(
+        client
+            .call(0, &ListConfigResourcesRequest::default())
+            .await
+            .config_resources
+            .is_empty()
+    );
 }

@@ -45,7 +45,12 @@ pub(super) struct PullBody {
 
 impl PullBody {
     pub(super) fn new(source: Source, signal: Arc<BodySignal>, trailers: Option<HeaderMap>) -> Self {
-        Self { source, signal, chunks: VecDeque::new(), trailers }
+        Self {
+            source,
+            signal,
+            chunks: VecDeque::new(),
+            trailers,
+        }
     }
 
     fn next_chunk(&mut self) -> Option<Bytes> {

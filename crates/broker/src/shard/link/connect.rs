@@ -1,8 +1,8 @@
 //! Keeps one stream to one leader alive for as long as a partition wants it.
 
+use super::Lane;
 use super::follower_side::LinkKey;
 use super::session::{self, SessionError};
-use super::Lane;
 use crate::shard::context::Context;
 use crate::shard::mailbox::with_local;
 use milena_rpc::proto::{Hello, Lane as WireLane};
@@ -19,7 +19,9 @@ pub(crate) async fn follow(key: LinkKey) {
     let (leader, lane) = key;
     let mut backoff = BACKOFF_MIN;
     loop {
-        let Some(true) = with_local(|shard| shard.cx.links_in.keep_running(key)) else { return };
+        let Some(true) = with_local(|shard| shard.cx.links_in.keep_running(key)) else {
+            return;
+        };
         if let Some(Some((address, hello, credit))) = with_local(|shard| target(&shard.cx, key)) {
             let began = Instant::now();
             let end = session::run(key, &address, hello, credit).await;
@@ -37,7 +39,10 @@ pub(crate) async fn follow(key: LinkKey) {
             }
         }
         let Some((backoff_max, retry)) = with_local(|shard| {
-            (shard.cx.config.replica.reconnect_backoff_max, shard.cx.links_in.retry_signal((leader, lane)))
+            (
+                shard.cx.config.replica.reconnect_backoff_max,
+                shard.cx.links_in.retry_signal((leader, lane)),
+            )
         }) else {
             return;
         };
@@ -59,17 +64,29 @@ fn target(cx: &Context, key: LinkKey) -> Option<(String, Hello, u64)> {
     let (leader, lane) = key;
     let registration = cx.image.brokers.get(&leader)?;
     let listener = &cx.config.inter_broker_listener;
-    let endpoint = registration.endpoints.iter().find(|endpoint| endpoint.listener == *listener)?;
+    let endpoint = registration
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.listener == *listener)?;
     let hello = Hello {
         follower: cx.node.0,
         follower_epoch: cx.control.broker_epoch()?.0,
         leader: leader.0,
-        cluster_id: cx.image.cluster.as_ref().map(|cluster| cluster.0.clone()).unwrap_or_default(),
+        cluster_id: cx
+            .image
+            .cluster
+            .as_ref()
+            .map(|cluster| cluster.0.clone())
+            .unwrap_or_default(),
         thread: u32::try_from(cx.shard.0).unwrap_or_default(),
         lane: match lane {
             Lane::Live => WireLane::Live.into(),
             Lane::CatchUp => WireLane::CatchUp.into(),
         },
     };
-    Some((format!("{}:{}", endpoint.host, endpoint.port), hello, cx.config.replica.link_credit_bytes as u64))
+    Some((
+        format!("{}:{}", endpoint.host, endpoint.port),
+        hello,
+        cx.config.replica.link_credit_bytes as u64,
+    ))
 }

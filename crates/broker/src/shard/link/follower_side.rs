@@ -78,7 +78,9 @@ impl InLinks {
     /// The partition is followed there no more.
     pub(crate) fn unwant(&mut self, leader: BrokerId, id: TopicIdPartition, attach: Option<u64>) {
         for lane in [Lane::Live, Lane::CatchUp] {
-            let Some(link) = self.links.get_mut(&(leader, lane)) else { continue };
+            let Some(link) = self.links.get_mut(&(leader, lane)) else {
+                continue;
+            };
             link.pending.retain(|pending| *pending != id);
             if let Some(attach) = attach
                 && link.attached.remove(&attach).is_some()
@@ -92,7 +94,9 @@ impl InLinks {
     /// The partition's log has something to acknowledge.
     pub(crate) fn queue_ack(&mut self, leader: BrokerId, attach: u64, id: TopicIdPartition) {
         for lane in [Lane::Live, Lane::CatchUp] {
-            let Some(link) = self.links.get_mut(&(leader, lane)) else { continue };
+            let Some(link) = self.links.get_mut(&(leader, lane)) else {
+                continue;
+            };
             if link.attached.contains_key(&attach) {
                 link.acks.push((attach, id));
                 link.wake();
@@ -120,12 +124,17 @@ impl InLinks {
 
     /// What wakes a link's task between connections.
     pub(super) fn retry_signal(&self, key: LinkKey) -> Arc<Notify> {
-        self.links.get(&key).map(|link| Arc::clone(&link.retry)).unwrap_or_default()
+        self.links
+            .get(&key)
+            .map(|link| Arc::clone(&link.retry))
+            .unwrap_or_default()
     }
 
     /// True while somebody wants this link; else its task ends, and the next `want` starts another.
     pub(super) fn keep_running(&mut self, key: LinkKey) -> bool {
-        let Some(link) = self.links.get_mut(&key) else { return false };
+        let Some(link) = self.links.get_mut(&key) else {
+            return false;
+        };
         link.running = link.is_wanted();
         link.running
     }
@@ -149,7 +158,9 @@ impl Shard {
     }
 
     fn reset_link(&mut self, key: LinkKey) {
-        let Some(link) = self.cx.links_in.links.get_mut(&key) else { return };
+        let Some(link) = self.cx.links_in.links.get_mut(&key) else {
+            return;
+        };
         link.detach.clear();
         link.acks.clear();
         link.credit_due = 0;
@@ -178,17 +189,28 @@ impl Shard {
     }
 
     fn take_acks(&mut self, key: LinkKey) -> Vec<ReplicaAck> {
-        let Some(link) = self.cx.links_in.links.get_mut(&key) else { return Vec::new() };
+        let Some(link) = self.cx.links_in.links.get_mut(&key) else {
+            return Vec::new();
+        };
         let mut acks = Vec::with_capacity(link.acks.len());
         for (attach_id, id) in link.acks.drain(..) {
-            let Some(partition) = self.partitions.get_mut(&id) else { continue };
+            let Some(partition) = self.partitions.get_mut(&id) else {
+                continue;
+            };
             let ends = partition.ends();
             let log_start_offset = partition.log.log_start_offset().0;
-            let Role::Follower(role) = &mut partition.role else { continue };
+            let Role::Follower(role) = &mut partition.role else {
+                continue;
+            };
             if role.attach == Some(attach_id) {
                 role.ack_queued = false;
                 let (log_end_offset, advertised_offset) = (ends.log_end.0, ends.advertised.0);
-                acks.push(ReplicaAck { attach_id, log_end_offset, advertised_offset, log_start_offset });
+                acks.push(ReplicaAck {
+                    attach_id,
+                    log_end_offset,
+                    advertised_offset,
+                    log_start_offset,
+                });
             }
         }
         acks
@@ -196,13 +218,19 @@ impl Shard {
 
     fn take_attaches(&mut self, key: LinkKey) -> Vec<Attach> {
         let links = &mut self.cx.links_in;
-        let Some(link) = links.links.get_mut(&key) else { return Vec::new() };
+        let Some(link) = links.links.get_mut(&key) else {
+            return Vec::new();
+        };
         let count = link.pending.len().min(ATTACHES_MAX);
         let mut attaches = Vec::with_capacity(count);
         for id in link.pending.drain(..count) {
-            let Some(partition) = self.partitions.get_mut(&id) else { continue };
+            let Some(partition) = self.partitions.get_mut(&id) else {
+                continue;
+            };
             let (ends, last_epoch) = (partition.ends(), partition.log.last_epoch());
-            let Role::Follower(role) = &mut partition.role else { continue };
+            let Role::Follower(role) = &mut partition.role else {
+                continue;
+            };
             if role.leader != key.0 || role.attach.is_some() {
                 continue;
             }
@@ -240,14 +268,22 @@ impl Shard {
     }
 
     fn on_partition_frame(&mut self, key: LinkKey, frame: &PartitionFrame) {
-        let Some(link) = self.cx.links_in.links.get_mut(&key) else { return };
-        let Some(id) = link.attached.get(&frame.attach_id).copied() else { return };
+        let Some(link) = self.cx.links_in.links.get_mut(&key) else {
+            return;
+        };
+        let Some(id) = link.attached.get(&frame.attach_id).copied() else {
+            return;
+        };
         let kind = frame.kind();
         if kind != FrameKind::FrameData {
             link.attached.remove(&frame.attach_id);
         }
-        let Ok((partition, cx)) = self.partition(id) else { return };
-        let Role::Follower(role) = &mut partition.role else { return };
+        let Ok((partition, cx)) = self.partition(id) else {
+            return;
+        };
+        let Role::Follower(role) = &mut partition.role else {
+            return;
+        };
         if role.attach != Some(frame.attach_id) {
             return;
         }

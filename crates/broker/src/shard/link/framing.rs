@@ -47,7 +47,11 @@ pub(super) fn encode_leader_message(parts: Vec<FramePart>) -> Vec<Bytes> {
         .map(|part| {
             let records: usize = part.records.iter().map(Bytes::len).sum();
             let head = part.head.encoded_len();
-            let tail = if records == 0 { 0 } else { 1 + varint_len(records) + records };
+            let tail = if records == 0 {
+                0
+            } else {
+                1 + varint_len(records) + records
+            };
             (part, records, head + tail)
         })
         .collect();
@@ -158,7 +162,9 @@ impl Buf for Chunks {
     fn advance(&mut self, mut count: usize) {
         self.len = self.len.saturating_sub(count);
         while count > 0 {
-            let Some(front) = self.queue.front_mut() else { return };
+            let Some(front) = self.queue.front_mut() else {
+                return;
+            };
             if count < front.len() {
                 front.advance(count);
                 return;
@@ -201,27 +207,47 @@ mod tests {
     use milena_rpc::proto::LeaderMessage;
 
     fn part(attach_id: u64, records: &[&'static [u8]]) -> FramePart {
-        let head = PartitionFrame { attach_id, high_watermark: 7, ..PartitionFrame::default() };
-        FramePart { head, records: records.iter().map(|bytes| Bytes::from_static(bytes)).collect() }
+        let head = PartitionFrame {
+            attach_id,
+            high_watermark: 7,
+            ..PartitionFrame::default()
+        };
+        FramePart {
+            head,
+            records: records.iter().map(|bytes| Bytes::from_static(bytes)).collect(),
+        }
     }
 
     #[test]
     fn chunks_are_the_protobuf_message() {
-        let message = decode(encode_leader_message(vec![part(1, &[b"ab", b"cd"]), part(2, &[]), part(3, &[b"e"])]));
+        let message = decode(encode_leader_message(vec![
+            part(1, &[b"ab", b"cd"]),
+            part(2, &[]),
+            part(3, &[b"e"]),
+        ]));
         let expect = |attach_id, records: &'static [u8]| PartitionFrame {
             attach_id,
             high_watermark: 7,
             records: Bytes::from_static(records),
             ..PartitionFrame::default()
         };
-        assert_eq!(message.partitions, vec![expect(1, b"abcd"), expect(2, b""), expect(3, b"e")]);
+        assert_eq!(
+            message.partitions,
+            vec![expect(1, b"abcd"), expect(2, b""), expect(3, b"e")]
+        );
     }
 
     #[test]
     fn records_are_not_copied() {
         let records = Bytes::from(vec![9; 1000]);
-        let head = PartitionFrame { attach_id: 1, ..PartitionFrame::default() };
-        let message = decode(encode_leader_message(vec![FramePart { head, records: vec![records.clone()] }]));
+        let head = PartitionFrame {
+            attach_id: 1,
+            ..PartitionFrame::default()
+        };
+        let message = decode(encode_leader_message(vec![FramePart {
+            head,
+            records: vec![records.clone()],
+        }]));
         assert_eq!(message.partitions[0].records.as_ptr(), records.as_ptr());
     }
 
@@ -245,7 +271,11 @@ mod tests {
                 messages.push(message);
             }
             assert_eq!(messages.len(), 2, "cut at {at}");
-            assert_eq!(messages[0].partitions[0].records, Bytes::from_static(b"abcdef"), "cut at {at}");
+            assert_eq!(
+                messages[0].partitions[0].records,
+                Bytes::from_static(b"abcdef"),
+                "cut at {at}"
+            );
         }
     }
 
@@ -257,7 +287,13 @@ mod tests {
             reader.next::<LeaderMessage>()
         };
         assert!(matches!(read(b"\x01\0\0\0\0"), Err(FramingError::Compressed)));
-        assert!(matches!(read(b"\0\xff\xff\xff\xff"), Err(FramingError::TooLarge(_))));
-        assert!(matches!(read(b"\0\0\0\0\x02\x0a\x7f"), Err(FramingError::Malformed(_))));
+        assert!(matches!(
+            read(b"\0\xff\xff\xff\xff"),
+            Err(FramingError::TooLarge(_))
+        ));
+        assert!(matches!(
+            read(b"\0\0\0\0\x02\x0a\x7f"),
+            Err(FramingError::Malformed(_))
+        ));
     }
 }

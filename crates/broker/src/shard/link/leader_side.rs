@@ -1,194 +1,28 @@
-//! The leader's side of the streams: who has attached, who has news, and the next frame of each stream.
-//!
-//! A stream is read and written on the thread that accepted it, and fed by the owners of its partitions. An owner on the
-//! same thread is asked when HTTP/2 has room; one on another thread sends its frames through a short queue.
+//! The leader's side of the streams: followers attach, acknowledge and leave.
 
-use super::body::BodySignal;
-use super::framing::{FramePart, encode_leader_message};
+use super::out_links::{LinkShared, other_lane, refused};
 use super::{Lane, partition_follow};
 use crate::shard::context::Context;
-use crate::shard::id::ShardId;
-use crate::shard::mailbox::with_local;
+use crate::shard::partition::Partition;
 use crate::shard::role::{Feed, Role};
 use crate::shard::state::Shard;
-use bytes::Bytes;
 use milena_replication::{Attach, AttachAnswer, AttachmentId, LogEnds, LogSummary};
 use milena_rpc::proto::{self, FrameKind, PartitionFrame};
-use milena_types::{BrokerEpoch, BrokerId, ErrorCode, Offset, TopicIdPartition};
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
-
-/// Most partitions in one frame.
-const FRAME_PARTITIONS_MAX: usize = 1000;
-/// What one partition may take of a frame before the next one has its turn.
-const PARTITION_QUANTUM_BYTES: usize = 256 << 10;
-/// How long a new high watermark waits for records to travel with.
-const NEWS_DELAY: Duration = Duration::from_millis(10);
-
-/// One stream, as all threads that feed it see it.
-#[derive(Debug)]
-pub(super) struct LinkShared {
-    pub(super) stream: u64,
-    pub(super) follower: BrokerId,
-    pub(super) follower_epoch: BrokerEpoch,
-    pub(super) lane: Lane,
-    /// The thread that holds the connection.
-    pub(super) home: ShardId,
-    /// Bytes of records that may still be sent.
-    pub(super) credit: AtomicI64,
-    pub(super) signal: Arc<BodySignal>,
-    /// Wakes the owners on other threads.
-    remotes: Mutex<Vec<Arc<Notify>>>,
-    /// Frames from owners on other threads.
-    frames: mpsc::Sender<Vec<Bytes>>,
-}
-
-impl LinkShared {
-    pub(super) fn new(
-        stream: u64,
-        follower: (BrokerId, BrokerEpoch),
-        lane: Lane,
-        home: ShardId,
-        frames: mpsc::Sender<Vec<Bytes>>,
-    ) -> Self {
-        let (follower, follower_epoch) = follower;
-        let (credit, signal) = (AtomicI64::new(0), Arc::default());
-        Self { stream, follower, follower_epoch, lane, home, credit, signal, remotes: Mutex::default(), frames }
-    }
-
-    /// The follower takes more: everybody who had to stop goes on.
-    pub(super) fn grant(&self, bytes: u64) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let before = self.credit.fetch_add(bytes, Ordering::AcqRel);
-        if before <= 0 {
-            self.signal.wake();
-            let remotes = self.remotes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            remotes.iter().for_each(|remote| remote.notify_one());
-        }
-    }
-}
-
-/// The streams that this data thread feeds.
-#[derive(Default)]
-pub(crate) struct OutLinks {
-    links: HashMap<u64, OutLink>,
-}
-
-struct OutLink {
-    shared: Arc<LinkShared>,
-    /// Wakes the task that feeds a stream of another thread; `None`: it is a stream of this thread.
-    remote: Option<Arc<Notify>>,
-    attached: HashMap<u64, TopicIdPartition>,
-    /// Partitions with something to send.
-    ready: VecDeque<TopicIdPartition>,
-    /// Partitions with a new high watermark only.
-    news: Vec<TopicIdPartition>,
-    /// Answers to attaches.
-    answers: Vec<PartitionFrame>,
-}
-
-impl OutLink {
-    fn wake(&self) {
-        match &self.remote {
-            Some(remote) => remote.notify_one(),
-            None => self.shared.signal.wake(),
-        }
-    }
-
-    fn answer(&mut self, frame: PartitionFrame) {
-        self.attached.remove(&frame.attach_id);
-        self.answers.push(frame);
-        self.wake();
-    }
-}
-
-impl OutLinks {
-    /// The partition has something for the follower of this stream.
-    pub(crate) fn queue(&mut self, stream: u64, id: TopicIdPartition) {
-        if let Some(link) = self.links.get_mut(&stream) {
-            link.ready.push_back(id);
-            link.wake();
-        }
-    }
-
-    /// The partition has a new high watermark, which can wait a little for records to travel with.
-    pub(crate) fn news_without_data(&mut self, stream: u64, id: TopicIdPartition) {
-        let Some(link) = self.links.get_mut(&stream) else { return };
-        link.news.push(id);
-        if link.news.len() == 1 {
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(NEWS_DELAY).await;
-                with_local(|shard| shard.queue_news(stream));
-            });
-        }
-    }
-
-    /// Ends an attachment from the leader's side.
-    pub(crate) fn refuse(&mut self, attachment: AttachmentId, error: ErrorCode) {
-        if let Some(link) = self.links.get_mut(&attachment.stream) {
-            link.answer(refused(attachment.attach, error));
-        }
-    }
-}
-
-pub(super) fn refused(attach_id: u64, error: ErrorCode) -> PartitionFrame {
-    PartitionFrame {
-        attach_id,
-        kind: FrameKind::FrameRefused.into(),
-        error: i32::from(error.code()),
-        ..PartitionFrame::default()
-    }
-}
-
-/// The attachment goes on in the other lane.
-pub(super) fn other_lane(attach_id: u64) -> PartitionFrame {
-    PartitionFrame { attach_id, kind: FrameKind::FrameOtherLane.into(), ..PartitionFrame::default() }
-}
-
-/// Feeds a stream of another thread from this one, for as long as that lasts.
-async fn feed_remote(shared: Arc<LinkShared>, wake: Arc<Notify>) {
-    loop {
-        wake.notified().await;
-        loop {
-            let Ok(permit) = shared.frames.reserve().await else { return };
-            match with_local(|shard| shard.next_leader_message(shared.stream)) {
-                Some(Some(message)) => permit.send(message),
-                Some(None) => break,
-                None => return,
-            }
-            shared.signal.wake();
-        }
-    }
-}
+use milena_types::{BrokerId, ErrorCode, Offset, TopicIdPartition};
+use std::sync::Arc;
 
 impl Shard {
-    fn link(&mut self, shared: &Arc<LinkShared>) -> &mut OutLink {
-        let here = self.cx.shard;
-        self.cx.links_out.links.entry(shared.stream).or_insert_with(|| {
-            let remote = (shared.home != here).then(|| {
-                let wake = Arc::new(Notify::new());
-                let mut remotes = shared.remotes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                remotes.push(Arc::clone(&wake));
-                tokio::task::spawn_local(feed_remote(Arc::clone(shared), Arc::clone(&wake)));
-                wake
-            });
-            OutLink {
-                shared: Arc::clone(shared),
-                remote,
-                attached: HashMap::new(),
-                ready: VecDeque::new(),
-                news: Vec::new(),
-                answers: Vec::new(),
-            }
-        })
-    }
-
     /// A follower wants a partition.
-    pub(super) fn on_attach(&mut self, shared: &Arc<LinkShared>, id: TopicIdPartition, attach: &proto::Attach) {
-        let attachment = AttachmentId { stream: shared.stream, attach: attach.attach_id };
+    pub(super) fn on_attach(
+        &mut self,
+        shared: &Arc<LinkShared>,
+        id: TopicIdPartition,
+        attach: &proto::Attach,
+    ) {
+        let attachment = AttachmentId {
+            stream: shared.stream,
+            attach: attach.attach_id,
+        };
         let request = partition_follow::attach_request(shared, attachment, attach);
         let frame = match self.decide_attach(shared.lane, id, &request) {
             Ok(()) => {
@@ -201,32 +35,53 @@ impl Shard {
         self.link(shared).answer(frame);
     }
 
-    fn decide_attach(&mut self, lane: Lane, id: TopicIdPartition, request: &Attach) -> Result<(), PartitionFrame> {
+    fn decide_attach(
+        &mut self,
+        lane: Lane,
+        id: TopicIdPartition,
+        request: &Attach,
+    ) -> Result<(), PartitionFrame> {
         let attach_id = request.attachment.attach;
         let (partition, cx) = self.partition(id).map_err(|error| refused(attach_id, error))?;
         let summary = LogSummary {
             log_start: partition.log.log_start_offset(),
-            end_for_last_epoch: request.last_epoch.and_then(|epoch| partition.log.end_offset_for_epoch(epoch)),
+            end_for_last_epoch: request
+                .last_epoch
+                .and_then(|epoch| partition.log.end_offset_for_epoch(epoch)),
             latest_epoch: partition.log.last_epoch(),
         };
         let Role::Leader(role) = &mut partition.role else {
             return Err(refused(attach_id, ErrorCode::NotLeaderOrFollower));
         };
-        let frame = PartitionFrame { attach_id, ..PartitionFrame::default() };
+        let frame = PartitionFrame {
+            attach_id,
+            ..PartitionFrame::default()
+        };
         match role.leader.attach(request, &summary, cx.now()) {
             AttachAnswer::Accepted => {}
             AttachAnswer::Refused(error) => return Err(refused(attach_id, error)),
             AttachAnswer::Diverged { epoch, end } => {
                 let kind = FrameKind::FrameDiverged.into();
-                return Err(PartitionFrame { kind, epoch: epoch.0, end_offset: end.0, ..frame });
+                return Err(PartitionFrame {
+                    kind,
+                    epoch: epoch.0,
+                    end_offset: end.0,
+                    ..frame
+                });
             }
             AttachAnswer::OutOfRange { log_start, log_end } => {
                 let kind = FrameKind::FrameOutOfRange.into();
                 let (log_start_offset, end_offset) = (log_start.0, log_end.0);
-                return Err(PartitionFrame { kind, log_start_offset, end_offset, ..frame });
+                return Err(PartitionFrame {
+                    kind,
+                    log_start_offset,
+                    end_offset,
+                    ..frame
+                });
             }
         }
-        let at_tail = request.ends.log_end >= role.leader.local().log_end || role.ring.covers(request.ends.log_end);
+        let at_tail =
+            request.ends.log_end >= role.leader.local().log_end || role.ring.covers(request.ends.log_end);
         if at_tail != (lane == Lane::Live) {
             role.leader.detach(request.broker, request.attachment);
             return Err(other_lane(attach_id));
@@ -246,21 +101,40 @@ impl Shard {
 
     /// An acknowledgement; one that belongs to no current attachment is ignored.
     pub(super) fn on_ack(&mut self, stream: u64, ack: &proto::ReplicaAck) {
-        let Some(link) = self.cx.links_out.links.get(&stream) else { return };
-        let Some(id) = link.attached.get(&ack.attach_id).copied() else { return };
+        let Some(link) = self.cx.links_out.links.get(&stream) else {
+            return;
+        };
+        let Some(id) = link.attached.get(&ack.attach_id).copied() else {
+            return;
+        };
         let follower = link.shared.follower;
-        let Ok((partition, cx)) = self.partition(id) else { return };
-        let Role::Leader(role) = &mut partition.role else { return };
-        let ends = LogEnds { log_end: Offset(ack.log_end_offset), advertised: Offset(ack.advertised_offset) };
-        let attachment = AttachmentId { stream, attach: ack.attach_id };
-        if role.leader.on_ack(follower, attachment, ends, Offset(ack.log_start_offset), cx.now()) {
+        let Ok((partition, cx)) = self.partition(id) else {
+            return;
+        };
+        let Role::Leader(role) = &mut partition.role else {
+            return;
+        };
+        let ends = LogEnds {
+            log_end: Offset(ack.log_end_offset),
+            advertised: Offset(ack.advertised_offset),
+        };
+        let attachment = AttachmentId {
+            stream,
+            attach: ack.attach_id,
+        };
+        if role
+            .leader
+            .on_ack(follower, attachment, ends, Offset(ack.log_start_offset), cx.now())
+        {
             partition.on_follower_progress(cx, follower);
         }
     }
 
     /// The follower wants a partition no more.
     pub(super) fn on_detach(&mut self, stream: u64, attach: u64) {
-        let Some(link) = self.cx.links_out.links.get_mut(&stream) else { return };
+        let Some(link) = self.cx.links_out.links.get_mut(&stream) else {
+            return;
+        };
         let follower = link.shared.follower;
         if let Some(id) = link.attached.remove(&attach) {
             self.end_feed(id, follower, AttachmentId { stream, attach });
@@ -269,100 +143,29 @@ impl Shard {
 
     /// The stream is gone, and with it all its attachments.
     pub(super) fn on_link_closed(&mut self, stream: u64) {
-        let Some(link) = self.cx.links_out.links.remove(&stream) else { return };
+        let Some(link) = self.cx.links_out.links.remove(&stream) else {
+            return;
+        };
+        // Else the task that feeds a stream of another thread would wait for ever.
+        link.wake();
         for (attach, id) in link.attached {
             self.end_feed(id, link.shared.follower, AttachmentId { stream, attach });
         }
     }
 
     fn end_feed(&mut self, id: TopicIdPartition, follower: BrokerId, attachment: AttachmentId) {
-        let Ok((partition, cx)) = self.partition(id) else { return };
+        let Ok((partition, cx)) = self.partition(id) else {
+            return;
+        };
         if let Role::Leader(role) = &mut partition.role {
             role.end_feed(follower, attachment);
             // One that was about to join held the high watermark.
             partition.advance_high_watermark(cx);
         }
     }
-
-    fn queue_news(&mut self, stream: u64) {
-        let Some(link) = self.cx.links_out.links.get_mut(&stream) else { return };
-        for id in std::mem::take(&mut link.news) {
-            let Some(partition) = self.partitions.get_mut(&id) else { continue };
-            let high_watermark = partition.high_watermark();
-            let Role::Leader(role) = &mut partition.role else { continue };
-            let feed = role.feeds.iter_mut().find(|feed| feed.attachment.stream == stream);
-            if let Some(feed) = feed.filter(|feed| !feed.queued && feed.sent_high_watermark < high_watermark) {
-                feed.queued = true;
-                link.ready.push_back(id);
-            }
-        }
-        if !link.ready.is_empty() {
-            link.wake();
-        }
-    }
-
-    /// The next frame of a stream, made of whatever is ready and as much as credit allows.
-    pub(super) fn next_leader_message(&mut self, stream: u64) -> Option<Vec<Bytes>> {
-        let frame_bytes_max = self.cx.config.replica.frame_bytes_max;
-        let link = self.cx.links_out.links.get_mut(&stream)?;
-        let answers = std::mem::take(&mut link.answers);
-        let mut parts: Vec<FramePart> =
-            answers.into_iter().map(|head| FramePart { head, records: Vec::new() }).collect();
-        let shared = Arc::clone(&link.shared);
-        let (mut bytes, mut turns) = (0, 0);
-        while bytes < frame_bytes_max && turns < FRAME_PARTITIONS_MAX {
-            turns += 1;
-            let Some(link) = self.cx.links_out.links.get_mut(&stream) else { break };
-            let Some(id) = link.ready.pop_front() else { break };
-            let has_credit = shared.credit.load(Ordering::Acquire) > bytes as i64;
-            let turn = self.take_turn(&shared, id, has_credit, PARTITION_QUANTUM_BYTES.min(frame_bytes_max));
-            let Some(link) = self.cx.links_out.links.get_mut(&stream) else { break };
-            match turn {
-                Turn::Nothing => {}
-                Turn::NoCredit => {
-                    link.ready.push_front(id);
-                    break;
-                }
-                Turn::Sent { part, again } => {
-                    bytes += part.records.iter().map(Bytes::len).sum::<usize>();
-                    parts.push(part);
-                    if again {
-                        link.ready.push_back(id);
-                    }
-                }
-                Turn::Ended { part, last } => {
-                    bytes += part.as_ref().map_or(0, |part| part.records.iter().map(Bytes::len).sum());
-                    parts.extend(part);
-                    link.attached.remove(&last.attach_id);
-                    parts.push(FramePart { head: last, records: Vec::new() });
-                }
-            }
-        }
-        shared.credit.fetch_sub(bytes as i64, Ordering::AcqRel);
-        (!parts.is_empty()).then(|| encode_leader_message(parts))
-    }
-
-    fn take_turn(&mut self, shared: &LinkShared, id: TopicIdPartition, has_credit: bool, quantum: usize) -> Turn {
-        match self.partition(id) {
-            Ok((partition, cx)) => partition.feed(cx, shared, has_credit, quantum),
-            Err(_) => Turn::Nothing,
-        }
-    }
 }
 
-/// What a partition made of its turn in a frame.
-pub(super) enum Turn {
-    /// It has nothing for this stream.
-    Nothing,
-    /// It has records, but the follower takes none at the moment.
-    NoCredit,
-    /// Its part of the frame; `again`: there is more.
-    Sent { part: FramePart, again: bool },
-    /// The attachment ends after this part, with this answer.
-    Ended { part: Option<FramePart>, last: PartitionFrame },
-}
-
-impl crate::shard::partition::Partition {
+impl Partition {
     /// A follower is further, or has attached: records may be committed, the ISR may grow.
     fn on_follower_progress(&mut self, cx: &mut Context, follower: BrokerId) {
         self.advance_high_watermark(cx);

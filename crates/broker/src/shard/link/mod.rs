@@ -18,6 +18,7 @@ mod connect;
 mod follower_side;
 mod framing;
 mod leader_side;
+mod out_links;
 mod partition_follow;
 mod serve;
 mod session;
@@ -26,7 +27,7 @@ pub use serve::serve_http2;
 
 pub(crate) use connect::follow;
 pub(crate) use follower_side::InLinks;
-pub(crate) use leader_side::OutLinks;
+pub(crate) use out_links::OutLinks;
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

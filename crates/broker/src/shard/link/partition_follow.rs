@@ -1,21 +1,26 @@
 //! What one partition does for a stream: its part of a leader's frame, and what a follower makes of it.
 
-use super::framing::FramePart;
-use super::leader_side::{LinkShared, Turn, other_lane, refused};
 use super::Lane;
+use super::framing::FramePart;
+use super::out_links::{LinkShared, Turn, other_lane, refused};
 use crate::shard::context::{Context, wall_clock};
 use crate::shard::partition::Partition;
 use crate::shard::role::Role;
+use crate::shard::tail_ring::TailRing;
 use bytes::Bytes;
-use milena_log::FollowerAppendError;
+use milena_log::{FollowerAppendError, PartitionLog, ReadError};
 use milena_replication::{
     Attach, AttachmentId, LogEnds, Truncation, truncation_for_divergence, truncation_out_of_range,
 };
 use milena_rpc::proto::{self, PartitionFrame};
-use milena_types::{ErrorCode, LeaderEpoch, Offset};
+use milena_types::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 
 /// Reads an attach off the wire.
-pub(super) fn attach_request(shared: &LinkShared, attachment: AttachmentId, attach: &proto::Attach) -> Attach {
+pub(super) fn attach_request(
+    shared: &LinkShared,
+    attachment: AttachmentId,
+    attach: &proto::Attach,
+) -> Attach {
     Attach {
         broker: shared.follower,
         broker_epoch: shared.follower_epoch,
@@ -29,13 +34,72 @@ pub(super) fn attach_request(shared: &LinkShared, attachment: AttachmentId, atta
     }
 }
 
+/// Where a feed's records come from: the tail in memory, and on the catch-up lane also the log.
+struct Source<'a> {
+    ring: &'a TailRing,
+    log: &'a PartitionLog,
+    lane: Lane,
+}
+
+/// Why a feed cannot go on.
+enum FeedEnd {
+    /// What comes next has left the tail: the catch-up lane has it.
+    BehindTail,
+    /// The log cannot be read there.
+    Unreadable(ReadError),
+}
+
+impl Source<'_> {
+    /// Takes up to `quantum` bytes of records from `from` on; gives the offset after them.
+    fn read(&self, from: Offset, quantum: usize, records: &mut Vec<Bytes>) -> Result<Offset, FeedEnd> {
+        let from_ring = self.ring.read_parts(from, quantum, |batch| records.push(batch));
+        match (from_ring, self.lane) {
+            (Some((_, next)), _) => Ok(next),
+            (None, Lane::Live) => Err(FeedEnd::BehindTail),
+            (None, Lane::CatchUp) => {
+                let read = self
+                    .log
+                    .read(from, quantum, self.log.log_end_offset(), true)
+                    .map_err(FeedEnd::Unreadable)?;
+                records.push(read.records);
+                Ok(read.next_offset)
+            }
+        }
+    }
+}
+
+impl FeedEnd {
+    /// The last word on the attachment.
+    fn tell(self, attach: u64, partition: &TopicPartition) -> PartitionFrame {
+        match self {
+            Self::BehindTail => other_lane(attach),
+            Self::Unreadable(error) => {
+                tracing::warn!(%partition, %error, "cannot read for a follower");
+                refused(attach, ErrorCode::OffsetOutOfRange)
+            }
+        }
+    }
+}
+
 impl Partition {
     /// The leader's part of a frame for one stream.
-    pub(super) fn feed(&mut self, cx: &mut Context, shared: &LinkShared, has_credit: bool, quantum: usize) -> Turn {
+    pub(super) fn feed(
+        &mut self,
+        cx: &mut Context,
+        shared: &LinkShared,
+        has_credit: bool,
+        quantum: usize,
+    ) -> Turn {
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        let Role::Leader(role) = &mut self.role else { return Turn::Nothing };
+        let Role::Leader(role) = &mut self.role else {
+            return Turn::Nothing;
+        };
         let high_watermark = role.leader.high_watermark();
-        let Some(feed) = role.feeds.iter_mut().find(|feed| feed.attachment.stream == shared.stream) else {
+        let Some(feed) = role
+            .feeds
+            .iter_mut()
+            .find(|feed| feed.attachment.stream == shared.stream)
+        else {
             return Turn::Nothing;
         };
         let has_records = feed.next < log_end;
@@ -47,29 +111,22 @@ impl Partition {
             return Turn::Nothing;
         }
         let attach = feed.attachment.attach;
-        let (mut records, from) = (Vec::new(), feed.next);
+        let (from, mut records) = (feed.next, Vec::new());
         if has_records {
-            let from_ring = role.ring.read_parts(feed.next, quantum, |batch| records.push(batch));
-            let next = match (from_ring, shared.lane) {
-                (Some((_, next)), _) => Ok(next),
-                (None, Lane::Live) => Err(other_lane(attach)),
-                (None, Lane::CatchUp) => match self.log.read(feed.next, quantum, log_end, true) {
-                    Ok(read) => {
-                        records.push(read.records);
-                        Ok(read.next_offset)
-                    }
-                    Err(error) => {
-                        tracing::warn!(partition = %self.name, %error, "cannot read for a follower");
-                        Err(refused(attach, ErrorCode::OffsetOutOfRange))
-                    }
-                },
+            let source = Source {
+                ring: &role.ring,
+                log: &self.log,
+                lane: shared.lane,
             };
-            match next {
+            match source.read(from, quantum, &mut records) {
                 Ok(next) => feed.next = next,
-                Err(last) => {
+                Err(reason) => {
                     let (follower, attachment) = (feed.follower, feed.attachment);
                     role.end_feed(follower, attachment);
-                    return Turn::Ended { part: None, last };
+                    return Turn::Ended {
+                        part: None,
+                        last: reason.tell(attach, &self.name),
+                    };
                 }
             }
         }
@@ -88,7 +145,10 @@ impl Partition {
             let (follower, attachment) = (feed.follower, feed.attachment);
             role.end_feed(follower, attachment);
             self.advance_high_watermark(cx);
-            return Turn::Ended { part: Some(part), last: other_lane(attach) };
+            return Turn::Ended {
+                part: Some(part),
+                last: other_lane(attach),
+            };
         }
         let again = feed.next < log_end;
         feed.queued = again;
@@ -113,7 +173,10 @@ impl Partition {
             self.log.set_log_start_offset(leader_log_start);
             self.on_advertised(cx);
         }
-        if self.high_watermark.advance(Offset(frame.high_watermark), self.log.log_end_offset()) {
+        if self
+            .high_watermark
+            .advance(Offset(frame.high_watermark), self.log.log_end_offset())
+        {
             self.log.on_high_watermark(self.high_watermark.get());
             cx.checkpoint_dirty.insert(self.id);
             self.waiters.wake();
@@ -129,7 +192,8 @@ impl Partition {
         records: Bytes,
     ) -> Result<(), FollowerAppendError> {
         if self.settings.log.compact {
-            self.log.append_as_follower_from(from, records, leader_epoch, wall_clock())?;
+            self.log
+                .append_as_follower_from(from, records, leader_epoch, wall_clock())?;
         } else {
             self.log.append_as_follower(records, leader_epoch, wall_clock())?;
         }
@@ -153,7 +217,12 @@ impl Partition {
     }
 
     /// The log end lies outside the leader's log.
-    pub(super) fn truncate_out_of_range(&mut self, cx: &mut Context, leader_start: Offset, leader_end: Offset) {
+    pub(super) fn truncate_out_of_range(
+        &mut self,
+        cx: &mut Context,
+        leader_start: Offset,
+        leader_end: Offset,
+    ) {
         let truncation = truncation_out_of_range(self.log.log_end_offset(), leader_start, leader_end);
         self.truncate(cx, truncation);
     }

@@ -4,7 +4,7 @@
 
 use super::body::{BodySignal, PullBody};
 use super::framing::MessageReader;
-use super::leader_side::LinkShared;
+use super::out_links::LinkShared;
 use super::{FRAME_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, Lane, REPLICATE_PATH, WINDOW_BYTES};
 use crate::shard::context::Context;
 use crate::shard::id::ShardId;
@@ -86,19 +86,29 @@ async fn replicate(request: Request<Incoming>, router: Router) -> Response<PullB
     let Some(hello) = first.hello.clone() else {
         return refusal(FAILED_PRECONDITION, "the first message must carry hello");
     };
-    let Some(home) = current_shard() else { return refusal(UNAVAILABLE, "not a data thread") };
+    let Some(home) = current_shard() else {
+        return refusal(UNAVAILABLE, "not a data thread");
+    };
     match with_local(|shard| check_hello(&shard.cx, &hello)) {
         Some(Ok(())) => {}
         Some(Err(reason)) => return refusal(FAILED_PRECONDITION, reason),
         None => return refusal(UNAVAILABLE, "the broker is stopping"),
     }
     let (frames, frames_received) = mpsc::channel(REMOTE_FRAMES_MAX);
-    let lane = if hello.lane() == WireLane::Live { Lane::Live } else { Lane::CatchUp };
+    let lane = if hello.lane() == WireLane::Live {
+        Lane::Live
+    } else {
+        Lane::CatchUp
+    };
     let follower = (BrokerId(hello.follower), BrokerEpoch(hello.follower_epoch));
     let stream = NEXT_STREAM.fetch_add(1, Ordering::Relaxed);
     let shared = Arc::new(LinkShared::new(stream, follower, lane, home, frames));
     tracing::debug!(follower = %follower.0, ?lane, stream, "a follower's stream begins");
-    let mut stream_in = StreamIn { shared: Arc::clone(&shared), mailboxes: router.mailboxes, owners: HashMap::new() };
+    let mut stream_in = StreamIn {
+        shared: Arc::clone(&shared),
+        mailboxes: router.mailboxes,
+        owners: HashMap::new(),
+    };
     stream_in.take(first);
     tokio::task::spawn_local(async move {
         while let Some(message) = next_message(&mut body, &mut reader).await {
@@ -117,7 +127,11 @@ fn check_hello(cx: &Context, hello: &Hello) -> Result<(), &'static str> {
     if ours.is_some_and(|ours| ours != hello.cluster_id) {
         return Err("this is another cluster");
     }
-    let known = cx.image.brokers.get(&BrokerId(hello.follower)).map(|broker| broker.epoch);
+    let known = cx
+        .image
+        .brokers
+        .get(&BrokerId(hello.follower))
+        .map(|broker| broker.epoch);
     if known.is_some_and(|known| BrokerEpoch(hello.follower_epoch) < known) {
         return Err("an older incarnation of the follower");
     }
@@ -137,7 +151,9 @@ fn body_of(shared: &Arc<LinkShared>, mut remote: mpsc::Receiver<Vec<Bytes>>) -> 
 
 fn response(body: PullBody) -> Response<PullBody> {
     let mut response = Response::new(body);
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/grpc"));
     response
 }
 
@@ -146,8 +162,12 @@ fn refusal(status: u8, reason: &'static str) -> Response<PullBody> {
     let signal = Arc::new(BodySignal::default());
     signal.close();
     let mut refusal = response(PullBody::new(Box::new(|| None), signal, None));
-    refusal.headers_mut().insert("grpc-status", HeaderValue::from(u16::from(status)));
-    refusal.headers_mut().insert("grpc-message", HeaderValue::from_static(reason));
+    refusal
+        .headers_mut()
+        .insert("grpc-status", HeaderValue::from(u16::from(status)));
+    refusal
+        .headers_mut()
+        .insert("grpc-message", HeaderValue::from_static(reason));
     refusal
 }
 
@@ -181,7 +201,9 @@ impl StreamIn {
     fn take(&mut self, message: FollowerMessage) {
         let mut by_owner: HashMap<ShardId, FollowerMessage> = HashMap::new();
         for attach in message.attach {
-            let Some(id) = partition_id(&attach.topic_id, attach.partition) else { continue };
+            let Some(id) = partition_id(&attach.topic_id, attach.partition) else {
+                continue;
+            };
             let owner = self.mailboxes.owner_of(id);
             self.owners.insert(attach.attach_id, owner);
             by_owner.entry(owner).or_default().attach.push(attach);
@@ -198,7 +220,8 @@ impl StreamIn {
         }
         for (owner, part) in by_owner {
             let shared = Arc::clone(&self.shared);
-            self.mailboxes.run_control(owner, move |shard| shard.on_follower_message(&shared, part));
+            self.mailboxes
+                .run_control(owner, move |shard| shard.on_follower_message(&shared, part));
         }
         if message.credit_bytes > 0 {
             self.shared.grant(message.credit_bytes);
@@ -209,7 +232,8 @@ impl StreamIn {
         let stream = self.shared.stream;
         tracing::debug!(follower = %self.shared.follower, stream, "a follower's stream has ended");
         for shard in self.mailboxes.shards() {
-            self.mailboxes.run_control(shard, move |shard| shard.on_link_closed(stream));
+            self.mailboxes
+                .run_control(shard, move |shard| shard.on_link_closed(stream));
         }
         let follower = self.shared.follower;
         with_local(|shard| shard.cx.control.peer_lost(follower));
@@ -219,7 +243,10 @@ impl StreamIn {
 
 fn partition_id(topic: &[u8], partition: i32) -> Option<TopicIdPartition> {
     let topic = TopicId(Uuid(topic.try_into().ok()?));
-    Some(TopicIdPartition { topic, partition: PartitionIndex(partition) })
+    Some(TopicIdPartition {
+        topic,
+        partition: PartitionIndex(partition),
+    })
 }
 
 impl crate::shard::state::Shard {

@@ -56,10 +56,15 @@ pub(super) async fn run(key: LinkKey, address: &str, hello: Hello, credit: u64) 
 }
 
 async fn connect(key: LinkKey, address: &str, hello: Hello, credit: u64) -> Result<Incoming, SessionError> {
-    let failed = |source| SessionError::Connect { address: address.to_owned(), source };
+    let failed = |source| SessionError::Connect {
+        address: address.to_owned(),
+        source,
+    };
     let timed_out = |_| failed(std::io::ErrorKind::TimedOut.into());
-    let stream =
-        tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(timed_out)?.map_err(failed)?;
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
+        .await
+        .map_err(timed_out)?
+        .map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let (mut sender, connection) = hyper::client::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -76,10 +81,17 @@ async fn connect(key: LinkKey, address: &str, hello: Hello, credit: u64) -> Resu
     });
     let signal = Arc::new(BodySignal::default());
     with_local(|shard| shard.on_connected(key, &signal));
-    let response = sender.send_request(request(key, address, hello, credit, &signal)).await?;
-    let grpc_message = response.headers().get("grpc-message").and_then(|value| value.to_str().ok());
+    let response = sender
+        .send_request(request(key, address, hello, credit, &signal))
+        .await?;
+    let grpc_message = response
+        .headers()
+        .get("grpc-message")
+        .and_then(|value| value.to_str().ok());
     if response.status() != StatusCode::OK || response.headers().contains_key("grpc-status") {
-        return Err(SessionError::Refused(grpc_message.unwrap_or("no reason given").to_owned()));
+        return Err(SessionError::Refused(
+            grpc_message.unwrap_or("no reason given").to_owned(),
+        ));
     }
     Ok(response.into_body())
 }
@@ -91,16 +103,27 @@ fn request(
     credit: u64,
     signal: &Arc<BodySignal>,
 ) -> Request<PullBody> {
-    let first = FollowerMessage { hello: Some(hello), credit_bytes: credit, ..FollowerMessage::default() };
+    let first = FollowerMessage {
+        hello: Some(hello),
+        credit_bytes: credit,
+        ..FollowerMessage::default()
+    };
     let mut first = Some(vec![encode_message(&first)]);
     let source = move || {
-        first.take().or_else(|| with_local(|shard| shard.next_follower_message(key)).flatten())
+        first
+            .take()
+            .or_else(|| with_local(|shard| shard.next_follower_message(key)).flatten())
     };
     let mut request = Request::new(PullBody::new(Box::new(source), Arc::clone(signal), None));
     *request.method_mut() = http::Method::POST;
-    let uri = http::Uri::builder().scheme("http").authority(address).path_and_query(REPLICATE_PATH);
+    let uri = http::Uri::builder()
+        .scheme("http")
+        .authority(address)
+        .path_and_query(REPLICATE_PATH);
     // A host that cannot be an authority could not be connected to either.
-    *request.uri_mut() = uri.build().unwrap_or_else(|_| http::Uri::from_static(REPLICATE_PATH));
+    *request.uri_mut() = uri
+        .build()
+        .unwrap_or_else(|_| http::Uri::from_static(REPLICATE_PATH));
     let headers = request.headers_mut();
     headers.insert("content-type", http::HeaderValue::from_static("application/grpc"));
     headers.insert("te", http::HeaderValue::from_static("trailers"));

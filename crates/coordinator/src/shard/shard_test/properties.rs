@@ -122,60 +122,21 @@ impl World {
             Action::Join {
                 who,
                 version,
-                protocols: names,
+                protocols,
                 is_static,
-            } => {
-                let mut request = at_version(join_request(&self.clients[who].member), version);
-                request.protocols = protocols(&["range", "sticky"][..1 + usize::from(names % 2)]);
-                if is_static && who % 2 == 0 {
-                    request = as_static(request, &format!("instance-{who}"));
-                    request.member_id.clear();
-                }
-                let ticket = self.bench.send_join(request);
-                self.joining.insert(ticket, who);
-            }
-            Action::Sync { who } => {
-                let client = &self.clients[who];
-                let assignments: Vec<(&str, &'static [u8])> = client
-                    .leads
-                    .iter()
-                    .map(|id| (id.as_str(), &b"assigned"[..]))
-                    .collect();
-                let mut request = sync_request(&client.member, client.generation, &assignments);
-                request.context.api_version = 4;
-                (request.protocol_name, request.protocol_type) = (None, None);
-                self.bench.ask(Request::Sync(request));
-            }
+            } => self.join(who, version, protocols, is_static),
+            Action::Sync { who } => self.sync(who),
             Action::Heartbeat { who } => {
                 let (member, generation) = (self.clients[who].member.clone(), self.clients[who].generation);
                 self.bench.heartbeat(&member, generation);
                 self.answered += 1;
             }
-            Action::Leave { who } => {
-                let member = self.clients[who].member.clone();
-                let request = crate::api::LeaveRequest {
-                    group_id: GROUP.to_owned(),
-                    members: vec![crate::api::LeaveMember {
-                        member_id: member,
-                        ..Default::default()
-                    }],
-                    ..Default::default()
-                };
-                self.bench.ask(Request::Leave(request));
-            }
+            Action::Leave { who } => self.leave(who),
             Action::Commit {
                 who,
                 offset,
                 as_admin,
-            } => {
-                let client = &self.clients[who];
-                let request = if as_admin {
-                    commit_request("", -1, offset)
-                } else {
-                    commit_request(&client.member, client.generation, offset)
-                };
-                self.bench.send_commit(request);
-            }
+            } => self.commit(who, offset, as_admin),
             Action::FetchStable => {
                 self.bench.send_fetch(true);
             }
@@ -191,6 +152,53 @@ impl World {
             Action::Fail { error } => self.bench.fails_with = error,
         }
         self.learn();
+    }
+
+    fn join(&mut self, who: usize, version: i16, names: u8, is_static: bool) {
+        let mut request = at_version(join_request(&self.clients[who].member), version);
+        request.protocols = protocols(&["range", "sticky"][..1 + usize::from(names % 2)]);
+        if is_static && who.is_multiple_of(2) {
+            request = as_static(request, &format!("instance-{who}"));
+            request.member_id.clear();
+        }
+        let ticket = self.bench.send_join(request);
+        self.joining.insert(ticket, who);
+    }
+
+    fn sync(&mut self, who: usize) {
+        let client = &self.clients[who];
+        let assignments: Vec<(&str, &'static [u8])> = client
+            .leads
+            .iter()
+            .map(|id| (id.as_str(), &b"assigned"[..]))
+            .collect();
+        let mut request = sync_request(&client.member, client.generation, &assignments);
+        request.context.api_version = 4;
+        (request.protocol_name, request.protocol_type) = (None, None);
+        self.bench.ask(Request::Sync(request));
+    }
+
+    fn leave(&mut self, who: usize) {
+        let member = self.clients[who].member.clone();
+        let request = crate::api::LeaveRequest {
+            group_id: GROUP.to_owned(),
+            members: vec![crate::api::LeaveMember {
+                member_id: member,
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        self.bench.ask(Request::Leave(request));
+    }
+
+    fn commit(&mut self, who: usize, offset: i64, as_admin: bool) {
+        let client = &self.clients[who];
+        let request = if as_admin {
+            commit_request("", -1, offset)
+        } else {
+            commit_request(&client.member, client.generation, offset)
+        };
+        self.bench.send_commit(request);
     }
 
     fn offsets(&mut self) -> Vec<FetchTopicResult> {

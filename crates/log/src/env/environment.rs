@@ -1,0 +1,33 @@
+//! What all logs of a process have in common.
+
+use super::{FileSystem, StdFileSystem};
+use crate::segment::SealedPool;
+use std::sync::Arc;
+
+/// What the logs of a process share: the file system and the bounded pool of open sealed segments.
+#[derive(Debug)]
+pub struct Env {
+    /// Where files live.
+    pub fs: Arc<dyn FileSystem>,
+    pub(crate) sealed: SealedPool,
+}
+
+impl Env {
+    /// Sealed segments kept open at once (one descriptor and at most two maps each), unless said otherwise.
+    pub const SEALED_OPEN_MAX: usize = 1024;
+
+    /// An environment on the real file system.
+    #[must_use]
+    pub fn real() -> Arc<Self> {
+        Self::with(Arc::new(StdFileSystem), Self::SEALED_OPEN_MAX)
+    }
+
+    /// An environment on any file system that keeps at most `sealed_open_max` sealed segments open.
+    #[must_use]
+    pub fn with(fs: Arc<dyn FileSystem>, sealed_open_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            fs,
+            sealed: SealedPool::new(sealed_open_max),
+        })
+    }
+}
