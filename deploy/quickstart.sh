@@ -80,6 +80,12 @@ start() { # id
   echo $! > "$home/pid"
 }
 
+# Waits until a process that was just started has become the node, or is gone.
+settle() { # id
+  local pid; pid=$(cat "$(home "$1")/pid")
+  until pid_of "$1" > /dev/null || [ -z "$({ tr -d '\0' < "/proc/$pid/cmdline"; } 2> /dev/null)" ]; do sleep 0.005; done
+}
+
 is_ready() { # id
   local status
   { exec 3<> "/dev/tcp/127.0.0.1/$(admin_port "$1")"; } 2> /dev/null || return 1
@@ -91,6 +97,7 @@ is_ready() { # id
 
 wait_ready() { # id
   local deadline=$((SECONDS + ${MILENA_WAIT:-60}))
+  settle "$1"
   until is_ready "$1"; do
     if ! pid_of "$1" > /dev/null || [ $SECONDS -ge $deadline ]; then
       say "node $1 is not healthy; the end of $(home "$1")/server.log:"
@@ -155,7 +162,7 @@ case ${1:-up} in
   clean) down; for i in $(ids); do rm -rf "$(home "$i")"; done; rmdir "$DATA" 2> /dev/null || true ;;
   kill) i=$(id_of "${2:-}"); signal KILL "$i"; wait_gone "$i" 5 ;;
   stop) i=$(id_of "${2:-}"); signal TERM "$i"; wait_gone "$i" 40 || { say "node $i does not stop"; exit 1; } ;;
-  start) i=$(id_of "${2:-}"); start "$i" ;;
+  start) i=$(id_of "${2:-}"); start "$i"; settle "$i" ;;
   pids) for i in $(ids); do pid=$(pid_of "$i") && echo "$i $pid"; done; true ;;
   controller) i=$(for i in $(ids); do printf '127.0.0.1:%s,' "$(controller_port "$i")"; done); "$BIN" quorum --controllers "${i%,}" --leader ;;
   *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;

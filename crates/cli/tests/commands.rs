@@ -1,9 +1,11 @@
 //! The `milena` program as people call it: what it prints, with which status it exits, what a single node does.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 fn milena(words: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -127,11 +129,17 @@ impl Drop for Node {
     }
 }
 
-/// Ports below the ephemeral range that are free now.
-fn free_ports() -> [u16; 3] {
+/// Ports below the ephemeral range that are free now, and that no other test of this process gets.
+fn free_ports<const N: usize>() -> [u16; N] {
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let start = 15_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
-    let mut free = (start..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    std::array::from_fn(|_| free.next().expect("a free port"))
+    std::array::from_fn(|_| {
+        let is_free = |port: &u16| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = (start..32_000).find(is_free).expect("a free port");
+        taken.insert(port);
+        port
+    })
 }
 
 fn ask(port: u16, request: &str) -> Option<String> {
@@ -256,4 +264,40 @@ fn a_single_node_with_id_zero_formats_itself_serves_and_stops_at_sigterm() {
         assert_eq!(node.0.wait().expect("its status").code(), Some(0), "{log}");
         each_life_event_is_logged_once(&log);
     }
+}
+
+#[test]
+fn a_node_that_waits_for_its_quorum_says_so_and_stops_at_sigterm() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let [first, second, admin, client] = free_ports();
+    let settings = format!(
+        "node.id=1\ncontroller.quorum.voters=1@127.0.0.1:{first},2@127.0.0.1:{second}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{client}\nlog.dirs={}\nmilena.admin.listen=127.0.0.1:{admin}\n",
+        dir.path().join("data").display()
+    );
+    let file = write(dir.path(), "server.properties", &settings);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_milena"));
+    let child = command
+        .args(["server", "-c", &file])
+        .env_clear()
+        .stdout(Stdio::null())
+        .spawn();
+    let mut node = Node(child.expect("start milena"));
+    until("waiting for a majority", || {
+        let answer = get(admin, "/ready").unwrap_or_default();
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer.contains("a majority of the voters must run")
+    });
+    let health = milena(&["health", "--admin", &format!("127.0.0.1:{admin}")], &[]);
+    assert_eq!(health.status.code(), Some(1));
+    let killed = Command::new("kill")
+        .args(["-TERM", &node.0.id().to_string()])
+        .status();
+    assert!(killed.expect("run kill").success());
+    until("the end", || {
+        node.0
+            .try_wait()
+            .expect("its status")
+            .is_some_and(|status| status.success())
+    });
 }

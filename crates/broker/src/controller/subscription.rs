@@ -1,6 +1,6 @@
 //! The metadata log as this broker follows it: a snapshot if need be, then every committed batch, into the cache.
 //!
-//! Invariant (INV-M-5): what is published is a prefix of the committed log, and never an old one: after a start, the image
+//! Invariant (INV-META-10): what is published is a prefix of the committed log, and never an old one: after a start, the image
 //! from disk and the batches that bring it up to date are published as one step, once the controller says that nothing is
 //! missing. A stream that breaks or is silent for too long is opened again from the image as it is; an event that does not
 //! fit on the image makes the broker ask for a whole one.

@@ -72,17 +72,17 @@ async fn life(config: NodeConfig, cluster_id: Option<&str>, log: Arc<LogControl>
         .iter()
         .map(ToString::to_string)
         .collect();
+    // A signal that arrives meanwhile is kept: a database that is being opened is not to be left in the middle.
+    start_controller(&config, cluster.clone(), &roles).await?;
     let result = tokio::select! {
-        started = start_roles(&config, cluster, &roles) => started,
+        started = start_broker(&config, cluster, &roles) => match started {
+            Ok(()) => until_stopped(&config, &roles, &mut signals, began).await,
+            Err(error) => Err(error),
+        },
         signal = signals.next() => {
             tracing::info!(signal, "stopping before the start is complete");
-            stop_roles(&roles, &controllers, &mut signals).await;
-            return Ok(());
+            Ok(())
         }
-    };
-    let result = match result {
-        Ok(()) => until_stopped(&config, &roles, &mut signals, began).await,
-        Err(error) => Err(error),
     };
     stop_roles(&roles, &controllers, &mut signals).await;
     result
@@ -128,29 +128,40 @@ fn check_storage(config: &NodeConfig, asked: Option<&str>) -> Result<Option<Clus
     Ok(cluster)
 }
 
-/// Starts the controller, then the broker. Opening the controller's database blocks, so that is done on another thread.
-async fn start_roles(
+/// Starts the controller, on a node that has that role. Opening its database blocks, so another thread does it.
+async fn start_controller(
     config: &NodeConfig,
     cluster: Option<ClusterId>,
     roles: &Roles,
 ) -> Result<(), NodeError> {
-    if config.roles.controller {
-        let wanted = controller_config(config, cluster.clone())?;
-        let starting = tokio::task::spawn_blocking(move || Controller::start(wanted));
-        let controller = match starting.await {
-            Ok(started) => started.map_err(NodeError::ControllerStart)?,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        tracing::info!(addresses = ?controller.addresses(), voters = config.voters.len(), "controller started");
-        roles.set_controller(controller);
+    if !config.roles.controller {
+        return Ok(());
     }
-    if config.roles.broker {
-        let broker = Broker::start(broker_config(config, cluster)?)
-            .await
-            .map_err(NodeError::BrokerStart)?;
-        tracing::info!(listeners = %shown(&config.advertised_listeners), "broker started");
-        roles.set_broker(broker);
+    let wanted = controller_config(config, cluster)?;
+    let controller = match tokio::task::spawn_blocking(move || Controller::start(wanted)).await {
+        Ok(started) => started.map_err(NodeError::ControllerStart)?,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    let voters = config.voters.len();
+    tracing::info!(addresses = ?controller.addresses(), voters, "controller started");
+    roles.set_controller(controller);
+    Ok(())
+}
+
+/// Starts the broker, on a node that has that role: it waits for an active controller.
+async fn start_broker(
+    config: &NodeConfig,
+    cluster: Option<ClusterId>,
+    roles: &Roles,
+) -> Result<(), NodeError> {
+    if !config.roles.broker {
+        return Ok(());
     }
+    let broker = Broker::start(broker_config(config, cluster)?)
+        .await
+        .map_err(NodeError::BrokerStart)?;
+    tracing::info!(listeners = %shown(&config.advertised_listeners), "broker started");
+    roles.set_broker(broker);
     Ok(())
 }
 

@@ -239,7 +239,7 @@ impl Leader {
         }
     }
 
-    /// INV-REP-1: the bounds of the module documentation, in debug builds.
+    /// INV-R-10: the bounds of the module documentation, in debug builds.
     pub(super) fn check_invariants(&self) {
         debug_assert!(
             self.local.advertised <= self.local.log_end,
