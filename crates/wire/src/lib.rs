@@ -35,7 +35,7 @@ pub use versions::ApiKey;
 pub use kafka_protocol::messages;
 /// Text in a message: a slice of the frame that it came in.
 pub use kafka_protocol::protocol::StrBytes;
-/// The library's 128-bit ids; see [`topic_id`] and [`uuid`].
+/// The library's 128-bit ids; see [`topic_id`] and [`uuid()`].
 pub type WireUuid = uuid::Uuid;
 
 fn text(bytes: bytes::Bytes, field: &'static str) -> Result<StrBytes, DecodeError> {
