@@ -71,18 +71,29 @@ pub fn describe(controllers: &str) -> Result<Quorum, QuorumError> {
     runtime.block_on(ask_all(&addresses))
 }
 
-/// Resolves once no controller leads, and none has for `patience`; asks all of `addresses` again and again.
+/// Resolves once no controller has led a majority for `patience`; asks all of `addresses` again and again.
 pub(crate) async fn leaderless_for(patience: Duration, addresses: &[String]) {
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
     let mut since = Instant::now();
     while since.elapsed() < patience {
-        if ask_all(&addresses)
-            .await
-            .is_ok_and(|quorum| quorum.leader.is_some())
-        {
+        let known = ask_all(&addresses).await;
+        if known.is_ok_and(|quorum| quorum.has_majority(patience)) {
             since = Instant::now();
         }
-        tokio::time::sleep(patience / 6).await;
+        tokio::time::sleep(patience / 8).await;
+    }
+}
+
+impl Quorum {
+    /// True when a controller leads and has heard from a majority, itself included, within `recent`.
+    ///
+    /// A leader that its voters have left still takes itself for the leader.
+    fn has_majority(&self, recent: Duration) -> bool {
+        let is_near = |voter: &&QuorumMember| {
+            let heard = voter.last_contact_ms.map(Duration::from_millis);
+            self.leader == Some(voter.id) || heard.is_some_and(|since| since < recent)
+        };
+        self.leader.is_some() && self.voters.iter().filter(is_near).count() * 2 > self.voters.len()
     }
 }
 
@@ -145,5 +156,38 @@ fn quorum(cluster: Option<String>, state: DescribeQuorumResponse) -> Quorum {
         leader_epoch: state.leader_epoch,
         high_watermark: state.high_watermark,
         voters: state.voters.into_iter().map(member).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_counts_while_it_hears_a_majority() {
+        let voters = |contacts: &[Option<u64>]| {
+            let member = |(id, contact): (i32, &Option<u64>)| QuorumMember {
+                id,
+                address: String::new(),
+                log_end_offset: None,
+                last_contact_ms: *contact,
+            };
+            (1..).zip(contacts).map(member).collect::<Vec<_>>()
+        };
+        let recent = Duration::from_secs(1);
+        for (leader, contacts, expected) in [
+            (Some(1), &[None, Some(10), Some(9000)][..], true),
+            (Some(1), &[Some(0), Some(1000), Some(9000)], false),
+            (Some(1), &[None, None, None], false),
+            (None, &[Some(1), Some(1), Some(1)], false),
+            (Some(1), &[None], true),
+        ] {
+            let quorum = Quorum {
+                leader,
+                voters: voters(contacts),
+                ..Quorum::default()
+            };
+            assert_eq!(quorum.has_majority(recent), expected, "{quorum:?}");
+        }
     }
 }

@@ -180,24 +180,54 @@ async fn until_stopped(
     signals: &mut Signals,
     began: Instant,
 ) -> Result<(), NodeError> {
-    tokio::select! {
-        () = announce_ready(config, roles, began) => Ok(()),
+    let mut announcement = Announcement {
+        config,
+        roles,
+        began,
+        made: false,
+    };
+    let stopped = tokio::select! {
+        () = announcement.wait() => Ok(()),
         () = keep_storage(config, roles) => Ok(()),
-        signal = signals.next() => {
+        signal = signals.next() => Err(Ok(signal)),
+        error = role_ended(roles) => Err(Err(error)),
+    };
+    // What `/ready` has told by now is in the log too, however soon the signal came.
+    announcement.make_if_ready();
+    match stopped {
+        Ok(()) => Ok(()),
+        Err(Ok(signal)) => {
             tracing::info!(signal, "controlled shutdown begins; a second signal hurries");
             Ok(())
         }
-        error = role_ended(roles) => Err(error),
+        Err(Err(error)) => Err(error),
     }
 }
 
-/// One line when the node serves; then waits for ever.
-async fn announce_ready(config: &NodeConfig, roles: &Roles, began: Instant) {
-    while !roles.readiness(config.roles).is_ready() {
-        tokio::time::sleep(READY_POLL).await;
+/// One line when the node serves.
+struct Announcement<'a> {
+    config: &'a NodeConfig,
+    roles: &'a Roles,
+    began: Instant,
+    made: bool,
+}
+
+impl Announcement<'_> {
+    /// Announces when the node is ready, and waits for ever.
+    async fn wait(&mut self) {
+        while !self.made {
+            self.make_if_ready();
+            tokio::time::sleep(READY_POLL).await;
+        }
+        std::future::pending::<()>().await;
     }
-    tracing::info!(node = config.node_id.0, took = ?began.elapsed(), "node ready");
-    std::future::pending::<()>().await;
+
+    fn make_if_ready(&mut self) {
+        if !self.made && self.roles.readiness(self.config.roles).is_ready() {
+            tracing::info!(node = self.config.node_id.0, took = ?self.began.elapsed(), "node ready");
+            self.made = true;
+        }
+    }
 }
 
 /// Binds a metadata directory that no broker formats to the cluster, once its id is known; then waits for ever.
