@@ -36,7 +36,7 @@ step_build() {
 }
 step_unit() { mapfile -t p < <(each $(linked)); cargo test --locked --release --quiet "${p[@]}"; }
 # Processes on fixed or random loopback ports: one test binary, and in it one test, at a time.
-processes() { cargo test --locked --release --quiet -p "$1" -- --test-threads=1; }
+processes() { cargo test --locked --release --quiet -p "$1" -- --test-threads=1 --nocapture; }
 step_deploy() { step_build; processes "${PROCESSES[2]}"; }
 step_cluster() { step_build; processes "${PROCESSES[0]}"; }
 step_interop() { step_build; tests/interop/clients/setup.sh; processes "${PROCESSES[1]}"; }
