@@ -19,6 +19,6 @@ fi
 [ -d "$CLIENTS/kafka-lib" ] || { echo "fetching Kafka's Java tools" >&2
   mvn -q -B -f "$here/../../bench/pom.xml" dependency:copy-dependencies -DoutputDirectory="$CLIENTS/kafka-lib.part" >&2 && mv "$CLIENTS/kafka-lib.part" "$CLIENTS/kafka-lib"; }
 [ -x "$CLIENTS/venv/bin/python" ] || { echo "installing kafka-python and confluent-kafka" >&2
-  python3 -m venv "$CLIENTS/venv" && "$CLIENTS/venv/bin/pip" -q install kafka-python==3.0.12 confluent-kafka==2.15.0 >&2; }
+  python3 -m venv "$CLIENTS/venv" && "$CLIENTS/venv/bin/pip" -q install kafka-python==3.0.12 confluent-kafka==2.12.2 >&2; }
 [ -d "$CLIENTS/node/node_modules/kafkajs" ] || { echo "installing kafkajs" >&2
   mkdir -p "$CLIENTS/node" && (cd "$CLIENTS/node" && npm init -y > /dev/null 2>&1 && npm install --silent --no-fund --no-audit kafkajs@2.2.4 >&2); }

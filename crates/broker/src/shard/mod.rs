@@ -18,6 +18,7 @@ mod delete_records;
 mod describe;
 mod epochs;
 mod fetch;
+mod fetch_read;
 mod fetch_wait;
 mod flusher;
 mod gather;

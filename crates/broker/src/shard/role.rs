@@ -5,6 +5,7 @@
 //!   ▲─────────┴─────────────┘       Idle: no leader is known
 //! ```
 
+use super::link::ReadAhead;
 use super::parked::Parked;
 use super::tail_ring::TailRing;
 use milena_replication::{AttachmentId, Leader};
@@ -49,6 +50,8 @@ pub(crate) struct Feed {
     pub(crate) sent_log_start: Offset,
     /// It is on its link's ready list.
     pub(crate) queued: bool,
+    /// Of a follower that is behind the tail.
+    pub(crate) read_ahead: ReadAhead,
 }
 
 /// State of a followed partition.

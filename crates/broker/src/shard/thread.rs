@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often led partitions with uncommitted records are looked at.
 const ISR_TICK: Duration = Duration::from_millis(500);
+/// Threads for cold reads and removals, per data thread.
+const BLOCKING_THREADS_MAX: usize = 4;
 /// Messages that are taken from a mailbox before connections and streams have their turn.
 const MAILBOX_BATCH: usize = 64;
 
@@ -72,6 +74,7 @@ impl DataThreads {
                 dirs: Arc::clone(&dirs),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
+                .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .enable_all()
                 .build()?;
             let (stopped, closed) = (stopped.clone(), closed_sender.clone());

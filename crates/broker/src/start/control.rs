@@ -51,7 +51,11 @@ pub(super) async fn run(
     shutdown: CancellationToken,
     hurry: CancellationToken,
 ) -> bool {
-    let mut running = match start(&config).await {
+    let started = tokio::select! {
+        started = start(&config) => started,
+        () = shutdown.cancelled() => Err(StartError::Stopped),
+    };
+    let mut running = match started {
         Ok((told, running)) => {
             // Nobody may wait for it.
             let _ = ready.send(Ok(told));
@@ -104,20 +108,23 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     })
     .map_err(StartError::Threads)?;
     let router = threads.router();
-    follow_metadata(config, &client, &registration, &metadata, threads.router());
+    let applied = follow_metadata(config, &client, &registration, &metadata, threads.router());
     registration
         .register(&me, &client, config.initial_registration_timeout)
         .await?;
+    // Logs may have to be recovered: that takes as long as it takes.
+    applied.await.map_err(|_| StartError::Gone)?;
+    let serving = CancellationToken::new();
+    let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);
+    serve(config, bound, &threads, cluster, metadata.updates(), &serving).map_err(StartError::Threads)?;
+    // Only a broker that serves asks to be unfenced.
     let lifecycle = tokio::task::spawn_local(live(
         Arc::clone(config),
         me,
-        client.clone(),
+        client,
         Arc::clone(&registration),
         Arc::clone(&metadata),
     ));
-    let serving = CancellationToken::new();
-    let cluster = ClusterHandle::new(Arc::clone(&metadata), client, config.request_timeout);
-    serve(config, bound, &threads, cluster, metadata.updates(), &serving).map_err(StartError::Threads)?;
     let ready = Ready {
         addresses,
         router,
@@ -162,24 +169,28 @@ async fn cluster_id(config: &BrokerConfig, client: &ControllerClient) -> Result<
     }
 }
 
-/// From the controller's log to the cache, and from the cache to the partitions.
+/// From the controller's log to the cache, and from the cache to the partitions. Resolves when these have followed the first
+/// image that counts.
 fn follow_metadata(
     config: &BrokerConfig,
     client: &ControllerClient,
     registration: &Arc<Registration>,
     cache: &Arc<MetadataCache>,
     router: Router,
-) {
+) -> oneshot::Receiver<()> {
+    let (applied, wait_applied) = oneshot::channel();
     let (registration, followed) = (Arc::clone(registration), Arc::clone(cache));
     tokio::task::spawn_local(first_image::follow(
         config.node_id,
         registration,
         followed,
         router,
+        applied,
     ));
     let saved = SavedImage::in_dir(&config.metadata_dir());
     let subscription = Subscription::new(config.node_id, client.clone(), Arc::clone(cache), saved);
     tokio::task::spawn_local(subscription.run());
+    wait_applied
 }
 
 /// Heartbeats until the controller lets the broker go, or refuses it.
@@ -224,7 +235,7 @@ fn serve(
         router,
         groups,
     });
-    serve_all(bound, threads, &kafka, serving)
+    serve_all(bound, &config.inter_broker_listener, threads, &kafka, serving)
 }
 
 impl Running {

@@ -37,6 +37,9 @@ pub enum StartError {
     /// A thread or runtime could not be made.
     #[error("start threads")]
     Threads(#[source] std::io::Error),
+    /// It was stopped before it was ready.
+    #[error("stopped before the broker was ready")]
+    Stopped,
     /// The control thread ended before it was ready.
     #[error("the control thread ended before the broker was ready")]
     Gone,

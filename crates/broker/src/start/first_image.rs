@@ -10,13 +10,17 @@ use crate::shard::Router;
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{BrokerEpoch, BrokerId};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Hands images to the partitions: the first one that knows this process whole, every later one as a step.
+///
+/// `applied` is told when the first one has been followed: before that, clients would be told that topics do not exist.
 pub(super) async fn follow(
     broker: BrokerId,
     registration: Arc<Registration>,
     cache: Arc<MetadataCache>,
     router: Router,
+    applied: oneshot::Sender<()>,
 ) {
     let mut updates = cache.updates();
     let mut state = registration.state();
@@ -33,6 +37,8 @@ pub(super) async fn follow(
     };
     let whole = MetadataDelta::between(&MetadataImage::default(), &first);
     router.apply_metadata(Arc::clone(&first), Arc::new(whole)).await;
+    // The start may have given up.
+    let _ = applied.send(());
     while let Some(update) = updates.recv().await {
         // Some of what waits may be part of the first image already.
         if update.image.version > first.version {

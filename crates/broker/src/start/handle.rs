@@ -30,6 +30,9 @@ impl Broker {
     ///
     /// # Errors
     /// [`StartError`]: nothing is left running.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops what has been started.
     pub async fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
         let (ready_sender, ready) = oneshot::channel();
@@ -49,10 +52,11 @@ impl Broker {
                 let _ = ended_sender.send(Some(clean));
             })
             .map_err(StartError::Threads)?;
+        let stop_if_abandoned = shutdown.clone().drop_guard();
         match ready.await {
             Ok(Ok(ready)) => Ok(BrokerHandle {
                 ready,
-                shutdown,
+                shutdown: stop_if_abandoned.disarm(),
                 hurry,
                 ended,
             }),

@@ -71,6 +71,7 @@ pub(super) fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
 /// Serves every listener on every data thread until `shutdown`.
 pub(super) fn serve_all(
     bound: Vec<Bound>,
+    inter_broker_listener: &str,
     threads: &DataThreads,
     kafka: &Arc<KafkaContext>,
     shutdown: &CancellationToken,
@@ -81,7 +82,11 @@ pub(super) fn serve_all(
         for shard in router.shard_ids() {
             let socket = socket.try_clone()?;
             let (name, spread, kafka) = (listener.name.clone(), spread.clone(), Arc::clone(kafka));
-            let (shutdown, handoff) = (shutdown.clone(), handoff(router.clone(), shutdown.clone()));
+            let handoff = match listener.name == inter_broker_listener {
+                true => take_over(router.clone(), shutdown.clone()),
+                false => turn_away(),
+            };
+            let shutdown = shutdown.clone();
             threads.on(shard, move || {
                 tokio::task::spawn_local(async move {
                     let served = serve(socket, &name, kafka, spread, shard.0, handoff, shutdown).await;
@@ -96,8 +101,15 @@ pub(super) fn serve_all(
     Ok(())
 }
 
+/// Clients' listeners replicate nothing: a stranger could acknowledge what no broker has.
+fn turn_away() -> Http2Handoff {
+    Arc::new(
+        |_, peer| tracing::info!(%peer, "an HTTP/2 connection on a listener that is not the brokers' own"),
+    )
+}
+
 /// Takes over connections of other brokers.
-fn handoff(router: Router, shutdown: CancellationToken) -> Http2Handoff {
+fn take_over(router: Router, shutdown: CancellationToken) -> Http2Handoff {
     Arc::new(move |stream: TcpStream, peer: SocketAddr| {
         let (router, shutdown) = (router.clone(), shutdown.clone());
         tokio::task::spawn_local(async move {

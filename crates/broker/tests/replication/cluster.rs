@@ -132,6 +132,21 @@ impl Cluster {
         }
     }
 
+    /// The bytes of all segments of the partition on a broker's disk, one after the other.
+    pub(crate) fn segments(&self, broker: i32, topic: &str, partition: i32) -> Vec<u8> {
+        let dir = self.disk(broker).join(format!("{topic}-{partition}"));
+        let mut names: Vec<PathBuf> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        names.retain(|name| name.extension().is_some_and(|extension| extension == "log"));
+        names.sort();
+        names
+            .into_iter()
+            .flat_map(|name| std::fs::read(name).unwrap())
+            .collect()
+    }
+
     /// The bytes of the partition's first segment on a broker's disk.
     pub(crate) fn segment(&self, broker: i32, topic: &str, partition: i32) -> Vec<u8> {
         let path = self

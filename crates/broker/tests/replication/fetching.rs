@@ -131,3 +131,60 @@ async fn offsets_are_found_by_name_and_time() {
     assert_eq!(fetch(cluster.router(1), id, 3).await.error, ErrorCode::None);
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn closed_segments_are_read_whole_and_in_order() {
+    let replica = milena_broker::config::ReplicaConfig {
+        tail_ring_bytes: 1000,
+        ..Default::default()
+    };
+    let cluster = Cluster::start_with(1, 2, replica).await;
+    let topic = cluster
+        .controller
+        .create_topic("closed", 1, &[1], &[("internal.segment.bytes", "3000")]);
+    let id = partition(topic, 0);
+    for value in 0..300 {
+        cluster.produce_until_ok(1, id, &value.to_string()).await;
+    }
+    for read_committed in [false, true] {
+        let (mut offset, mut got) = (0, Vec::new());
+        while offset < 300 {
+            let call = milena_broker::shard::FetchCall {
+                read_committed,
+                ..fetch_call(id, offset, Duration::ZERO)
+            };
+            let result = cluster.router(1).fetch(call).await.remove(0);
+            assert_eq!(
+                (result.error, result.aborted.is_some()),
+                (ErrorCode::None, read_committed)
+            );
+            let records = values(&result.records);
+            offset = records.last().expect("at least one batch").0 + 1;
+            got.extend(records.into_iter().map(|(_, value)| value));
+        }
+        assert_eq!(got, (0..300).map(|value| value.to_string()).collect::<Vec<_>>());
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_poll_for_much_waits_until_it_is_there() {
+    let cluster = Cluster::start(1, 2).await;
+    let id = partition(cluster.controller.create_topic("much", 1, &[1], &[]), 0);
+    cluster.produce_until_ok(1, id, "first").await;
+    let router = cluster.router(1).clone();
+    let mut call = fetch_call(id, 0, Duration::from_secs(20));
+    call.min_bytes = 200;
+    let poll = tokio::spawn(async move { router.fetch(call).await.remove(0) });
+    for value in ["second", "third", "fourth"] {
+        tokio::task::yield_now().await;
+        cluster.produce_until_ok(1, id, value).await;
+    }
+    let began = Instant::now();
+    assert!(values(&poll.await.unwrap().records).len() >= 3);
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "it waited for its time-out"
+    );
+    cluster.stop().await;
+}

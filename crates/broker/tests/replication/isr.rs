@@ -13,7 +13,9 @@ async fn a_follower_that_was_away_catches_up_and_joins() {
         ..ReplicaConfig::default()
     };
     let mut cluster = Cluster::start_with(3, 2, replica).await;
-    let topic = cluster.controller.create_topic("away", 6, &[1, 2, 3], &[]);
+    let topic = cluster
+        .controller
+        .create_topic("away", 6, &[1, 2, 3], &[("internal.segment.bytes", "4000")]);
     let ids: Vec<_> = (0..6).map(|index| partition(topic, index)).collect();
     for id in &ids {
         cluster.produce_until_ok(1, *id, "before").await;
@@ -33,8 +35,8 @@ async fn a_follower_that_was_away_catches_up_and_joins() {
         cluster.produce_until_ok(1, *id, "after").await;
         let index = i32::try_from(index).unwrap();
         assert_eq!(
-            cluster.segment(1, "away", index),
-            cluster.segment(3, "away", index),
+            cluster.segments(1, "away", index),
+            cluster.segments(3, "away", index),
             "partition {index}"
         );
     }

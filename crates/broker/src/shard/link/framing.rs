@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 
 /// gRPC's prefix: one byte of flags (0: not compressed) and the length.
 const PREFIX_BYTES: usize = 5;
-/// A message above this is refused: credit bounds what a leader may send, and one batch may exceed it.
-pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// A leader's message above this is refused: credit bounds what it may send, and one batch may exceed it.
+pub(super) const LEADER_MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// A follower's message above this is refused: it carries no records.
+pub(super) const FOLLOWER_MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Field 1 of LeaderMessage, length-delimited.
 const PARTITIONS_KEY: u8 = 1 << 3 | 2;
 /// Field 15 of PartitionFrame, length-delimited.
@@ -100,14 +102,24 @@ fn varint_len(value: usize) -> usize {
 }
 
 /// Collects chunks as they arrive and cuts messages out of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct MessageReader {
     chunks: Chunks,
+    bytes_max: usize,
     /// Of the message whose prefix has been read.
     expected: Option<usize>,
 }
 
 impl MessageReader {
+    /// For messages up to that size.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            chunks: Chunks::default(),
+            bytes_max,
+            expected: None,
+        }
+    }
+
     /// Takes the next chunk of the stream.
     pub(super) fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
@@ -129,7 +141,7 @@ impl MessageReader {
                     return Err(FramingError::Compressed);
                 }
                 let expected = usize::try_from(self.chunks.get_u32()).unwrap_or(usize::MAX);
-                if expected > MESSAGE_BYTES_MAX {
+                if expected > self.bytes_max {
                     return Err(FramingError::TooLarge(expected));
                 }
                 *self.expected.insert(expected)
@@ -196,7 +208,7 @@ impl Buf for Chunks {
 /// Decodes a whole LeaderMessage: what a test or a tool needs.
 #[cfg(test)]
 fn decode(chunks: Vec<Bytes>) -> milena_rpc::proto::LeaderMessage {
-    let mut reader = MessageReader::default();
+    let mut reader = MessageReader::new(LEADER_MESSAGE_BYTES_MAX);
     chunks.into_iter().for_each(|chunk| reader.push(chunk));
     reader.next().unwrap().unwrap()
 }
@@ -260,7 +272,7 @@ mod tests {
             .collect();
         let whole = whole.freeze();
         for at in 0..whole.len() {
-            let mut reader = MessageReader::default();
+            let mut reader = MessageReader::new(LEADER_MESSAGE_BYTES_MAX);
             reader.push(whole.slice(..at));
             let mut messages = Vec::new();
             while let Some(message) = reader.next::<LeaderMessage>().unwrap() {
@@ -282,7 +294,7 @@ mod tests {
     #[test]
     fn bad_streams_are_refused() {
         let read = |bytes: &'static [u8]| {
-            let mut reader = MessageReader::default();
+            let mut reader = MessageReader::new(LEADER_MESSAGE_BYTES_MAX);
             reader.push(Bytes::from_static(bytes));
             reader.next::<LeaderMessage>()
         };

@@ -15,6 +15,7 @@
 
 mod body;
 mod connect;
+mod feeding;
 mod follower_side;
 mod framing;
 mod leader_side;
@@ -26,6 +27,7 @@ mod session;
 pub use serve::serve_http2;
 
 pub(crate) use connect::follow;
+pub(crate) use feeding::ReadAhead;
 pub(crate) use follower_side::InLinks;
 pub(crate) use out_links::OutLinks;
 

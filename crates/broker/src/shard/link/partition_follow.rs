@@ -1,19 +1,15 @@
-//! What one partition does for a stream: its part of a leader's frame, and what a follower makes of it.
+//! What a follower makes of a leader's frames, and how an attach reads off the wire.
 
-use super::Lane;
-use super::framing::FramePart;
-use super::out_links::{LinkShared, Turn, other_lane, refused};
+use super::out_links::LinkShared;
 use crate::shard::context::{Context, wall_clock};
 use crate::shard::partition::Partition;
-use crate::shard::role::Role;
-use crate::shard::tail_ring::TailRing;
 use bytes::Bytes;
-use milena_log::{FollowerAppendError, PartitionLog, ReadError};
+use milena_log::FollowerAppendError;
 use milena_replication::{
     Attach, AttachmentId, LogEnds, Truncation, truncation_for_divergence, truncation_out_of_range,
 };
 use milena_rpc::proto::{self, PartitionFrame};
-use milena_types::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
+use milena_types::{LeaderEpoch, Offset};
 
 /// Reads an attach off the wire.
 pub(super) fn attach_request(
@@ -34,127 +30,7 @@ pub(super) fn attach_request(
     }
 }
 
-/// Where a feed's records come from: the tail in memory, and on the catch-up lane also the log.
-struct Source<'a> {
-    ring: &'a TailRing,
-    log: &'a PartitionLog,
-    lane: Lane,
-}
-
-/// Why a feed cannot go on.
-enum FeedEnd {
-    /// What comes next has left the tail: the catch-up lane has it.
-    BehindTail,
-    /// The log cannot be read there.
-    Unreadable(ReadError),
-}
-
-impl Source<'_> {
-    /// Takes up to `quantum` bytes of records from `from` on; gives the offset after them.
-    fn read(&self, from: Offset, quantum: usize, records: &mut Vec<Bytes>) -> Result<Offset, FeedEnd> {
-        let from_ring = self.ring.read_parts(from, quantum, |batch| records.push(batch));
-        match (from_ring, self.lane) {
-            (Some((_, next)), _) => Ok(next),
-            (None, Lane::Live) => Err(FeedEnd::BehindTail),
-            (None, Lane::CatchUp) => {
-                let read = self
-                    .log
-                    .read(from, quantum, self.log.log_end_offset(), true)
-                    .map_err(FeedEnd::Unreadable)?;
-                records.push(read.records);
-                Ok(read.next_offset)
-            }
-        }
-    }
-}
-
-impl FeedEnd {
-    /// The last word on the attachment.
-    fn tell(self, attach: u64, partition: &TopicPartition) -> PartitionFrame {
-        match self {
-            Self::BehindTail => other_lane(attach),
-            Self::Unreadable(error) => {
-                tracing::warn!(%partition, %error, "cannot read for a follower");
-                refused(attach, ErrorCode::OffsetOutOfRange)
-            }
-        }
-    }
-}
-
 impl Partition {
-    /// The leader's part of a frame for one stream.
-    pub(super) fn feed(
-        &mut self,
-        cx: &mut Context,
-        shared: &LinkShared,
-        has_credit: bool,
-        quantum: usize,
-    ) -> Turn {
-        let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        let Role::Leader(role) = &mut self.role else {
-            return Turn::Nothing;
-        };
-        let high_watermark = role.leader.high_watermark();
-        let Some(feed) = role
-            .feeds
-            .iter_mut()
-            .find(|feed| feed.attachment.stream == shared.stream)
-        else {
-            return Turn::Nothing;
-        };
-        let has_records = feed.next < log_end;
-        if has_records && !has_credit {
-            return Turn::NoCredit;
-        }
-        feed.queued = false;
-        if !has_records && feed.sent_high_watermark == high_watermark && feed.sent_log_start == log_start {
-            return Turn::Nothing;
-        }
-        let attach = feed.attachment.attach;
-        let (from, mut records) = (feed.next, Vec::new());
-        if has_records {
-            let source = Source {
-                ring: &role.ring,
-                log: &self.log,
-                lane: shared.lane,
-            };
-            match source.read(from, quantum, &mut records) {
-                Ok(next) => feed.next = next,
-                Err(reason) => {
-                    let (follower, attachment) = (feed.follower, feed.attachment);
-                    role.end_feed(follower, attachment);
-                    return Turn::Ended {
-                        part: None,
-                        last: reason.tell(attach, &self.name),
-                    };
-                }
-            }
-        }
-        feed.sent_high_watermark = high_watermark;
-        feed.sent_log_start = log_start;
-        let head = PartitionFrame {
-            attach_id: attach,
-            high_watermark: high_watermark.0,
-            log_start_offset: log_start.0,
-            from_offset: from.0,
-            ..PartitionFrame::default()
-        };
-        let part = FramePart { head, records };
-        let at_tail = feed.next >= log_end || role.ring.covers(feed.next);
-        if shared.lane == Lane::CatchUp && at_tail {
-            let (follower, attachment) = (feed.follower, feed.attachment);
-            role.end_feed(follower, attachment);
-            self.advance_high_watermark(cx);
-            return Turn::Ended {
-                part: Some(part),
-                last: other_lane(attach),
-            };
-        }
-        let again = feed.next < log_end;
-        feed.queued = again;
-        Turn::Sent { part, again }
-    }
-
     /// A follower takes records and news from its leader.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! One method, served on hyper directly: bodies are pulled from partition owners, and no message is copied.
 
 use super::body::{BodySignal, PullBody};
-use super::framing::MessageReader;
+use super::framing::{FOLLOWER_MESSAGE_BYTES_MAX, MessageReader};
 use super::out_links::LinkShared;
 use super::{FRAME_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, Lane, REPLICATE_PATH, WINDOW_BYTES};
 use crate::shard::context::Context;
@@ -78,7 +78,7 @@ async fn replicate(request: Request<Incoming>, router: Router) -> Response<PullB
         return refusal(UNIMPLEMENTED, "no such method");
     }
     let mut body = request.into_body();
-    let mut reader = MessageReader::default();
+    let mut reader = MessageReader::new(FOLLOWER_MESSAGE_BYTES_MAX);
     let first = match next_message(&mut body, &mut reader).await {
         Some(first) => first,
         None => return refusal(FAILED_PRECONDITION, "the first message must carry hello"),

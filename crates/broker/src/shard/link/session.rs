@@ -2,7 +2,7 @@
 
 use super::body::{BodySignal, PullBody};
 use super::follower_side::LinkKey;
-use super::framing::{FramingError, MessageReader, encode_message};
+use super::framing::{FramingError, LEADER_MESSAGE_BYTES_MAX, MessageReader, encode_message};
 use super::serve::LocalExecutor;
 use super::{FRAME_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, REPLICATE_PATH, WINDOW_BYTES};
 use crate::shard::mailbox::with_local;
@@ -131,7 +131,7 @@ fn request(
 }
 
 async fn receive(key: LinkKey, mut body: Incoming) -> Result<(), SessionError> {
-    let mut reader = MessageReader::default();
+    let mut reader = MessageReader::new(LEADER_MESSAGE_BYTES_MAX);
     while let Some(frame) = body.frame().await {
         if let Ok(chunk) = frame?.into_data() {
             reader.push(chunk);

@@ -1,0 +1,186 @@
+//! One partition's part of a Fetch: from memory, from the page cache, or planned for another thread.
+
+use super::api::{FetchPartition, FetchPartitionResult};
+use super::context::Context;
+use super::partition::Partition;
+use milena_log::{ReadError, ReadPlan};
+use milena_types::{ErrorCode, Offset};
+
+/// How one partition is read.
+#[derive(Clone, Copy)]
+pub(super) struct ReadMode {
+    /// Most bytes, unless `min_one` needs more.
+    pub(super) budget: usize,
+    /// At least one batch, however large.
+    pub(super) min_one: bool,
+    pub(super) read_committed: bool,
+    /// Reads of closed segments may be left to another thread.
+    pub(super) may_defer: bool,
+}
+
+/// What a partition answers.
+pub(super) enum Fetched {
+    /// All of it.
+    Ready(FetchPartitionResult),
+    /// All but the records, which lie in a closed segment and may have to come from the disk.
+    Cold(Box<ColdRead>),
+}
+
+/// A read for another thread.
+pub(super) struct ColdRead {
+    result: FetchPartitionResult,
+    plan: ReadPlan,
+}
+
+impl ColdRead {
+    /// Reads. Blocks on the disk. `None`: the segment has nothing there (compaction), so the owner must look again.
+    pub(super) fn run(self) -> Option<FetchPartitionResult> {
+        match self.plan.run() {
+            Ok(read) if read.records.is_empty() => None,
+            Ok(read) => Some(FetchPartitionResult {
+                records: read.records,
+                ..self.result
+            }),
+            Err(error) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(partition = %self.result.id, error = cause, "cannot read the log");
+                Some(FetchPartitionResult::failed(self.result.id, error.code()))
+            }
+        }
+    }
+}
+
+impl Partition {
+    pub(super) fn fetch(&mut self, cx: &mut Context, item: &FetchPartition, mode: ReadMode) -> Fetched {
+        self.try_fetch(item, mode).unwrap_or_else(|error| {
+            let hint = matches!(
+                error,
+                ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+            );
+            let current_leader = if hint { cx.current_leader(self.id) } else { None };
+            Fetched::Ready(FetchPartitionResult {
+                current_leader,
+                ..FetchPartitionResult::failed(self.id, error)
+            })
+        })
+    }
+
+    fn try_fetch(&self, item: &FetchPartition, mode: ReadMode) -> Result<Fetched, ErrorCode> {
+        let role = self.check_leader(item.current_leader_epoch)?;
+        let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        if item.offset < log_start || item.offset > log_end {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        let mut result = FetchPartitionResult {
+            high_watermark: role.leader.high_watermark(),
+            last_stable_offset: self.last_stable_offset(),
+            log_start_offset: log_start,
+            aborted: mode.read_committed.then(Vec::new),
+            ..FetchPartitionResult::failed(self.id, ErrorCode::None)
+        };
+        result.diverging = self.divergence(item)?;
+        let upper = self.visible_end(mode.read_committed);
+        let nothing = item.offset >= upper || (mode.budget == 0 && !mode.min_one);
+        if nothing || result.diverging.is_some() {
+            return Ok(Fetched::Ready(result));
+        }
+        let from_ring = role.ring.read(item.offset, upper, mode.budget);
+        let next = match from_ring {
+            Some((records, next)) if mode.min_one || records.len() <= mode.budget => {
+                result.records = records;
+                next
+            }
+            Some(_) => item.offset,
+            None if mode.may_defer
+                && self
+                    .log
+                    .active_base_offset()
+                    .is_some_and(|base| item.offset < base) =>
+            {
+                return self.plan_cold(item.offset, upper, mode, result);
+            }
+            None => {
+                let read = self.log.read(item.offset, mode.budget, upper, mode.min_one);
+                let read = read.map_err(|error| self.read_error(&error))?;
+                result.records = read.records;
+                read.next_offset
+            }
+        };
+        self.add_aborted(&mut result, item.offset, next)?;
+        Ok(Fetched::Ready(result))
+    }
+
+    /// Decides what to read; the list of aborted transactions may then name some that lie past what is read, which
+    /// consumers ignore.
+    fn plan_cold(
+        &self,
+        from: Offset,
+        upper: Offset,
+        mode: ReadMode,
+        mut result: FetchPartitionResult,
+    ) -> Result<Fetched, ErrorCode> {
+        let planned = self.log.plan_read(from, mode.budget, upper, mode.min_one);
+        let Some(plan) = planned.map_err(|error| self.read_error(&error))? else {
+            return Ok(Fetched::Ready(result));
+        };
+        let segment_end = self.log.active_base_offset().unwrap_or(upper);
+        self.add_aborted(&mut result, from, upper.min(segment_end))?;
+        Ok(Fetched::Cold(Box::new(ColdRead { result, plan })))
+    }
+
+    fn add_aborted(
+        &self,
+        result: &mut FetchPartitionResult,
+        from: Offset,
+        to: Offset,
+    ) -> Result<(), ErrorCode> {
+        if result.aborted.is_none() || to <= from {
+            return Ok(());
+        }
+        let aborted = self.log.aborted_transactions(from, to).map_err(|error| {
+            let cause: &dyn std::error::Error = &error;
+            tracing::error!(partition = %self.name, error = cause, "cannot read the transaction index");
+            ErrorCode::KafkaStorageError
+        })?;
+        result.aborted = Some(
+            aborted
+                .iter()
+                .map(|txn| (txn.producer_id, txn.first_offset))
+                .collect(),
+        );
+        Ok(())
+    }
+
+    /// KIP-595: the reader's last epoch ended, on this log, before the offset that it has reached.
+    fn divergence(
+        &self,
+        item: &FetchPartition,
+    ) -> Result<Option<(milena_types::LeaderEpoch, Offset)>, ErrorCode> {
+        let Some(epoch) = item.last_fetched_epoch else {
+            return Ok(None);
+        };
+        let (known, end) = self
+            .log
+            .end_offset_for_epoch(epoch)
+            .ok_or(ErrorCode::OffsetOutOfRange)?;
+        Ok((known < epoch || end < item.offset).then_some((known, end)))
+    }
+
+    /// What a client is told when a read failed.
+    pub(super) fn read_error(&self, error: &ReadError) -> ErrorCode {
+        let code = error.code();
+        if code != ErrorCode::OffsetOutOfRange {
+            tracing::error!(partition = %self.name, %error, "cannot read the log");
+        }
+        code
+    }
+
+    /// The offset that a reader may not pass: the last stable offset, or the high watermark.
+    pub(super) fn visible_end(&self, read_committed: bool) -> Offset {
+        if read_committed {
+            self.last_stable_offset()
+        } else {
+            self.high_watermark()
+        }
+    }
+}
