@@ -10,6 +10,7 @@ use crate::shard::Router;
 use milena_metadata::MetadataImage;
 use milena_metadata::config::BrokerDefaults;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the Kafka front end is built on.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct KafkaParts {
     pub router: Router,
     /// The group coordinator.
     pub groups: Groups,
+    /// Turns true, once, when clients may speak; what they send before waits in their sockets.
+    pub open: watch::Receiver<bool>,
 }
 
 /// What handlers work with. One a broker, behind an `Arc`, used by all data threads.
@@ -30,6 +33,7 @@ pub struct KafkaContext {
     pub(super) cluster: Arc<dyn ClusterView>,
     pub(super) router: Router,
     pub(super) groups: Groups,
+    pub(super) open: watch::Receiver<bool>,
     /// Defaults of topic configurations from the properties file.
     pub(super) defaults: BrokerDefaults,
     pub(super) producer_ids: ProducerIds,
@@ -55,6 +59,7 @@ impl KafkaContext {
             cluster,
             router,
             groups,
+            open,
         } = parts;
         let properties = config.properties.clone();
         Arc::new(Self {
@@ -67,6 +72,7 @@ impl KafkaContext {
             cluster,
             router,
             groups,
+            open,
         })
     }
 

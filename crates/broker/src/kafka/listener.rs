@@ -109,7 +109,11 @@ impl Desk {
             // The seat counts as long as the connection is served here, whatever it speaks.
             let _seat = seat;
             match first_bytes(&stream, &peer, &shutdown).await.map(opening) {
-                Some(Opening::Kafka) => connection::serve(stream, peer, slot, shutdown).await,
+                Some(Opening::Kafka) => {
+                    if is_open(&peer, &shutdown).await {
+                        connection::serve(stream, peer, slot, shutdown).await;
+                    }
+                }
                 Some(Opening::Http2) => http2(stream, address),
                 Some(Opening::Http1) => {
                     dispatch::log_refusal(address, &"an HTTP request on a Kafka listener: wrong port?");
@@ -122,6 +126,15 @@ impl Desk {
                 None => {}
             }
         });
+    }
+}
+
+/// Waits until clients may speak. False: the broker stops before.
+async fn is_open(peer: &Peer, shutdown: &CancellationToken) -> bool {
+    let mut open = peer.ctx.open.clone();
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        opened = open.wait_for(|open| *open) => opened.is_ok(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The control thread of a broker: makes everything, keeps the control tasks running, and takes everything down again.
 
+use super::doors::open_when_unfenced;
 use super::error::StartError;
 use super::first_image;
 use super::listeners::{Bound, bind, endpoints, serve_all};
@@ -116,7 +117,15 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     applied.await.map_err(|_| StartError::Gone)?;
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);
-    serve(config, bound, &threads, cluster, metadata.updates(), &serving).map_err(StartError::Threads)?;
+    let (open, opened) = watch::channel(false);
+    tokio::task::spawn_local(open_when_unfenced(
+        config.node_id,
+        Arc::clone(&registration),
+        Arc::clone(&metadata),
+        open,
+    ));
+    let updates = metadata.updates();
+    serve(config, bound, &threads, cluster, updates, opened, &serving).map_err(StartError::Threads)?;
     // Only a broker that serves asks to be unfenced.
     let lifecycle = tokio::task::spawn_local(live(
         Arc::clone(config),
@@ -217,6 +226,7 @@ fn serve(
     threads: &DataThreads,
     cluster: ClusterHandle,
     updates: mpsc::UnboundedReceiver<MetadataUpdate>,
+    open: watch::Receiver<bool>,
     serving: &CancellationToken,
 ) -> std::io::Result<()> {
     let router = threads.router();
@@ -234,6 +244,7 @@ fn serve(
         cluster,
         router,
         groups,
+        open,
     });
     serve_all(bound, &config.inter_broker_listener, threads, &kafka, serving)
 }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! bind listeners ─► learn the cluster id ─► open log directories ─► control thread's services ─► data threads
-//!   ─► register ─► follow the metadata ─► serve Kafka ─► (unfenced) active
+//!   ─► register ─► follow the metadata ─► serve brokers ─► (unfenced) serve clients
 //! controlled shutdown ─► stop serving ─► close logs ─► clean-shutdown file
 //! ```
 
 mod control;
+mod doors;
 mod error;
 mod first_image;
 mod handle;

@@ -18,6 +18,9 @@ use tokio::sync::mpsc;
 
 /// How long the leader's host may take to refuse.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Dials before a leader counts as alive, and the pause after each: 200 ms in all, less than an election timeout.
+const DIALS: u32 = 20;
+const DIAL_PAUSE: Duration = Duration::from_millis(10);
 /// How long each next voter waits for those before it.
 const TURN: Duration = Duration::from_millis(80);
 
@@ -61,7 +64,7 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
             continue;
         }
         let Some(peer) = peers.get(leader) else { continue };
-        if !is_refused(&peer.address).await || !is_current(&raft, &vote) {
+        if !becomes_refused(&peer.address, || is_current(&raft, &vote)).await {
             continue;
         }
         tracing::info!(
@@ -76,6 +79,21 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
 
 fn is_current(raft: &Raft, vote: &Vote) -> bool {
     vote.is_committed() && raft.metrics().borrow_watched().vote == *vote
+}
+
+/// True when the address refuses connections, now or soon, while it matters. A process that dies closes its sockets one
+/// after the other: its streams may break a moment before its listener is gone.
+async fn becomes_refused(address: &str, matters: impl Fn() -> bool) -> bool {
+    for _ in 0..DIALS {
+        if is_refused(address).await {
+            return matters();
+        }
+        tokio::time::sleep(DIAL_PAUSE).await;
+        if !matters() {
+            return false;
+        }
+    }
+    false
 }
 
 /// Nobody listens at the address, says its host.
@@ -123,6 +141,32 @@ mod tests {
         assert!(
             !is_refused("host.invalid:1").await,
             "a name that nobody knows proves nothing"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_goes_a_moment_later_is_proof_too() {
+        let listener = crate::cluster_test::listener();
+        let address = listener.local_addr().unwrap().to_string();
+        // The second look at whether it matters comes after the first dial has found the listener.
+        let looks = std::cell::Cell::new(0);
+        let held = std::cell::RefCell::new(Some(listener));
+        let refused = becomes_refused(&address, || {
+            looks.set(looks.get() + 1);
+            held.borrow_mut().take();
+            true
+        });
+        assert!(refused.await);
+        assert!(looks.get() >= 2, "the first dial was answered");
+        let alive = crate::cluster_test::listener();
+        let address = alive.local_addr().unwrap().to_string();
+        assert!(
+            !becomes_refused(&address, || true).await,
+            "it listens all the time"
+        );
+        assert!(
+            !becomes_refused(&address, || false).await,
+            "another leader is known"
         );
     }
 

@@ -7,7 +7,7 @@ use super::settings::Settings;
 use std::time::Duration;
 
 /// The shortest election timeout when nothing is given.
-const ELECTION_DEFAULT: Duration = Duration::from_millis(200);
+const ELECTION_DEFAULT: Duration = Duration::from_millis(450);
 
 /// (smaller, larger): the first must not be greater than the second.
 const AT_MOST: &[(&str, &str)] = &[

@@ -223,6 +223,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: Cance
         cluster: view,
         router: router.clone(),
         groups,
+        open: tokio::sync::watch::channel(true).1,
     });
     let spread = ConnectionSpread::new(router.shards());
     for shard in (0..router.shards()).map(ShardId) {
@@ -242,14 +243,4 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: Cance
     ready.send(()).unwrap();
     shutdown.cancelled().await;
     threads.shutdown().await;
-}
-
-/// Serves on a fixed port for foreign clients, until it is killed: `MILENA_TEST_SERVE=127.0.0.1:19092 cargo test …
-/// serve_for_foreign_clients -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "serves until it is killed"]
-async fn serve_for_foreign_clients() {
-    let bind = std::env::var("MILENA_TEST_SERVE").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
-    let _broker = TestBroker::start_with(NetworkConfig::default(), &bind).await;
-    std::future::pending::<()>().await;
 }

@@ -33,7 +33,7 @@ pub(crate) async fn follow(key: LinkKey) {
             if ended.is_none() {
                 return;
             }
-            report(&end, key);
+            report(&end, key, backoff == BACKOFF_MIN || lasted >= GOOD_SESSION);
             if lasted >= GOOD_SESSION {
                 backoff = BACKOFF_MIN;
             }
@@ -53,10 +53,15 @@ pub(crate) async fn follow(key: LinkKey) {
     }
 }
 
-fn report(end: &SessionError, key: LinkKey) {
+/// The first end is news; that a dead leader refuses ten times a second is not.
+fn report(end: &SessionError, key: LinkKey, is_first: bool) {
     let (leader, lane) = key;
     let error: &dyn std::error::Error = end;
-    tracing::info!(%leader, ?lane, error, "replication stream ended");
+    if is_first {
+        tracing::info!(%leader, ?lane, error, "replication stream ended");
+    } else {
+        tracing::debug!(%leader, ?lane, error, "replication stream not restored");
+    }
 }
 
 /// Where the leader is and what to say first; `None` while it or this broker is not registered.
