@@ -101,9 +101,9 @@ impl Default for ReplicaConfig {
             lag_time_max: Duration::from_secs(30),
             high_watermark_checkpoint_interval: Duration::from_secs(5),
             reconnect_backoff_max: Duration::from_secs(1),
-            link_credit_bytes: 16 << 20,
+            link_credit_bytes: 8 << 20,
             frame_bytes_max: 1 << 20,
-            tail_ring_bytes: 64 << 20,
+            tail_ring_bytes: 48 << 20,
         }
     }
 }

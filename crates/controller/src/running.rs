@@ -1,5 +1,6 @@
 //! Everything that runs on the control thread: raft, planner, gRPC front; started and stopped in order.
 
+use crate::bootstrap::wake;
 use crate::bootstrap::{JoinError, Joiner, VoteGate};
 use crate::config::{ControllerConfig, ControllerError, Voter};
 use crate::handle::{Shared, Stop};
@@ -113,12 +114,15 @@ impl Running {
             Arc::clone(&committed),
             &config.inter_broker_listener,
         );
+        let heard = LastHeard::default();
         let quorum = Quorum {
             raft: raft.clone(),
             committed: Arc::clone(&committed),
             gate: Arc::clone(&gate),
             voters,
             node: config.node_id,
+            heard: heard.clone(),
+            patience: config.election_max,
         };
         let shared = Shared {
             quorum: quorum.clone(),
@@ -126,13 +130,17 @@ impl Running {
             syncs: store.syncs(),
         };
         let (evidence, received) = mpsc::channel(16);
-        let heard = LastHeard::default();
         let raft_service = RaftService::new(raft.clone(), identity, gate, evidence, heard.clone());
         let raft_service = Arc::new(raft_service);
+        let awake = quorum.clone();
         let service = ControllerService::new(planner, quorum, prober.clone());
         raft.run();
+        if joining.is_none() {
+            // Refused: raft has stopped, which the planner reports.
+            let _ = wake::forget_lease(&raft, &peers).await;
+        }
         let mut background = vec![
-            tokio::spawn(early_election::run(raft.clone(), peers, received)),
+            tokio::spawn(early_election::run(raft.clone(), peers.clone(), received)),
             tokio::spawn(pulse::run(
                 raft.clone(),
                 heard,
@@ -147,7 +155,10 @@ impl Running {
         let join = async move {
             match joining {
                 Some(joiner) => joiner.join().await,
-                None => Ok(()),
+                None => {
+                    wake::run(awake, peers).await;
+                    Ok(())
+                }
             }
         };
         Ok(Self {

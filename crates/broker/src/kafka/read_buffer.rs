@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const CHUNK_BYTES: [usize; 3] = [32 << 10, 256 << 10, (1 << 20) + (64 << 10)];
 
 /// Memory of retired chunks that each thread keeps.
-const POOL_BYTES_MAX: usize = 24 << 20;
+const POOL_BYTES_MAX: usize = 12 << 20;
 
 /// A frame may take this many times what has arrived of it: growth in few steps, bounded by what the client paid.
 const GROWTH: usize = 8;

@@ -11,6 +11,7 @@
 mod decision;
 mod gate;
 mod join;
+pub(crate) mod wake;
 
 pub(crate) use gate::VoteGate;
 pub(crate) use join::{JoinError, Joiner};

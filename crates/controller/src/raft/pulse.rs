@@ -21,6 +21,11 @@ impl LastHeard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
+    /// A leader was heard less than `patience` ago.
+    pub(crate) fn within(&self, patience: Duration) -> bool {
+        self.get().is_some_and(|at| at.elapsed() < patience)
+    }
+
     fn get(&self) -> Option<Instant> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

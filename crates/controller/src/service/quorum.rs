@@ -4,6 +4,7 @@ use crate::bootstrap::VoteGate;
 use crate::config::Voter;
 use crate::publish::CommittedLog;
 use crate::raft::peers::{broker_id, voter_key};
+use crate::raft::pulse::LastHeard;
 use crate::raft::types::Raft;
 use milena_rpc::NotLeader;
 use milena_rpc::proto;
@@ -11,6 +12,7 @@ use milena_types::{BrokerId, ClusterId};
 use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The quorum as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +46,19 @@ pub(crate) struct Quorum {
     pub(crate) gate: Arc<VoteGate>,
     pub(crate) voters: Arc<[Voter]>,
     pub(crate) node: BrokerId,
+    pub(crate) heard: LastHeard,
+    /// How long a leader may be silent: the longest election timeout.
+    pub(crate) patience: Duration,
 }
 
 impl Quorum {
     pub(crate) fn leader(&self) -> Option<BrokerId> {
         self.raft.metrics().borrow_watched().current_leader.map(broker_id)
+    }
+
+    /// This node leads, or its leader lives. A leader that raft only remembers from before a restart does not count.
+    pub(crate) fn has_leader(&self) -> bool {
+        self.raft.metrics().borrow_watched().state.is_leader() || self.heard.within(self.patience)
     }
 
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
@@ -117,6 +127,7 @@ impl Quorum {
             node_id: self.node.0,
             initialized: self.raft.is_initialized().await.unwrap_or(true),
             may_vote: self.gate.is_open(),
+            has_leader: self.has_leader(),
         }
     }
 }

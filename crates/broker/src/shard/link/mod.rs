@@ -52,7 +52,7 @@ impl Lane {
 /// The path of the one gRPC method.
 const REPLICATE_PATH: &str = "/milena.v1.Replication/Replicate";
 /// HTTP/2 flow-control windows: well above what credit allows to be in flight.
-const WINDOW_BYTES: u32 = 32 << 20;
+const WINDOW_BYTES: u32 = 12 << 20;
 /// HTTP/2 frame size: one replication frame of records usually fits.
 const FRAME_BYTES: u32 = (1 << 20) + (64 << 10);
 /// A peer that is silent for this long is asked for a sign of life, and given up after [`KEEP_ALIVE_TIMEOUT`].
