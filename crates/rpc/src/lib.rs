@@ -7,6 +7,7 @@
 
 pub mod channel;
 pub mod convert;
+pub mod dial;
 mod encoding;
 mod not_leader;
 pub mod proto;

@@ -1,8 +1,9 @@
 //! A peer's streams broke: is its process gone?
 //!
-//! The peer is dialled at its inter-broker listener. Only a refused connection counts as evidence: a timeout can be a slow
-//! peer or a cut link, which the session timeout judges. A dying process may close its streams before its listener, so that
-//! one accepted connection does not end the suspicion: the peer is dialled again for a moment. With evidence the active controller is told, which dials for
+//! The peer is dialled at its inter-broker listener. Evidence is a refused connection, or a host that has vanished with its
+//! name, as a container's does; a timeout can be a slow peer or a cut link, which the session timeout judges. A dying process
+//! may close its streams before its listener, so that one accepted connection does not end the suspicion: the peer is dialled
+//! again for a moment. With evidence the active controller is told, which dials for
 //! itself before it fences; the report is repeated while the quorum elects a new active controller, and dropped as soon as
 //! the peer is fenced, has registered anew, or listens again. A false suspicion is harmless: epochs fence, not reports.
 
@@ -10,16 +11,15 @@ use super::client::ControllerClient;
 use crate::metadata::MetadataCache;
 use milena_metadata::MetadataImage;
 use milena_rpc::channel::authority;
+use milena_rpc::dial::{Dialled, dial};
 use milena_rpc::proto;
 use milena_types::{BrokerEpoch, BrokerId};
 use std::collections::HashSet;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a suspicion is followed up.
@@ -28,9 +28,10 @@ const REPORT_DEADLINE: Duration = Duration::from_secs(2);
 const REPORT_ATTEMPT: Duration = Duration::from_secs(1);
 /// The pause between two reports.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The first pause before a peer that has answered is dialled again; it doubles.
-const PAUSE_ANSWERED: Duration = Duration::from_millis(20);
-/// A peer that has not refused a connection for this long lives.
+/// The first pause before a peer that is not known to be gone is dialled again; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// A peer that still answers after this long lives.
 const BENEFIT_OF_DOUBT: Duration = Duration::from_millis(700);
 
 /// Whom to watch for, and how to tell.
@@ -63,7 +64,7 @@ impl Suspicion {
             return;
         };
         let start = Instant::now();
-        let mut pause_answered = PAUSE_ANSWERED;
+        let mut pause = PAUSE_MIN;
         while start.elapsed() < FOLLOW_UP {
             if self
                 .suspect(&self.cache.image(), peer)
@@ -71,13 +72,14 @@ impl Suspicion {
             {
                 return;
             }
-            if !is_refused(&address).await {
-                if start.elapsed() >= BENEFIT_OF_DOUBT {
-                    return;
+            match dial(&address, DIAL_TIMEOUT).await {
+                Dialled::Refused | Dialled::Vanished => {}
+                Dialled::Answered if start.elapsed() >= BENEFIT_OF_DOUBT => return,
+                Dialled::Answered | Dialled::Unclear => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    continue;
                 }
-                sleep(pause_answered).await;
-                pause_answered *= 2;
-                continue;
             }
             match self.report(peer, epoch).await {
                 Ok(true) => {
@@ -120,13 +122,5 @@ impl Suspicion {
             })
             .await?;
         Ok(response.fenced)
-    }
-}
-
-/// True when nothing listens at the address.
-async fn is_refused(address: &str) -> bool {
-    match timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
-        Ok(Ok(_)) | Err(_) => false,
     }
 }

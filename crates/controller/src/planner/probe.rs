@@ -1,15 +1,20 @@
 //! Looking for dead brokers: whoever's process is gone is fenced at once, without waiting for its session to end.
 //!
-//! Proof is a connection to the broker's inter-broker listener that its host refuses. Anything else (silence, an
-//! unknown listener) proves nothing and is left to the session timeout. Epochs make a wrong proof harmless.
+//! Proof is a connection to the broker's inter-broker listener that its host refuses. When connections to the broker have
+//! broken, a host that has vanished (its name unknown, no way to it) is proof too. Anything else proves nothing and is left
+//! to the session timeout. Epochs make a wrong proof harmless.
 
 use super::handle::{PlannerHandle, Refusal};
 use crate::publish::CommittedLog;
-use crate::raft::early_election::is_refused;
 use milena_metadata::plan;
 use milena_rpc::channel::authority;
+use milena_rpc::dial::{Dialled, dial};
 use milena_types::{BrokerEpoch, BrokerId};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long one dial may take.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Dials brokers and fences the dead.
 #[derive(Clone)]
@@ -29,11 +34,17 @@ impl Prober {
         }
     }
 
-    /// Fences the broker if it is registered under this epoch and its process is gone. True when it is fenced now.
+    /// Fences the broker if it is registered under this epoch and its process is gone, as `proof` sees it. True when it is
+    /// fenced now.
     ///
     /// # Errors
     /// [`Refusal`] when this node is not the active controller.
-    pub(crate) async fn probe(&self, broker: BrokerId, epoch: BrokerEpoch) -> Result<bool, Refusal> {
+    pub(crate) async fn probe(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        proof: fn(Dialled) -> bool,
+    ) -> Result<bool, Refusal> {
         let image = self.committed.image();
         let Some(registration) = image.broker(broker).filter(|found| found.epoch == epoch) else {
             return Ok(false);
@@ -49,7 +60,7 @@ impl Prober {
             return Ok(false);
         };
         let address = authority(&listener.host, listener.port);
-        if !is_refused(&address).await {
+        if !proof(dial(&address, DIAL_TIMEOUT).await) {
             return Ok(false);
         }
         let decide =
@@ -65,16 +76,22 @@ impl Prober {
     pub(crate) fn probe_all(&self) {
         let image = self.committed.image();
         for registration in image.brokers.values().filter(|registration| !registration.fenced) {
-            self.probe_soon(registration.id, registration.epoch);
+            self.spawn(registration.id, registration.epoch, |found| {
+                found == Dialled::Refused
+            });
         }
     }
 
-    /// Looks at one broker in the background.
+    /// Looks in the background at one broker whose connection has broken.
     pub(crate) fn probe_soon(&self, broker: BrokerId, epoch: BrokerEpoch) {
+        self.spawn(broker, epoch, Dialled::is_gone);
+    }
+
+    fn spawn(&self, broker: BrokerId, epoch: BrokerEpoch, proof: fn(Dialled) -> bool) {
         let prober = self.clone();
         tokio::spawn(async move {
             // Refused: another node is the active controller and looks itself.
-            let _ = prober.probe(broker, epoch).await;
+            let _ = prober.probe(broker, epoch, proof).await;
         });
     }
 }

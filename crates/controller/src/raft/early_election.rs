@@ -1,22 +1,21 @@
 //! A dead leader process is replaced at once instead of after its lease.
 //!
-//! Evidence is a leader's append stream that broke *and* a new connection to it that is refused: the kernel says that
-//! nobody listens there any more. Then this node does what the leader would have asked for before an orderly exit: a
+//! Evidence is a leader's append stream that broke *and* a new connection to it that fails: its host says that nobody
+//! listens there any more, or the host itself is gone, as a container's is. Then this node does what the leader would have asked for before an orderly exit: a
 //! leadership transfer, which lets an election pass the lease. Raft's safety does not rest on the lease (nothing here
 //! reads under it), so that wrong evidence costs an election and nothing else. A leader that is silent but alive
 //! (stopped, cut off) is left to the ordinary election timeout.
 
 use super::peers::Peers;
 use super::types::{Raft, TypeConfig, Vote};
+use milena_rpc::dial::{Dialled, dial};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 use openraft::vote::RaftLeaderId;
-use std::io::ErrorKind;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// How long the leader's host may take to refuse.
+/// How long one dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(200);
 /// Dials before a leader counts as alive, and the pause after each: 200 ms in all, less than an election timeout.
 const DIALS: u32 = 20;
@@ -64,7 +63,7 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
             continue;
         }
         let Some(peer) = peers.get(leader) else { continue };
-        if !becomes_refused(&peer.address, || is_current(&raft, &vote)).await {
+        if !becomes_silent(&peer.address, || is_current(&raft, &vote)).await {
             continue;
         }
         tracing::info!(
@@ -81,11 +80,11 @@ fn is_current(raft: &Raft, vote: &Vote) -> bool {
     vote.is_committed() && raft.metrics().borrow_watched().vote == *vote
 }
 
-/// True when the address refuses connections, now or soon, while it matters. A process that dies closes its sockets one
-/// after the other: its streams may break a moment before its listener is gone.
-async fn becomes_refused(address: &str, matters: impl Fn() -> bool) -> bool {
+/// True when the address cannot be reached, now or soon, while it matters. A process that dies closes its sockets one after
+/// the other: its streams may break a moment before its listener is gone. After a broken stream any failure will do.
+async fn becomes_silent(address: &str, matters: impl Fn() -> bool) -> bool {
     for _ in 0..DIALS {
-        if is_refused(address).await {
+        if dial(address, DIAL_TIMEOUT).await != Dialled::Answered {
             return matters();
         }
         tokio::time::sleep(DIAL_PAUSE).await;
@@ -94,14 +93,6 @@ async fn becomes_refused(address: &str, matters: impl Fn() -> bool) -> bool {
         }
     }
     false
-}
-
-/// Nobody listens at the address, says its host.
-pub(crate) async fn is_refused(address: &str) -> bool {
-    match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
-        Ok(Ok(_)) | Err(_) => false,
-    }
 }
 
 /// The remaining voters stand in the order of their ids, one turn apart, until one has won.
@@ -132,26 +123,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_a_refused_connection_is_proof() {
-        let listener = crate::cluster_test::listener();
-        let address = listener.local_addr().unwrap().to_string();
-        assert!(!is_refused(&address).await, "somebody listens");
-        drop(listener);
-        assert!(is_refused(&address).await);
-        assert!(
-            !is_refused("host.invalid:1").await,
-            "a name that nobody knows proves nothing"
-        );
-    }
-
-    #[tokio::test]
     async fn a_listener_that_goes_a_moment_later_is_proof_too() {
         let listener = crate::cluster_test::listener();
         let address = listener.local_addr().unwrap().to_string();
         // The second look at whether it matters comes after the first dial has found the listener.
         let looks = std::cell::Cell::new(0);
         let held = std::cell::RefCell::new(Some(listener));
-        let refused = becomes_refused(&address, || {
+        let refused = becomes_silent(&address, || {
             looks.set(looks.get() + 1);
             held.borrow_mut().take();
             true
@@ -161,11 +139,11 @@ mod tests {
         let alive = crate::cluster_test::listener();
         let address = alive.local_addr().unwrap().to_string();
         assert!(
-            !becomes_refused(&address, || true).await,
+            !becomes_silent(&address, || true).await,
             "it listens all the time"
         );
         assert!(
-            !becomes_refused(&address, || false).await,
+            !becomes_silent(&address, || false).await,
             "another leader is known"
         );
     }

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use milena_metadata::plan::{self, Planned};
 use milena_metadata::request::{AdminRequest, AlterPartition, Heartbeat, Outcome, RegisterBroker};
+use milena_rpc::dial::Dialled;
 use milena_rpc::{ConvertError, proto};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, MetadataVersion};
 use std::time::Duration;
@@ -154,7 +155,10 @@ impl proto::controller_server::Controller for ControllerService {
             ),
         };
         let fenced = match outcome.error.is_none() {
-            true => self.within(self.prober.probe(broker, epoch)).await?,
+            true => {
+                self.within(self.prober.probe(broker, epoch, Dialled::is_gone))
+                    .await?
+            }
             false => false,
         };
         Ok(Response::new(proto::SuspectBrokerResponse {
