@@ -140,9 +140,9 @@ pub fn forbidden_dependencies(path: &str, manifest: &str) -> Vec<Violation> {
     violations
 }
 
-/// Package names of the normal, build and target dependencies, each with its line.
+/// Package names of the normal, build and target dependencies, each with its line; of a renamed one the true name.
 fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
-    let mut is_in_table = false;
+    let (mut is_in_table, mut is_in_entry) = (false, false);
     let mut packages = Vec::new();
     for (at, line) in manifest.lines().enumerate() {
         let line = line.trim();
@@ -150,17 +150,36 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
             let section = section.trim_end_matches(']');
             let is_dev = section.contains("dev-dependencies");
             is_in_table = section.ends_with("dependencies") && !is_dev;
+            is_in_entry = section.contains("dependencies.") && !is_dev;
             if let Some((_, package)) = section.split_once("dependencies.").filter(|_| !is_dev) {
                 packages.push((at + 1, package));
             }
             continue;
         }
         let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
-        if is_in_table && !name.is_empty() && !name.starts_with('#') {
+        if name.starts_with('#') {
+            continue;
+        }
+        if is_in_table && !name.is_empty() {
             packages.push((at + 1, name));
+        }
+        if let Some(package) = renamed(line).filter(|_| is_in_table || is_in_entry) {
+            packages.push((at + 1, package));
         }
     }
     packages
+}
+
+/// The true name in a line that gives a dependency another one.
+fn renamed(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once("package")?;
+    let is_key = before.is_empty() || before.ends_with([' ', '{', ',']);
+    let value = after
+        .trim_start()
+        .strip_prefix('=')?
+        .trim_start()
+        .strip_prefix('"')?;
+    value.split('"').next().filter(|_| is_key)
 }
 
 /// Checks that a pure crate's source names no clock, file, network or thread; its tests may.
@@ -215,6 +234,21 @@ mod tests {
         );
         assert_eq!(forbidden_dependencies("crates/new/Cargo.toml", "").len(), 1);
         assert!(forbidden_dependencies("tests/cluster/Cargo.toml", manifest).is_empty());
+    }
+
+    #[test]
+    fn another_name_does_not_hide_an_edge() {
+        let manifest = "[dependencies]\nhidden = { package = \"milena-broker\", path = \"../broker\" }\n\
+                        [dependencies.other]\npackage = \"openraft\"\n[dev-dependencies]\nx = { package = \"rocksdb\" }";
+        let found = forbidden_dependencies("crates/log/Cargo.toml", manifest);
+        let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "crates/log/Cargo.toml:2: log may not depend on broker",
+                "crates/log/Cargo.toml:4: openraft is only for controller",
+            ]
+        );
     }
 
     #[test]

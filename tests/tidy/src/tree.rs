@@ -11,7 +11,7 @@ pub struct File {
     pub text: String,
 }
 
-/// Directories that are not part of the repository's text.
+/// What is not part of the repository's text.
 const SKIPPED: &[&str] = &[".git", "target", "data", "node_modules", "__pycache__", ".venv"];
 /// Files longer than this are data.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
@@ -37,7 +37,11 @@ pub fn repository_files(root: &Path) -> std::io::Result<Vec<File>> {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let kind = entry.file_type()?;
-            if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            // In a linked work tree `.git` is a file.
+            if SKIPPED.contains(&name.as_str()) {
+                continue;
+            }
+            if kind.is_dir() {
                 open.push(entry.path());
             }
             if kind.is_file() && entry.metadata()?.len() <= TEXT_BYTES_MAX {
