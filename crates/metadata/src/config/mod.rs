@@ -4,6 +4,8 @@
 //! (each: set on this broker, set on all brokers, in the properties file), then Kafka's default. The
 //! order is the one that DescribeConfigs shows. Source: `LogConfig`, `ServerTopicConfigSynonyms`.
 
+pub mod broker;
+
 mod defaults;
 mod describe;
 mod key;
@@ -19,4 +21,4 @@ pub use key::{Check, ConfigError, ConfigKey, ConfigType, Synonym, Unit, is_broke
 pub use lookup::{ConfigSource, ack_durability, min_insync_replicas, unclean_leader_election};
 pub use table::{TOPIC_KEYS, topic_key};
 pub use topic::{CleanupPolicy, TimestampPolicy, TopicCompression, TopicConfig};
-pub use validate::{validate_broker, validate_resource, validate_topic};
+pub use validate::{ResourceConfigError, validate_broker, validate_resource, validate_topic};

@@ -1,6 +1,7 @@
 //! Whether a resource's configuration as a whole is acceptable.
 
 use super::ConfigKey;
+use super::broker::{BrokerConfigError, validate_broker_resource};
 use super::defaults::BrokerDefaults;
 use super::key::ConfigError;
 use super::lookup::Lookup;
@@ -43,8 +44,7 @@ pub fn validate_topic(
     Ok(())
 }
 
-/// Checks one broker-level setting. Only the defaults of topic configurations are known here; the rest is the
-/// business of the broker that takes the request.
+/// Checks one broker-level name of a topic configuration by the rules of that; other names pass.
 ///
 /// # Errors
 /// [`ConfigError::Value`] under the broker-level name.
@@ -69,23 +69,34 @@ pub fn validate_broker(name: &str, value: &str) -> Result<(), ConfigError> {
     }
 }
 
+/// Settings of any resource that are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResourceConfigError {
+    /// INVALID_REQUEST.
+    #[error(transparent)]
+    Broker(#[from] BrokerConfigError),
+    /// INVALID_CONFIG.
+    #[error(transparent)]
+    Other(#[from] ConfigError),
+}
+
 /// Checks all configurations that a resource would have.
 ///
 /// # Errors
-/// The first [`ConfigError`].
+/// The first [`ResourceConfigError`].
 pub fn validate_resource(
     image: &MetadataImage,
     resource: &ConfigResource,
     values: &BTreeMap<String, String>,
     defaults: &BrokerDefaults,
-) -> Result<(), ConfigError> {
+) -> Result<(), ResourceConfigError> {
     match resource {
-        ConfigResource::Topic(_) => validate_topic(image, values, defaults),
-        ConfigResource::Broker(_) => values
-            .iter()
-            .try_for_each(|(name, value)| validate_broker(name, value)),
-        ConfigResource::Group(_) => validate_known(GROUP_KEYS, "group", values),
-        ConfigResource::ClientMetrics(_) => validate_known(CLIENT_METRICS_KEYS, "client metrics", values),
+        ConfigResource::Topic(_) => Ok(validate_topic(image, values, defaults)?),
+        ConfigResource::Broker(broker) => Ok(validate_broker_resource(values, broker.is_none())?),
+        ConfigResource::Group(_) => Ok(validate_known(GROUP_KEYS, "group", values)?),
+        ConfigResource::ClientMetrics(_) => {
+            Ok(validate_known(CLIENT_METRICS_KEYS, "client metrics", values)?)
+        }
     }
 }
 

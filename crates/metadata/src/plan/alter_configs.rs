@@ -73,8 +73,15 @@ fn alter(draft: &mut Draft<'_>, request: &AlterConfig, changed: &mut Vec<String>
         .map(|v| Values::clone(v))
         .unwrap_or_default();
     let wanted = wanted(request, &current)?;
-    config::validate_resource(&draft.image, &request.resource, &wanted, draft.ctx.defaults)
-        .map_err(|e| Outcome::failed(ErrorCode::InvalidConfig, e.to_string()))?;
+    config::validate_resource(&draft.image, &request.resource, &wanted, draft.ctx.defaults).map_err(
+        |error| {
+            let code = match &error {
+                config::ResourceConfigError::Broker(_) => ErrorCode::InvalidRequest,
+                config::ResourceConfigError::Other(_) => ErrorCode::InvalidConfig,
+            };
+            Outcome::failed(code, error.to_string())
+        },
+    )?;
     check_exists(&draft.image, &request.resource)?;
     check_min_isr(&draft.image, request, &wanted)?;
     let keys: std::collections::BTreeSet<&String> = current.keys().chain(wanted.keys()).collect();
@@ -177,14 +184,7 @@ fn list_default(resource: &ConfigResource, key: &str) -> Option<&'static str> {
     let is_list = |k: &&config::ConfigKey| k.kind == config::ConfigType::List;
     match resource {
         ConfigResource::Topic(_) => config::topic_key(key).filter(is_list).map(|k| k.default),
-        ConfigResource::Broker(_) => {
-            let named = |k: &&config::ConfigKey| k.synonyms.iter().any(|s| s.name == key);
-            config::TOPIC_KEYS
-                .iter()
-                .filter(named)
-                .find(is_list)
-                .map(|k| k.default)
-        }
+        ConfigResource::Broker(_) => config::broker::list_default(key),
         ConfigResource::ClientMetrics(_) => matches!(key, "metrics" | "match").then_some(""),
         ConfigResource::Group(_) => None,
     }

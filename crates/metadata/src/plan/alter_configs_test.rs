@@ -126,8 +126,16 @@ fn other_refused_changes_get_kafkas_words() {
                 ConfigResource::Broker(None),
                 &[("log.retention.ms", Set, Some("x"))],
             ),
-            ErrorCode::InvalidConfig,
+            ErrorCode::InvalidRequest,
             "Invalid value x for configuration log.retention.ms: Not a number of type LONG",
+        ),
+        (
+            ask(
+                ConfigResource::Broker(Some(BrokerId(0))),
+                &[("num.partitions", Set, Some("5"))],
+            ),
+            ErrorCode::InvalidRequest,
+            "Cannot update these configs dynamically: [num.partitions]",
         ),
         (
             ask(

@@ -2,13 +2,13 @@
 
 use super::contradictions;
 use super::finding::{ConfigError, Problem};
-use super::key::{KeySpec, lookup};
 use super::layers::Layers;
 use super::legacy;
 use super::nearest::nearest;
 use super::settings::Settings;
 use super::topology::{NodeConfig, derive};
 use super::used::is_used;
+use milena_metadata::config::broker::{KeySpec, lookup};
 use std::path::Path;
 
 /// Prefixes under which Kafka's plugins and listeners have keys of their own.
@@ -174,7 +174,10 @@ impl Sorter {
         // An empty value of a variable or line means "not set" where an empty text can not be a value.
         let is_text = matches!(
             spec.parse(""),
-            Some(super::key::Value::Text(_) | super::key::Value::List(_))
+            Some(
+                milena_metadata::config::broker::Value::Text(_)
+                    | milena_metadata::config::broker::Value::List(_)
+            )
         );
         if text.trim().is_empty() && !is_text {
             return self.settings.remove(spec.name);

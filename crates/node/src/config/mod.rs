@@ -1,6 +1,6 @@
 //! Configuration of a node: Kafka's `server.properties`, the `KAFKA_*` environment of its images, overrides.
 //!
-//! `properties` and `environment` read text, `layers` decides who wins, `key` and the tables say what each key is,
+//! `properties` and `environment` read text, `layers` decides who wins, `milena_metadata::config::broker` says what each key is,
 //! `load` checks everything and reports all problems at once, `topology` derives listeners, roles and voters.
 //! Nothing here touches the network, and only [`load::Inputs::gather`] reads a file.
 
@@ -8,13 +8,10 @@ mod address;
 mod contradictions;
 mod environment;
 mod finding;
-mod kafka_table;
-mod key;
 mod layers;
 mod legacy;
 mod load;
 mod nearest;
-mod own_table;
 mod properties;
 mod settings;
 mod topology;
@@ -23,8 +20,8 @@ mod used;
 pub use address::{Address, Listener, Voter};
 pub(crate) use contradictions::election_timeouts;
 pub use finding::{ConfigError, Problem};
-pub use key::{Allowed, KeySpec, Kind, Value, all_keys, lookup};
 pub use load::{Inputs, Loaded, load};
+pub use milena_metadata::config::broker::{Allowed, KeySpec, Kind, Value, all_keys, lookup};
 pub use settings::{Origin, Settings};
 pub use topology::{NodeConfig, Roles};
 pub use used::USED_KEYS;

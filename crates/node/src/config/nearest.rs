@@ -1,13 +1,13 @@
 //! The known name that is nearest to an unknown one.
 
-use super::key::all_keys;
+use milena_metadata::config::broker::all_keys;
 
 /// The nearest known key, if one is near enough to be meant.
 pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
     let lower = unknown.to_ascii_lowercase();
     // A topic's key in the server's file: its broker synonym mostly begins with `log.`.
     let prefixed = format!("log.{lower}");
-    if let Some(spec) = super::key::lookup(&prefixed) {
+    if let Some(spec) = milena_metadata::config::broker::lookup(&prefixed) {
         return Some(spec.name);
     }
     let limit = (unknown.len() / 4).max(2);

@@ -3,9 +3,9 @@
 //! The getters panic on a key that is not in the tables or has another type: the keys are literals of this crate,
 //! and the test that builds every role's configuration reads all of them.
 
-use super::key::{KeySpec, Value, lookup};
+use milena_metadata::config::broker::{KeySpec, Value, lookup};
 #[cfg(test)]
-use super::key::{Kind, all_keys};
+use milena_metadata::config::broker::{Kind, all_keys};
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -108,6 +108,24 @@ pub fn lookup(name: &str) -> Option<&'static KeySpec> {
     find(KAFKA_KEYS).or_else(|| find(OWN_KEYS))
 }
 
+impl Kind {
+    /// The number in DescribeConfigs responses. Source: `DescribeConfigsResponse.ConfigType`.
+    #[must_use]
+    pub fn wire_code(self) -> i8 {
+        match self {
+            Kind::Boolean => 1,
+            Kind::String => 2,
+            Kind::Int => 3,
+            Kind::Short => 4,
+            Kind::Long => 5,
+            Kind::Double => 6,
+            Kind::List => 7,
+            Kind::Class => 8,
+            Kind::Password => 9,
+        }
+    }
+}
+
 impl KeySpec {
     /// True when the value must not be shown.
     #[must_use]
@@ -135,6 +153,18 @@ impl KeySpec {
             ),
         };
         self.allowed.admits(&value).then_some(value)
+    }
+
+    /// True when a running broker takes a new value.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        super::dynamic::is_dynamic(self.name)
+    }
+
+    /// True for Kafka's own switches, which are shown only where they were set.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        super::dynamic::INTERNAL.binary_search(&self.name).is_ok()
     }
 
     /// What is allowed, for people: `an integer of at least 1`.
