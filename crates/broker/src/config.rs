@@ -2,6 +2,7 @@
 //!
 //! Node configuration (a local file); what is replicated (topic configurations) lives in the metadata image.
 
+use crate::loggers::Loggers;
 use milena_metadata::config::BrokerDefaults;
 use milena_types::{BrokerId, ClusterId};
 use std::collections::BTreeMap;
@@ -298,8 +299,12 @@ pub struct BrokerConfig {
     pub log_work: LogWorkConfig,
     /// Defaults of topic configurations (for example `log.segment.bytes`).
     pub topic_defaults: BrokerDefaults,
-    /// Every key as it was configured, for DescribeConfigs.
+    /// Every key as it was configured, for DescribeConfigs; secrets without their value.
     pub properties: BTreeMap<String, String>,
+    /// Defaults of this broker that differ from those of the table of keys, for DescribeConfigs.
+    pub own_defaults: BTreeMap<String, String>,
+    /// The loggers of the process, for BROKER_LOGGER resources.
+    pub loggers: Loggers,
 }
 
 impl Default for BrokerConfig {
@@ -330,6 +335,8 @@ impl Default for BrokerConfig {
             log_work: LogWorkConfig::default(),
             topic_defaults: BrokerDefaults::default(),
             properties: BTreeMap::new(),
+            own_defaults: BTreeMap::new(),
+            loggers: Loggers::default(),
         }
     }
 }

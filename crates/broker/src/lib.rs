@@ -6,6 +6,7 @@
 //! shard/link/   replication streams between brokers                   ─┘
 //! controller/   registration, heartbeats, metadata subscription, admin: gRPC to the controller quorum
 //! metadata/     the last applied image, for everybody to read
+//! loggers       the process's loggers, which its node owns
 //! ```
 //!
 //! Threads: N data threads (each a current-thread runtime that owns its partitions and serves the connections it
@@ -15,6 +16,7 @@ pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod kafka;
+pub mod loggers;
 pub mod metadata;
 pub mod shard;
 mod start;

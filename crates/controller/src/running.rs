@@ -6,6 +6,7 @@ use crate::config::{ControllerConfig, ControllerError, Voter};
 use crate::handle::{Shared, Stop};
 use crate::planner::{Planner, PlannerHandle, PlannerSettings, Prober};
 use crate::publish::CommittedLog;
+use crate::raft::caught_up::CaughtUp;
 use crate::raft::network::Network;
 use crate::raft::peers::{Identity, Peers, voter_key};
 use crate::raft::pulse::LastHeard;
@@ -115,6 +116,7 @@ impl Running {
             &config.inter_broker_listener,
         );
         let heard = LastHeard::default();
+        let caught_up = CaughtUp::default();
         let quorum = Quorum {
             raft: raft.clone(),
             committed: Arc::clone(&committed),
@@ -123,6 +125,7 @@ impl Running {
             node: config.node_id,
             heard: heard.clone(),
             patience: config.election_max,
+            caught_up: caught_up.clone(),
         };
         let shared = Shared {
             quorum: quorum.clone(),
@@ -144,6 +147,7 @@ impl Running {
             tokio::spawn(pulse::run(
                 raft.clone(),
                 heard,
+                caught_up,
                 config.heartbeat,
                 config.election_max,
             )),

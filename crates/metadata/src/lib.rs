@@ -17,6 +17,7 @@ pub mod invariants;
 pub mod liveness;
 pub mod placement;
 pub mod plan;
+pub mod quorum;
 pub mod record;
 pub mod request;
 

@@ -22,8 +22,25 @@ struct Session {
     heard: bool,
     /// How far the broker had applied the metadata log.
     applied: MetadataVersion,
+    /// When it had last applied everything.
+    caught_up: Option<Timestamp>,
     /// The version at which its controlled shutdown began: others must have seen it before it may exit.
     shutdown_began: Option<MetadataVersion>,
+}
+
+/// What was last heard of a registered broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Whom.
+    pub broker: BrokerId,
+    /// When; the start of its assumed session when `heard` is false.
+    pub at: Timestamp,
+    /// False while a new controller has heard nothing of it.
+    pub heard: bool,
+    /// How far it had applied the metadata log.
+    pub applied: MetadataVersion,
+    /// When it last had applied all of it.
+    pub caught_up: Option<Timestamp>,
 }
 
 /// The sessions of all registered brokers.
@@ -58,6 +75,7 @@ impl Liveness {
             last_contact: now,
             heard,
             applied,
+            caught_up: None,
             shutdown_began: None,
         };
         self.sessions.insert(broker, session);
@@ -97,11 +115,25 @@ impl Liveness {
         session.heard = true;
         session.last_contact = session.last_contact.max(now);
         session.applied = session.applied.max(heartbeat.applied);
+        if session.applied >= image.version {
+            session.caught_up = Some(session.last_contact);
+        }
         if registration.fenced || !registration.in_controlled_shutdown {
             session.shutdown_began = None;
         } else if session.shutdown_began.is_none() {
             session.shutdown_began = Some(image.version);
         }
+    }
+
+    /// What was last heard of each registered broker, by id.
+    pub fn contacts(&self) -> impl Iterator<Item = Contact> {
+        self.sessions.iter().map(|(broker, session)| Contact {
+            broker: *broker,
+            at: session.last_contact,
+            heard: session.heard,
+            applied: session.applied,
+            caught_up: session.caught_up,
+        })
     }
 
     /// Drops the sessions of brokers that are not registered any more.
@@ -190,6 +222,30 @@ mod tests {
         assert_eq!(live.expired(image, Timestamp(9_001)), Some(BrokerId(1)));
         live.on_heartbeat(image, &heartbeat(1, cluster.epoch(1), 9), Timestamp(9_001));
         assert_eq!(live.expired(image, Timestamp(9_101)), Some(BrokerId(2)));
+    }
+
+    #[test]
+    fn contacts_tell_who_has_everything() {
+        let cluster = Cluster::with_brokers(2);
+        let mut live = Liveness::new(9_000);
+        live.activate(&cluster.image, Timestamp(0));
+        let version = cluster.image.version.0;
+        live.on_heartbeat(
+            &cluster.image,
+            &heartbeat(0, cluster.epoch(0), version),
+            Timestamp(5),
+        );
+        live.on_heartbeat(
+            &cluster.image,
+            &heartbeat(1, cluster.epoch(1), version - 1),
+            Timestamp(6),
+        );
+        let shown: Vec<_> = live
+            .contacts()
+            .map(|c| (c.broker.0, c.at.0, c.caught_up))
+            .collect();
+        assert_eq!(shown, [(0, 5, Some(Timestamp(5))), (1, 6, None)]);
+        assert!(live.contacts().all(|contact| contact.heard));
     }
 
     #[test]

@@ -135,7 +135,7 @@ async fn ask(address: &str) -> Result<(Quorum, i32), String> {
         .map_err(status)?
         .into_inner();
     let state = client
-        .describe_quorum(DescribeQuorumRequest {})
+        .describe_quorum(DescribeQuorumRequest { of_leader: false })
         .await
         .map_err(status)?
         .into_inner();

@@ -10,6 +10,7 @@ mod frame;
 mod header;
 mod log_dirs;
 mod node_endpoint;
+pub mod offset_fetch;
 pub mod produce;
 mod quirk;
 mod reader;

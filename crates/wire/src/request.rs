@@ -3,6 +3,8 @@
 use crate::error::DecodeError;
 use crate::frame::{LENGTH_BYTES, ResponseFrame};
 use crate::header::put_response_header;
+#[cfg(test)]
+use crate::offset_fetch::OffsetFetchRequest;
 use crate::schema;
 use crate::versions::ApiKey;
 use crate::{EncodeError, messages, quirk, split};
@@ -11,7 +13,7 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 /// A request that is served by way of the message library, with its response.
 ///
-/// The table below is the whole list. Produce and Fetch have codecs of their own.
+/// The table below is the whole list. Produce and Fetch have codecs of their own, OffsetFetch a decoder.
 pub trait Request: Sized {
     /// Which API this is.
     const API: ApiKey;
@@ -41,7 +43,7 @@ pub trait Request: Sized {
     }
 }
 
-fn check_version(api: ApiKey, version: i16) -> Result<(), DecodeError> {
+pub(crate) fn check_version(api: ApiKey, version: i16) -> Result<(), DecodeError> {
     match api.serves(version) {
         true => Ok(()),
         false => Err(DecodeError::Version {
@@ -141,6 +143,10 @@ macro_rules! requests {
                     head.$field = crate::tests::sample::Array::of(elements);
                     head.encode(&mut out, version).expect("what was decoded can be encoded");
                 })*
+                ApiKey::OffsetFetch => {
+                    let request = OffsetFetchRequest::decode_body(version, body)?;
+                    request.to_library().encode(&mut out, version).expect("what was decoded can be encoded");
+                }
                 ApiKey::Produce | ApiKey::Fetch => unreachable!("have codecs of their own"),
             }
             Ok(out.freeze())
@@ -155,6 +161,12 @@ macro_rules! requests {
                     let request = split::$split::decode_body(version, body);
                     request.is_ok_and(|request| request.iter().count() == request.len())
                 })*
+                ApiKey::OffsetFetch => {
+                    let request = OffsetFetchRequest::decode_body(version, body);
+                    request.is_ok_and(|request| {
+                        request.groups().all(|group| group.topics.is_none_or(|t| t.iter().count() == t.len()))
+                    })
+                }
                 ApiKey::Produce | ApiKey::Fetch => unreachable!("have codecs of their own"),
             }
         }
@@ -165,6 +177,7 @@ macro_rules! requests {
             match api {
                 $(ApiKey::$api => Some(&schema::$schema),)*
                 $(ApiKey::$split_api => Some(&schema::$split_schema),)*
+                ApiKey::OffsetFetch => Some(&schema::OFFSET_FETCH),
                 ApiKey::Produce | ApiKey::Fetch => None,
             }
         }
@@ -173,7 +186,6 @@ macro_rules! requests {
 
 requests! {
     whole {
-    OffsetFetchRequest => OffsetFetchResponse, OffsetFetch, OFFSET_FETCH;
     FindCoordinatorRequest => FindCoordinatorResponse, FindCoordinator, FIND_COORDINATOR;
     JoinGroupRequest => JoinGroupResponse, JoinGroup, JOIN_GROUP;
     HeartbeatRequest => HeartbeatResponse, Heartbeat, HEARTBEAT;
@@ -192,6 +204,7 @@ requests! {
     ElectLeadersRequest => ElectLeadersResponse, ElectLeaders, ELECT_LEADERS;
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, INCREMENTAL_ALTER_CONFIGS;
     OffsetDeleteRequest => OffsetDeleteResponse, OffsetDelete, OFFSET_DELETE;
+    DescribeQuorumRequest => DescribeQuorumResponse, DescribeQuorum, DESCRIBE_QUORUM;
     DescribeClusterRequest => DescribeClusterResponse, DescribeCluster, DESCRIBE_CLUSTER;
     ListConfigResourcesRequest => ListConfigResourcesResponse, ListConfigResources, LIST_CONFIG_RESOURCES;
     UnregisterBrokerRequest => UnregisterBrokerResponse, UnregisterBroker, UNREGISTER_BROKER;

@@ -74,6 +74,7 @@ apis! {
     ElectLeaders = 43, 0..=2, flexible 2;
     IncrementalAlterConfigs = 44, 0..=1, flexible 1;
     OffsetDelete = 47, 0..=0, flexible NEVER;
+    DescribeQuorum = 55, 0..=2, flexible 0;
     DescribeCluster = 60, 0..=2, flexible 0;
     UnregisterBroker = 64, 0..=0, flexible 0;
     ListConfigResources = 74, 0..=1, flexible 0;

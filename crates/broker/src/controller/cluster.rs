@@ -5,6 +5,7 @@ use crate::coordinator::ClusterView;
 use crate::metadata::MetadataCache;
 use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
+use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
 use milena_rpc::proto;
 use milena_types::{ErrorCode, MetadataVersion};
@@ -64,6 +65,28 @@ impl ClusterView for ClusterHandle {
             // Clients ask this broker next; its image should already show what they did.
             let _ = tokio::time::timeout(READ_YOUR_WRITES, this.cache.reached(version)).await;
             Ok(reply)
+        })
+    }
+
+    fn describe_quorum(&self) -> BoxFuture<'static, Result<QuorumDescription, ErrorCode>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let request = proto::DescribeQuorumRequest { of_leader: true };
+            let call = this.client.call(this.deadline, ATTEMPT, |mut stub| {
+                let request = request.clone();
+                async move { stub.describe_quorum(request).await }
+            });
+            let response = call.await.map_err(|error| {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the quorum was not described"
+                );
+                ErrorCode::RequestTimedOut
+            })?;
+            QuorumDescription::try_from(response).map_err(|error| {
+                tracing::error!(%error, "the controller's answer is malformed");
+                ErrorCode::UnknownServerError
+            })
         })
     }
 }

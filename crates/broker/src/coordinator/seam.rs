@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
+use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
 use milena_types::{ErrorCode, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
 use std::sync::Arc;
@@ -44,4 +45,10 @@ pub trait ClusterView: Send + Sync + 'static {
     /// # Errors
     /// Any error means that nothing is known about the outcome.
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>>;
+
+    /// Asks the active controller about its quorum.
+    ///
+    /// # Errors
+    /// When it did not answer.
+    fn describe_quorum(&self) -> BoxFuture<'static, Result<QuorumDescription, ErrorCode>>;
 }

@@ -5,16 +5,21 @@
 use super::seam::ClusterView;
 use crate::config::GroupConfig;
 use milena_metadata::image::TopicImage;
-use milena_metadata::request::{AdminReply, AdminRequest, CreateTopic, CreateTopics};
+use milena_metadata::request::{AdminReply, AdminRequest, CreateTopic, CreateTopics, Outcome};
 use milena_types::{BrokerId, ErrorCode, PartitionIndex};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The name of the offsets topic.
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// How long one client is kept waiting for the creation: it asks again anyway.
 const CREATION_PATIENCE: Duration = Duration::from_secs(5);
+/// How long nobody asks the controller again after it has refused.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
+/// How often a refusal that stays is repeated in the log.
+const REMINDER: Duration = Duration::from_secs(60);
 
 /// The offsets topic as this broker sees it.
 pub(super) struct OffsetsTopic {
@@ -23,7 +28,38 @@ pub(super) struct OffsetsTopic {
     replication_factor: i16,
     segment_bytes: u64,
     /// Held while a creation is under way, so that a burst of clients makes one request to the controller.
-    creating: tokio::sync::Mutex<()>,
+    creating: tokio::sync::Mutex<Refusals>,
+}
+
+/// What the controller last said to a creation.
+#[derive(Default)]
+struct Refusals {
+    /// When it refused.
+    last: Option<Instant>,
+    /// What was logged of it, and when.
+    logged: Option<(String, Instant)>,
+}
+
+impl Refusals {
+    /// True while it makes no sense to ask again: clients may ask thousands of times a second.
+    fn is_fresh(&self) -> bool {
+        self.last.is_some_and(|at| at.elapsed() < REFUSAL_PAUSE)
+    }
+
+    /// Notes a refusal, and says it in the log when it is news.
+    fn note(&mut self, outcome: Outcome) {
+        self.last = Some(Instant::now());
+        let message = outcome.message.unwrap_or_default();
+        let is_news = |(logged, at): &(String, Instant)| *logged != message || at.elapsed() >= REMINDER;
+        if self.logged.as_ref().is_none_or(is_news) {
+            tracing::warn!(
+                error = %outcome.error,
+                message,
+                "groups cannot be served: the offsets topic cannot be created with offsets.topic.replication.factor copies"
+            );
+            self.logged = Some((message, Instant::now()));
+        }
+    }
 }
 
 impl OffsetsTopic {
@@ -33,7 +69,7 @@ impl OffsetsTopic {
             partitions: config.offsets_topic_partitions,
             replication_factor: config.offsets_topic_replication_factor,
             segment_bytes: config.offsets_topic_segment_bytes,
-            creating: tokio::sync::Mutex::new(()),
+            creating: tokio::sync::Mutex::default(),
         }
     }
 
@@ -74,8 +110,9 @@ impl OffsetsTopic {
         if self.image().is_some() {
             return Ok(());
         }
-        let Ok(_creating) = self.creating.try_lock() else {
-            return Err(ErrorCode::CoordinatorNotAvailable);
+        let mut refusals = match self.creating.try_lock() {
+            Ok(refusals) if !refusals.is_fresh() => refusals,
+            _ => return Err(ErrorCode::CoordinatorNotAvailable),
         };
         let request = AdminRequest::CreateTopics(CreateTopics {
             topics: vec![self.description()],
@@ -103,7 +140,7 @@ impl OffsetsTopic {
                 }
             }
             Some(outcome) => {
-                tracing::warn!(error = %outcome.error, message = outcome.message, "offsets topic was not created");
+                refusals.note(outcome);
                 Err(ErrorCode::CoordinatorNotAvailable)
             }
             None => Err(ErrorCode::CoordinatorNotAvailable),

@@ -112,6 +112,7 @@ fn route(call: Call, body: BytesMut) -> Result<Begun, DecodeError> {
         ApiKey::ElectLeaders => reply(call, body, handler::elect_leaders::handle),
         ApiKey::IncrementalAlterConfigs => reply(call, body, handler::incremental_alter_configs::handle),
         ApiKey::OffsetDelete => reply(call, body, handler::offset_delete::handle),
+        ApiKey::DescribeQuorum => reply(call, body, handler::describe_quorum::handle),
         ApiKey::DescribeCluster => reply(call, body, handler::describe_cluster::handle),
         ApiKey::UnregisterBroker => reply(call, body, handler::unregister_broker::handle),
         ApiKey::ListConfigResources => reply(call, body, handler::list_config_resources::handle),
@@ -171,5 +172,29 @@ pub(super) fn log_refusal(client: SocketAddr, reason: &dyn std::fmt::Display) {
     REFUSALS.set((since, count));
     if count <= REFUSALS_PER_SECOND {
         tracing::warn!(%client, reason = %reason, "connection closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_what_was_sent_and_what_is_served() {
+        let cases = [
+            (Refusal::UnknownApi(9999), "unknown api key 9999"),
+            (
+                Refusal::Version {
+                    api: ApiKey::Fetch,
+                    version: 99,
+                    min: 4,
+                    max: 18,
+                },
+                "Fetch version 99 is not served (versions 4 to 18 are)",
+            ),
+        ];
+        for (refusal, text) in cases {
+            assert_eq!(refusal.to_string(), text);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::api::InternalRead;
 use super::gather::{Gather, Slot};
+use super::mailbox::SendError;
 use super::parked::Waiting;
 use super::partition::Partition;
 use super::router::{Router, send_error_code};
@@ -15,7 +16,7 @@ impl Router {
     ///
     /// # Errors
     /// NOT_LEADER_OR_FOLLOWER when this broker does not lead in `expected_epoch` (before or while waiting), NOT_ENOUGH_REPLICAS
-    /// (nothing was appended), NOT_ENOUGH_REPLICAS_AFTER_APPEND (it was), or why the batch was refused.
+    /// (nothing was appended, also because the owner is overloaded), NOT_ENOUGH_REPLICAS_AFTER_APPEND (it was), or why the batch was refused.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the answer, not the append.
@@ -32,7 +33,11 @@ impl Router {
             .run(owner, move |shard| {
                 shard.append_internal(id, batch, expected_epoch, slot)
             })
-            .map_err(send_error_code)?;
+            .map_err(|error| match error {
+                // Nothing was appended, and the coordinator is to know that: a timeout would make it load its log again.
+                SendError::Full => ErrorCode::NotEnoughReplicas,
+                SendError::Stopped => send_error_code(error),
+            })?;
         // An error means that the slot was dropped with its partition.
         let _ = done.await;
         gather
@@ -131,5 +136,27 @@ impl Partition {
             log_end,
             log_start: self.log.log_start_offset(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::mailbox::Mailboxes;
+    use milena_types::{PartitionIndex, TopicId};
+
+    #[tokio::test]
+    async fn an_overloaded_owner_refuses_as_if_nothing_was_appended() {
+        let (mailboxes, _kept) = Mailboxes::new(1);
+        let router = Router::new(mailboxes, std::sync::Arc::default());
+        let id = TopicIdPartition {
+            topic: TopicId::default(),
+            partition: PartitionIndex(0),
+        };
+        let owner = router.mailboxes.owner_of(id);
+        // Nobody takes the work out again.
+        while router.mailboxes.run(owner, |_| {}).is_ok() {}
+        let refused = router.append_internal(id, BytesMut::new(), LeaderEpoch(0)).await;
+        assert_eq!(refused, Err(ErrorCode::NotEnoughReplicas));
     }
 }

@@ -108,6 +108,46 @@ async fn a_burst_shares_syncs_and_keeps_its_order() {
 }
 
 #[tokio::test]
+async fn the_active_controller_describes_its_quorum() {
+    let cluster = Cluster::started(3).await;
+    let active = cluster.wait_active().await;
+    // Node ids of the voters begin below; a broker that is none of them only observes.
+    let epoch = cluster.broker(77).await;
+    cluster.heartbeat(77, epoch).await;
+    let request = proto::DescribeQuorumRequest { of_leader: true };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let quorum = loop {
+        let answer = cluster.call(|mut client| async move { client.describe_quorum(request).await });
+        let quorum = answer.await;
+        let all = |voter: &proto::QuorumVoter| voter.last_caught_up_ms.is_some();
+        if quorum.voters.iter().all(all) {
+            break quorum;
+        }
+        assert!(Instant::now() < deadline, "a voter never catches up: {quorum:?}");
+    };
+    assert_eq!(quorum.leader_id, Some(cluster.voters[active].id.0));
+    assert!(quorum.leader_epoch >= 1 && quorum.high_watermark > 0);
+    assert_eq!(quorum.voters.len(), 3);
+    assert!(
+        quorum
+            .voters
+            .iter()
+            .all(|voter| voter.log_end_offset.is_some_and(|end| end > 0))
+    );
+    let [observer] = quorum.observers.as_slice() else {
+        panic!("one observer, not {:?}", quorum.observers);
+    };
+    assert_eq!(observer.id, 77);
+    assert!(observer.log_end_offset.is_some() && observer.last_contact_ms.is_some());
+    let other = (active + 1) % 3;
+    let refused = cluster.client(other).describe_quorum(request).await.unwrap_err();
+    assert!(
+        NotLeader::from_status(&refused).is_some(),
+        "only the leader knows"
+    );
+}
+
+#[tokio::test]
 async fn others_point_to_the_active_controller() {
     let cluster = Cluster::started(3).await;
     let active = cluster.wait_active().await;

@@ -4,6 +4,7 @@
 //! wire but through [`codec`].
 
 pub(crate) mod append_stream;
+pub(crate) mod caught_up;
 pub(crate) mod codec;
 pub(crate) mod early_election;
 pub(crate) mod network;

@@ -4,6 +4,7 @@
 //! itself, and a follower that hears from its leader lets the ticker rest; it runs again as soon as the leader has been
 //! silent for a lease. Election timeouts are measured by raft from the last contact, not in ticks: nothing comes later.
 
+use super::caught_up::CaughtUp;
 use super::types::{Raft, TypeConfig};
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
@@ -62,7 +63,13 @@ fn need(
 }
 
 /// Runs until raft stops. `patience` must not exceed the leader's lease.
-pub(crate) async fn run(raft: Raft, heard: LastHeard, heartbeat: Duration, patience: Duration) {
+pub(crate) async fn run(
+    raft: Raft,
+    heard: LastHeard,
+    caught_up: CaughtUp,
+    heartbeat: Duration,
+    patience: Duration,
+) {
     let mut metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>> = raft.server_metrics();
     loop {
         let (leads, follows) = {
@@ -78,6 +85,7 @@ pub(crate) async fn run(raft: Raft, heard: LastHeard, heartbeat: Duration, patie
         let pause = async {
             match need {
                 Need::Heartbeat => {
+                    caught_up.note(&raft.metrics().borrow_watched());
                     let sent = raft.trigger().heartbeat().await;
                     sleep(heartbeat).await;
                     sent.is_ok()

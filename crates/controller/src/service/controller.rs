@@ -1,6 +1,6 @@
 //! `milena.v1.Controller`.
 
-use super::quorum::Quorum;
+use super::quorum::{Quorum, observers};
 use super::subscribe;
 use crate::planner::{PlannerHandle, Prober, Refusal, View};
 use futures::StreamExt;
@@ -169,9 +169,23 @@ impl proto::controller_server::Controller for ControllerService {
 
     async fn describe_quorum(
         &self,
-        _request: Request<proto::DescribeQuorumRequest>,
+        request: Request<proto::DescribeQuorumRequest>,
     ) -> Result<Response<proto::DescribeQuorumResponse>, Status> {
-        Ok(Response::new(self.quorum.status().into()))
+        if !request.get_ref().of_leader {
+            return Ok(Response::new(self.quorum.status().into()));
+        }
+        // A round of the planner: whoever is not the active controller any more is found out.
+        let quorum = self.quorum.clone();
+        let plan = move |view: &View<'_>| {
+            let mut answer = proto::DescribeQuorumResponse::from(quorum.status());
+            answer.observers = observers(&quorum.voters, view, answer.high_watermark);
+            Planned::reply(answer)
+        };
+        let (answer, _) = self.decide(plan).await?;
+        match answer.leader_id {
+            Some(_) => Ok(Response::new(answer)),
+            None => Err(self.refused(Refusal::NotActive)),
+        }
     }
 
     async fn find_cluster(

@@ -2,13 +2,16 @@
 
 use crate::bootstrap::VoteGate;
 use crate::config::Voter;
+use crate::planner::View;
 use crate::publish::CommittedLog;
+use crate::raft::caught_up::CaughtUp;
 use crate::raft::peers::{broker_id, voter_key};
 use crate::raft::pulse::LastHeard;
 use crate::raft::types::Raft;
+use milena_metadata::liveness::Contact;
 use milena_rpc::NotLeader;
 use milena_rpc::proto;
-use milena_types::{BrokerId, ClusterId};
+use milena_types::{BrokerId, ClusterId, Timestamp};
 use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
@@ -32,10 +35,13 @@ pub struct QuorumStatus {
 pub struct VoterStatus {
     /// Who and where.
     pub voter: Voter,
-    /// Its last known log index plus one; `None` when this node does not lead.
+    /// Its last known log index plus one; `None` when this node does not lead, or has heard nothing of it.
     pub log_end_offset: Option<u64>,
     /// Milliseconds since the leader last heard of it; `None` when this node does not lead.
     pub last_contact_ms: Option<u64>,
+    /// Milliseconds since it last had everything that the leader had; `None` when this node does not lead or it never
+    /// had.
+    pub last_caught_up_ms: Option<u64>,
 }
 
 /// Where the answers come from; cheap to clone.
@@ -49,6 +55,7 @@ pub(crate) struct Quorum {
     pub(crate) heard: LastHeard,
     /// How long a leader may be silent: the longest election timeout.
     pub(crate) patience: Duration,
+    pub(crate) caught_up: CaughtUp,
 }
 
 impl Quorum {
@@ -101,13 +108,17 @@ impl Quorum {
                 .cloned()
                 .flatten();
             let contact_ms = contact.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+            let caught_up = self.caught_up.get(key).filter(|_| leads);
+            let caught_up_ms =
+                caught_up.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
             VoterStatus {
                 voter: voter.clone(),
                 log_end_offset: match own {
                     true => Some(metrics.last_log_index.map_or(0, |index| index + 1)),
-                    false => leads.then(|| matched.map_or(0, |id| id.index + 1)),
+                    false => matched.filter(|_| leads).map(|id| id.index + 1),
                 },
                 last_contact_ms: if own && leads { Some(0) } else { contact_ms },
+                last_caught_up_ms: if own && leads { Some(0) } else { caught_up_ms },
             }
         };
         QuorumStatus {
@@ -140,12 +151,36 @@ impl From<QuorumStatus> for proto::DescribeQuorumResponse {
             port: u32::from(voter.voter.port),
             log_end_offset: voter.log_end_offset,
             last_contact_ms: voter.last_contact_ms,
+            last_caught_up_ms: voter.last_caught_up_ms,
         };
         Self {
             leader_id: status.leader.map(|id| id.0),
             leader_epoch: status.leader_epoch,
             high_watermark: status.high_watermark,
             voters: status.voters.into_iter().map(voter).collect(),
+            observers: Vec::new(),
         }
     }
+}
+
+/// How far the brokers are that follow the metadata log and do not vote, as their heartbeats tell. An offset counts
+/// entries of the raft log, a broker counts versions of the image: what it lacks of the one it lacks of the other.
+pub(crate) fn observers(
+    voters: &[Voter],
+    view: &View<'_>,
+    high_watermark: u64,
+) -> Vec<proto::QuorumObserver> {
+    let votes = |id: BrokerId| voters.iter().any(|voter| voter.id == id);
+    let age = |at: Timestamp| u64::try_from(view.context.now.0.saturating_sub(at.0)).unwrap_or(0);
+    let contacts = view.liveness.contacts().filter(|contact| !votes(contact.broker));
+    let row = |contact: Contact| {
+        let behind = view.image.version.0.saturating_sub(contact.applied.0);
+        proto::QuorumObserver {
+            id: contact.broker.0,
+            log_end_offset: contact.heard.then(|| high_watermark.saturating_sub(behind)),
+            last_contact_ms: contact.heard.then(|| age(contact.at)),
+            last_caught_up_ms: contact.caught_up.map(age),
+        }
+    };
+    contacts.map(row).collect()
 }

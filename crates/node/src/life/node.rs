@@ -11,6 +11,7 @@ use crate::roles::{broker_config, controller_config, resolve};
 use crate::storage;
 use crate::telemetry::LogControl;
 use milena_broker::Broker;
+use milena_broker::loggers::Loggers;
 use milena_controller::Controller;
 use milena_types::ClusterId;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ async fn life(config: NodeConfig, cluster_id: Option<&str>, log: Arc<LogControl>
     let began = Instant::now();
     let mut signals = Signals::register()?;
     let roles = Arc::new(Roles::default());
-    open_admin(&config, &roles, log).await?;
+    open_admin(&config, &roles, Arc::clone(&log)).await?;
     let cluster = check_storage(&config, cluster_id)?;
 
     let controllers: Vec<String> = config
@@ -75,7 +76,7 @@ async fn life(config: NodeConfig, cluster_id: Option<&str>, log: Arc<LogControl>
     // A signal that arrives meanwhile is kept: a database that is being opened is not to be left in the middle.
     start_controller(&config, cluster.clone(), &roles).await?;
     let result = tokio::select! {
-        started = start_broker(&config, cluster, &roles) => match started {
+        started = start_broker(&config, cluster, &roles, log) => match started {
             Ok(()) => until_stopped(&config, &roles, &mut signals, began).await,
             Err(error) => Err(error),
         },
@@ -153,13 +154,14 @@ async fn start_broker(
     config: &NodeConfig,
     cluster: Option<ClusterId>,
     roles: &Roles,
+    log: Arc<LogControl>,
 ) -> Result<(), NodeError> {
     if !config.roles.broker {
         return Ok(());
     }
-    let broker = Broker::start(broker_config(config, cluster)?)
-        .await
-        .map_err(NodeError::BrokerStart)?;
+    let mut wanted = broker_config(config, cluster)?;
+    wanted.loggers = Loggers::new(log);
+    let broker = Broker::start(wanted).await.map_err(NodeError::BrokerStart)?;
     tracing::info!(listeners = %shown(&config.advertised_listeners), "broker started");
     roles.set_broker(broker);
     Ok(())

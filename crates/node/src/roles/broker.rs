@@ -8,6 +8,7 @@ use milena_broker::config::{
 };
 use milena_metadata::config::BrokerDefaults;
 use milena_types::{BrokerId, ClusterId};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Makes the broker's configuration; `cluster_id` is the one on disk or the one asked for.
@@ -17,7 +18,11 @@ use std::time::Duration;
 pub fn broker_config(node: &NodeConfig, cluster_id: Option<ClusterId>) -> Result<BrokerConfig, ResolveError> {
     let settings = &node.settings;
     let defaults = BrokerConfig::default();
-    let shown = settings.given().filter(|(_, _, is_secret)| !is_secret);
+    // Kafka shows the old name beside the new one.
+    let node_id = node.node_id.to_string();
+    let shown = settings
+        .given()
+        .map(|(key, text, is_secret)| (key, if is_secret { "" } else { text }));
     Ok(BrokerConfig {
         node_id: node.node_id,
         cluster_id,
@@ -45,10 +50,38 @@ pub fn broker_config(node: &NodeConfig, cluster_id: Option<ClusterId>) -> Result
         log_work: log_work(settings),
         topic_defaults: topic_defaults(node),
         properties: shown
-            .map(|(key, text, _)| (key.to_owned(), text.to_owned()))
+            .chain([("broker.id", node_id.as_str())])
+            .map(|(key, text)| (key.to_owned(), text.to_owned()))
             .collect(),
+        own_defaults: own_defaults(node),
         ..defaults
     })
+}
+
+/// What runs where nothing was set and the table's default, which is Kafka's, does not hold.
+fn own_defaults(node: &NodeConfig) -> BTreeMap<String, String> {
+    let (election, _) = crate::config::election_timeouts(&node.settings);
+    let election = election.as_millis().to_string();
+    let threads = BrokerConfig::default().data_threads();
+    let listeners = node.broker_listeners.iter().chain(&node.controller_listeners);
+    let written = |listeners: &mut dyn Iterator<Item = &crate::config::Listener>| {
+        listeners.map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let own = [
+        (
+            "advertised.listeners",
+            written(&mut node.advertised_listeners.iter()),
+        ),
+        ("controller.quorum.election.timeout.ms", election.clone()),
+        ("controller.quorum.fetch.timeout.ms", election),
+        ("inter.broker.listener.name", node.inter_broker_listener.clone()),
+        ("listeners", written(&mut { listeners })),
+        ("metadata.log.dir", node.metadata_log_dir.display().to_string()),
+        ("node.id", node.node_id.to_string()),
+        ("num.io.threads", threads.to_string()),
+    ];
+    let own = own.into_iter().filter(|(key, _)| !node.settings.is_given(key));
+    own.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// The broker-level settings that topics inherit.

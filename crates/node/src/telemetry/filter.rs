@@ -1,19 +1,41 @@
-//! Which events are logged: a level, or directives in the syntax of `tracing_subscriber::EnvFilter`.
+//! Which events are logged: a level, or directives in the syntax of `tracing_subscriber::EnvFilter`, as a list that
+//! single loggers can be changed in.
 
+use milena_broker::loggers::LogLevel;
 use tracing_subscriber::EnvFilter;
 
 /// Libraries that say much, and from which level on they are heard unless a directive names them.
 ///
 /// openraft warns of every peer that cannot be reached, and calls messages to a raft that is being stopped errors;
 /// what an operator must know of both, the controller says itself.
-const QUIET: &[(&str, &str)] = &[
-    ("h2", "warn"),
-    ("hyper", "warn"),
-    ("hyper_util", "warn"),
-    ("openraft", "error"),
-    ("openraft::raft::raft_inner", "off"),
-    ("tonic", "warn"),
-    ("tower", "warn"),
+const QUIET: &[(&str, LogLevel)] = &[
+    ("h2", LogLevel::Warn),
+    ("hyper", LogLevel::Warn),
+    ("hyper_util", LogLevel::Warn),
+    ("openraft", LogLevel::Error),
+    ("openraft::raft::raft_inner", LogLevel::Fatal),
+    ("tonic", LogLevel::Warn),
+    ("tower", LogLevel::Warn),
+];
+
+/// The loggers that can be named although nobody has set them, beside those of [`QUIET`]: our crates, and the parts of
+/// the two that say most.
+const NAMED: &[&str] = &[
+    "milena_broker",
+    "milena_broker::controller",
+    "milena_broker::coordinator",
+    "milena_broker::kafka",
+    "milena_broker::metadata",
+    "milena_broker::shard",
+    "milena_broker::start",
+    "milena_controller",
+    "milena_controller::bootstrap",
+    "milena_controller::planner",
+    "milena_controller::raft",
+    "milena_controller::service",
+    "milena_controller::store",
+    "milena_log",
+    "milena_node",
 ];
 
 /// A text that is no level and no list of directives.
@@ -26,39 +48,137 @@ pub struct FilterError {
     pub text: String,
 }
 
-/// Makes the filter of a text.
-pub(super) fn parse(text: &str) -> Result<EnvFilter, FilterError> {
-    let text = text.trim();
-    let error = || FilterError {
-        text: text.chars().take(200).collect(),
-    };
-    let is_word = |part: &str| {
-        let level = part
-            .rsplit('=')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        matches!(
-            level.as_str(),
-            "off" | "error" | "warn" | "info" | "debug" | "trace"
-        )
-    };
-    if text.is_empty() || !text.split(',').all(is_word) {
-        return Err(error());
+/// One part of a filter: a target with its spans, or nothing for all others, and a level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Directive {
+    target: Option<String>,
+    level: LogLevel,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Directives(Vec<Directive>);
+
+fn parse_level(text: &str) -> Option<LogLevel> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "off" => Some(LogLevel::Fatal),
+        "error" => Some(LogLevel::Error),
+        "warn" => Some(LogLevel::Warn),
+        "info" => Some(LogLevel::Info),
+        "debug" => Some(LogLevel::Debug),
+        "trace" => Some(LogLevel::Trace),
+        _ => None,
     }
-    let mut directives: Vec<String> = QUIET
-        .iter()
-        .filter(|(library, _)| !text.contains(library.split(':').next().unwrap_or_default()))
-        .map(|(library, level)| format!("{library}={level}"))
-        .collect();
-    directives.insert(0, text.to_owned());
-    EnvFilter::try_new(directives.join(",")).map_err(|_| error())
+}
+
+fn level_text(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Fatal => "off",
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}
+
+impl Directives {
+    /// Reads a level or directives.
+    pub(super) fn parse(text: &str) -> Result<Self, FilterError> {
+        let error = || FilterError {
+            text: text.trim().chars().take(200).collect(),
+        };
+        let directive = |part: &str| {
+            let (target, level) = match part.rsplit_once('=') {
+                Some((target, level)) => (Some(target.trim().to_owned()), level),
+                None => (None, part),
+            };
+            let level = parse_level(level).ok_or_else(error)?;
+            Ok(Directive { target, level })
+        };
+        let directives = Self(text.split(',').map(directive).collect::<Result<_, _>>()?);
+        directives.filter().map_err(|_| error())?;
+        Ok(directives)
+    }
+
+    /// The filter that does it.
+    pub(super) fn filter(&self) -> Result<EnvFilter, FilterError> {
+        let names = |library: &str| {
+            let root = library.split(':').next().unwrap_or_default();
+            self.0
+                .iter()
+                .any(|d| d.target.as_deref().is_some_and(|target| target.starts_with(root)))
+        };
+        let quiet = QUIET.iter().filter(|(library, _)| !names(library));
+        let quiet = quiet.map(|(library, level)| format!("{library}={}", level_text(*level)));
+        let directives: Vec<String> = quiet.chain([self.text()]).collect();
+        EnvFilter::try_new(directives.join(",")).map_err(|_| FilterError { text: self.text() })
+    }
+
+    /// As it would be written.
+    pub(super) fn text(&self) -> String {
+        let one = |d: &Directive| match &d.target {
+            Some(target) => format!("{target}={}", level_text(d.level)),
+            None => level_text(d.level).to_owned(),
+        };
+        self.0.iter().map(one).collect::<Vec<_>>().join(",")
+    }
+
+    /// Sets one logger, `None`: all that have no level of their own; without a level it inherits again.
+    pub(super) fn set(&mut self, target: Option<&str>, level: Option<LogLevel>) {
+        self.0.retain(|directive| directive.target.as_deref() != target);
+        if let Some(level) = level {
+            let target = target.map(str::to_owned);
+            self.0.push(Directive { target, level });
+        }
+    }
+
+    /// Every logger that can be named but the root, sorted, with the level in force.
+    pub(super) fn levels(&self) -> Vec<(String, LogLevel)> {
+        let set = self.0.iter().filter_map(|directive| directive.target.as_deref());
+        // Spans and fields are no loggers.
+        let set = set.filter(|target| !target.contains(['[', '{']));
+        let quiet = QUIET.iter().map(|(library, _)| *library);
+        let names: std::collections::BTreeSet<&str> = set.chain(quiet).chain(NAMED.iter().copied()).collect();
+        names
+            .into_iter()
+            .map(|name| (name.to_owned(), self.level_of(name)))
+            .collect()
+    }
+
+    /// The level of everything that has none of its own; nothing is logged of it when there is no such directive.
+    pub(super) fn root(&self) -> LogLevel {
+        let root = self.0.iter().rev().find(|directive| directive.target.is_none());
+        root.map_or(LogLevel::Fatal, |directive| directive.level)
+    }
+
+    /// The level of the longest directive that covers a logger. As `EnvFilter`, by prefix.
+    fn level_of(&self, logger: &str) -> LogLevel {
+        let own = self
+            .0
+            .iter()
+            .filter_map(|d| Some((d.target.as_deref()?, d.level)));
+        let is_named = |library: &str| {
+            let root = library.split(':').next().unwrap_or_default();
+            own.clone().any(|(target, _)| target.starts_with(root))
+        };
+        let quiet = QUIET.iter().copied().filter(|(library, _)| !is_named(library));
+        let covering = own
+            .clone()
+            .chain(quiet)
+            .filter(|(target, _)| logger.starts_with(target));
+        let longest = covering.max_by_key(|(target, _)| target.len());
+        longest.map_or_else(|| self.root(), |(_, level)| level)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Directives, FilterError> {
+        Directives::parse(text)
+    }
 
     #[test]
     fn levels_and_directives_are_filters_and_other_words_are_not() {
@@ -74,7 +194,46 @@ mod tests {
         for bad in ["", "loud", "info,", "milena_broker", "milena=loud", "[]"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert!(parse("info").unwrap().to_string().contains("h2=warn"));
-        assert!(!parse("info,h2=trace").unwrap().to_string().contains("h2=warn"));
+        let shown = |text| parse(text).unwrap().filter().unwrap().to_string();
+        assert!(shown("info").contains("h2=warn"));
+        assert!(!shown("info,h2=trace").contains("h2=warn"));
+    }
+
+    #[test]
+    fn loggers_are_set_and_inherit_again() {
+        let mut directives = parse("info,milena_log=debug").unwrap();
+        let level = |directives: &Directives, name: &str| {
+            let levels = directives.levels();
+            levels.into_iter().find(|(logger, _)| logger == name).unwrap().1
+        };
+        assert_eq!(level(&directives, "milena_log"), LogLevel::Debug);
+        assert_eq!(level(&directives, "milena_broker::kafka"), LogLevel::Info);
+        assert_eq!(level(&directives, "openraft"), LogLevel::Error);
+        directives.set(Some("milena_broker"), Some(LogLevel::Trace));
+        directives.set(Some("openraft"), Some(LogLevel::Info));
+        directives.set(None, Some(LogLevel::Warn));
+        assert_eq!(level(&directives, "milena_broker::kafka"), LogLevel::Trace);
+        assert_eq!(level(&directives, "openraft::raft::raft_inner"), LogLevel::Info);
+        assert_eq!(
+            (level(&directives, "milena_node"), directives.root()),
+            (LogLevel::Warn, LogLevel::Warn)
+        );
+        directives.set(Some("milena_broker"), None);
+        assert_eq!(level(&directives, "milena_broker::kafka"), LogLevel::Warn);
+        assert_eq!(directives.text(), "milena_log=debug,openraft=info,warn");
+        assert!(directives.filter().is_ok());
+    }
+
+    #[test]
+    fn the_named_loggers_are_modules_of_this_program() {
+        let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for name in NAMED {
+            let (krate, module) = name.split_once("::").unwrap_or((name, ""));
+            let source = crates
+                .join(krate.trim_start_matches("milena_"))
+                .join("src")
+                .join(module);
+            assert!(source.is_dir(), "{name}");
+        }
     }
 }

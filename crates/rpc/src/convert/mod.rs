@@ -10,6 +10,7 @@ mod error;
 mod field;
 mod id;
 mod outcome;
+mod quorum;
 mod record;
 
 pub use error::ConvertError;

@@ -21,6 +21,24 @@ pub(crate) static DESCRIBE_CLUSTER: Schema = Schema::request(
     ],
 );
 
+pub(crate) static DESCRIBE_QUORUM: Schema =
+    Schema::request(0, &[field("topics", 0, MAX, Structs(&DESCRIBE_QUORUM_TOPIC))]);
+
+static DESCRIBE_QUORUM_TOPIC: Schema = Schema::new(
+    0,
+    size_of::<messages::describe_quorum_request::TopicData>(),
+    &[
+        field("topic_name", 0, MAX, Text),
+        field("partitions", 0, MAX, Structs(&DESCRIBE_QUORUM_PARTITION)),
+    ],
+);
+
+static DESCRIBE_QUORUM_PARTITION: Schema = Schema::new(
+    0,
+    size_of::<messages::describe_quorum_request::PartitionData>(),
+    &[field("partition_index", 0, MAX, Fixed(4))],
+);
+
 pub(crate) static DESCRIBE_CONFIGS: Schema = Schema::request(
     4,
     &[

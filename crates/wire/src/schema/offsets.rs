@@ -1,6 +1,8 @@
 //! Offsets: looked up, committed, fetched, deleted.
 
-use super::Kind::{Fixed, Fixeds, Structs, Text};
+#[cfg(test)]
+use super::Kind::Fixeds;
+use super::Kind::{Fixed, Structs, Text};
 use super::{MAX, NEVER, Schema, field, nullable};
 use kafka_protocol::messages;
 
@@ -92,6 +94,8 @@ static OFFSET_COMMIT_REQUEST_TOPIC: Schema = Schema::new(
     ],
 );
 
+/// Makes valid bodies; requests are read by `offset_fetch`.
+#[cfg(test)]
 pub(crate) static OFFSET_FETCH: Schema = Schema::request(
     6,
     &[
@@ -102,6 +106,7 @@ pub(crate) static OFFSET_FETCH: Schema = Schema::request(
     ],
 );
 
+#[cfg(test)]
 static OFFSET_FETCH_REQUEST_GROUP: Schema = Schema::new(
     6,
     size_of::<messages::offset_fetch_request::OffsetFetchRequestGroup>(),
@@ -113,6 +118,7 @@ static OFFSET_FETCH_REQUEST_GROUP: Schema = Schema::new(
     ],
 );
 
+#[cfg(test)]
 static OFFSET_FETCH_REQUEST_TOPIC: Schema = Schema::new(
     6,
     size_of::<messages::offset_fetch_request::OffsetFetchRequestTopic>(),
@@ -122,6 +128,7 @@ static OFFSET_FETCH_REQUEST_TOPIC: Schema = Schema::new(
     ],
 );
 
+#[cfg(test)]
 static OFFSET_FETCH_REQUEST_TOPICS: Schema = Schema::new(
     6,
     size_of::<messages::offset_fetch_request::OffsetFetchRequestTopics>(),

@@ -9,6 +9,7 @@ use crate::shard::api::{InternalRead, LeadershipEvent, ReplicaRole};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
+use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest, CreateTopicResult, Outcome};
 use milena_types::{
     ErrorCode, LeaderEpoch, Offset, OffsetRange, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
@@ -174,6 +175,10 @@ impl ClusterView for FakeCluster {
             tokio::task::yield_now().await;
             Ok(AdminReply::CreateTopics(vec![result]))
         })
+    }
+
+    fn describe_quorum(&self) -> BoxFuture<'static, Result<QuorumDescription, ErrorCode>> {
+        Box::pin(std::future::ready(Err(ErrorCode::RequestTimedOut)))
     }
 }
 

@@ -10,6 +10,7 @@ use milena_types::{
     PartitionIndex, TopicId, TopicIdPartition, TopicName,
 };
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 fn image(leader: Option<BrokerId>, fenced: bool) -> Arc<MetadataImage> {
     let topic = TopicId::random();
@@ -93,10 +94,18 @@ async fn a_refused_creation_is_asked_for_again() {
     let cluster = Arc::new(FakeCluster::default());
     *cluster.refuses_with.lock().unwrap() = Some(ErrorCode::InvalidReplicationFactor);
     let topic = OffsetsTopic::new(cluster.clone(), &config());
-    for _ in 0..2 {
+    let began = Instant::now();
+    let mut tries = 0;
+    while cluster.asked.lock().unwrap().len() < 2 {
         assert_eq!(topic.ensure().await, Err(ErrorCode::CoordinatorNotAvailable));
+        tries += 1;
+        assert!(began.elapsed() < Duration::from_secs(10), "never asked again");
+        tokio::task::yield_now().await;
     }
-    assert_eq!(cluster.asked.lock().unwrap().len(), 2);
+    assert!(
+        tries > 2,
+        "clients that try without a pause do not all reach the controller"
+    );
 }
 
 #[tokio::test]

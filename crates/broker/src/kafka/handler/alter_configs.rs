@@ -1,10 +1,12 @@
 //! AlterConfigs (33): replaces a resource's whole configuration; deprecated, still served. The request for the
 //! controller, and its answers, are shared with IncrementalAlterConfigs.
 
-use super::config_resource::{parse, wire};
+use super::broker_logger;
+use super::config_resource::{BROKER, BROKER_LOGGER, parse, wire};
 use super::text::{owned, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::{code_and_message, controller_failed};
+use milena_metadata::config::is_broker_synonym;
 use milena_metadata::request::{AdminReply, AdminRequest, AlterConfig, ConfigOp, Outcome};
 use milena_types::ErrorCode;
 use milena_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
@@ -53,15 +55,26 @@ pub(super) async fn alter(
 ) -> Vec<(i8, String, Outcome)> {
     let mut outcomes: Vec<(i8, String, Option<Outcome>)> = Vec::with_capacity(asked.len());
     let mut resources: Vec<AlterConfig> = Vec::with_capacity(asked.len());
+    let mut idle_settings: Vec<(i8, String, String)> = Vec::new();
     for Asked { kind, name, changes } in asked {
-        let checked = parse(kind, &name).and_then(|resource| Ok((resource, changes?)));
         let twice = outcomes.iter().any(|(k, n, _)| *k == kind && *n == name);
-        let refusal = match checked {
-            Ok(_) if twice => Some(Outcome::failed(
+        if kind == BROKER_LOGGER && !twice {
+            let outcome = alter_loggers(call, &name, changes, validate_only, replace_all);
+            outcomes.push((kind, name, Some(outcome)));
+            continue;
+        }
+        let checked = match twice {
+            true => Err(Outcome::failed(
                 ErrorCode::InvalidRequest,
-                "each resource must appear at most once",
+                "Each resource must appear at most once.",
             )),
+            false => parse(kind, &name).and_then(|resource| Ok((resource, changes?))),
+        };
+        let refusal = match checked {
             Ok((resource, changes)) => {
+                if kind == BROKER {
+                    idle_settings.extend(idle(&changes).map(|key| (kind, name.clone(), key.clone())));
+                }
                 resources.push(AlterConfig {
                     resource,
                     changes,
@@ -73,19 +86,28 @@ pub(super) async fn alter(
         };
         outcomes.push((kind, name, refusal));
     }
+    let outcomes = settled(call, outcomes, resources, validate_only).await;
+    if !validate_only {
+        warn_of_idle(idle_settings, &outcomes);
+    }
+    outcomes
+}
+
+/// Asks the controller about what is left, and fills its outcomes in.
+async fn settled(
+    call: &Call,
+    outcomes: Vec<(i8, String, Option<Outcome>)>,
+    resources: Vec<AlterConfig>,
+    validate_only: bool,
+) -> Vec<(i8, String, Outcome)> {
     let mut results = Vec::new();
     let mut otherwise = controller_failed(ErrorCode::None);
     if !resources.is_empty() {
-        match call
-            .peer
-            .ctx
-            .cluster
-            .admin(AdminRequest::AlterConfigs {
-                resources,
-                validate_only,
-            })
-            .await
-        {
+        let request = AdminRequest::AlterConfigs {
+            resources,
+            validate_only,
+        };
+        match call.peer.ctx.cluster.admin(request).await {
             Ok(AdminReply::AlterConfigs(list)) => results = list,
             Ok(_) => {}
             Err(error) => otherwise = controller_failed(error),
@@ -104,4 +126,40 @@ pub(super) async fn alter(
         (kind, name, outcome)
     };
     outcomes.into_iter().map(settle).collect()
+}
+
+/// Says which of the settings that were made nothing acts upon.
+fn warn_of_idle(settings: Vec<(i8, String, String)>, outcomes: &[(i8, String, Outcome)]) {
+    for (kind, broker, key) in settings {
+        let done = |(k, name, outcome): &(i8, String, Outcome)| {
+            *k == kind && *name == broker && outcome.error.is_none()
+        };
+        if outcomes.iter().any(done) {
+            let text = "this setting is kept, but takes no effect at run time";
+            tracing::warn!(broker, key, "{text}");
+        }
+    }
+}
+
+fn alter_loggers(
+    call: &Call,
+    name: &str,
+    changes: Result<Vec<(String, ConfigOp, Option<String>)>, Outcome>,
+    validate_only: bool,
+    replace_all: bool,
+) -> Outcome {
+    if replace_all {
+        let text = "AlterConfigs is deprecated and does not support the resource type BROKER_LOGGER";
+        return Outcome::failed(ErrorCode::InvalidRequest, text);
+    }
+    match changes {
+        Ok(changes) => broker_logger::alter(&call.peer.ctx, name, &changes, validate_only),
+        Err(outcome) => outcome,
+    }
+}
+
+/// The keys of a broker that would be set and that nothing acts upon while it runs.
+fn idle(changes: &[(String, ConfigOp, Option<String>)]) -> impl Iterator<Item = &String> {
+    let set = changes.iter().filter(|(_, op, _)| *op != ConfigOp::Delete);
+    set.map(|(key, ..)| key).filter(|key| !is_broker_synonym(key))
 }

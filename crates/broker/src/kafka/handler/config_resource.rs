@@ -10,7 +10,7 @@ pub(super) const BROKER_LOGGER: i8 = 8;
 pub(super) const CLIENT_METRICS: i8 = 16;
 pub(super) const GROUP: i8 = 32;
 
-/// The resource that a request means.
+/// The resource that a request means. BROKER_LOGGER is none of the metadata: whoever serves it looks for it first.
 ///
 /// # Errors
 /// The outcome for this resource.
@@ -33,10 +33,6 @@ pub(super) fn parse(kind: i8, name: &str) -> Result<ConfigResource, Outcome> {
         },
         GROUP => Ok(ConfigResource::Group(name.to_owned())),
         CLIENT_METRICS => Ok(ConfigResource::ClientMetrics(name.to_owned())),
-        BROKER_LOGGER => Err(Outcome::failed(
-            ErrorCode::InvalidRequest,
-            "log levels are not configurations of this broker: its node sets them at run time",
-        )),
         other => Err(Outcome::failed(
             ErrorCode::InvalidRequest,
             format!("unknown resource type {other}"),

@@ -1,14 +1,18 @@
-//! DescribeConfigs (32): topics and this broker, with sources, synonyms, types and texts. Source: `ConfigHelper`.
+//! DescribeConfigs (32): topics, this broker and its loggers, with sources, synonyms, types and texts.
+//! Source: `ConfigHelper`.
 
-use super::config_resource::parse;
+use super::broker_logger;
+use super::config_resource::{BROKER_LOGGER, parse};
 use super::text::{owned, text};
 use crate::kafka::context::KafkaContext;
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::code_and_message;
+use crate::loggers::LogLevel;
 use milena_metadata::MetadataImage;
-use milena_metadata::config::{
-    ConfigEntry, ConfigSource, ConfigSynonymEntry, ConfigType, TOPIC_KEYS, describe_topic,
+use milena_metadata::config::broker::{
+    BrokerConfigEntry, BrokerSynonymEntry, StaticSettings, describe_broker, describe_dynamic,
 };
+use milena_metadata::config::{ConfigEntry, ConfigSynonymEntry, ConfigType, describe_topic};
 use milena_metadata::record::ConfigResource;
 use milena_metadata::request::Outcome;
 use milena_types::{BrokerId, ErrorCode};
@@ -18,7 +22,6 @@ use milena_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use milena_wire::split::DescribeConfigsRequest;
-use std::collections::BTreeMap;
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -45,6 +48,11 @@ pub(in crate::kafka) async fn handle(
     DescribeConfigsResponse::default().with_results(rows.collect())
 }
 
+// Sources beside those of topics and brokers. Source: `DescribeConfigsResponse.ConfigSource`.
+const DYNAMIC_BROKER_LOGGER: i8 = 6;
+const DYNAMIC_CLIENT_METRICS: i8 = 7;
+const DYNAMIC_GROUP: i8 = 8;
+
 /// One configuration key of any resource.
 struct Entry {
     name: String,
@@ -69,6 +77,37 @@ impl From<ConfigEntry> for Entry {
             kind: entry.kind.wire_code(),
             doc: entry.doc,
             synonyms: entry.synonyms.into_iter().map(synonym).collect(),
+        }
+    }
+}
+
+impl From<BrokerConfigEntry> for Entry {
+    fn from(entry: BrokerConfigEntry) -> Self {
+        let synonym = |s: BrokerSynonymEntry| (s.name, s.value, s.source.wire_code());
+        Self {
+            name: entry.name,
+            value: entry.value,
+            read_only: entry.read_only,
+            source: entry.source.wire_code(),
+            sensitive: entry.sensitive,
+            kind: entry.kind,
+            doc: entry.doc,
+            synonyms: entry.synonyms.into_iter().map(synonym).collect(),
+        }
+    }
+}
+
+impl From<(String, LogLevel)> for Entry {
+    fn from((name, level): (String, LogLevel)) -> Self {
+        Self {
+            name,
+            value: Some(level.as_str().to_owned()),
+            read_only: false,
+            source: DYNAMIC_BROKER_LOGGER,
+            sensitive: false,
+            kind: 0,
+            doc: "",
+            synonyms: Vec::new(),
         }
     }
 }
@@ -105,33 +144,9 @@ fn entries(
     image: &MetadataImage,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<Entry>, Outcome> {
-    let mut entries = match parse(resource.resource_type, resource.resource_name.as_str())? {
-        ConfigResource::Topic(name) => match image.topic_by_name(name.as_str()) {
-            Some(_) => describe_topic(image, &name, &ctx.defaults)
-                .into_iter()
-                .map(Entry::from)
-                .collect(),
-            None => {
-                return Err(Outcome {
-                    error: ErrorCode::UnknownTopicOrPartition,
-                    message: None,
-                });
-            }
-        },
-        ConfigResource::Broker(None) => dynamic_entries(
-            image,
-            &ConfigResource::Broker(None),
-            ConfigSource::DynamicDefaultBroker,
-        ),
-        ConfigResource::Broker(Some(id)) if id == ctx.config.node_id => broker_entries(ctx, image),
-        ConfigResource::Broker(Some(BrokerId(id))) => {
-            let own = ctx.config.node_id;
-            let message = format!("Unexpected broker id, expected {own} or empty string, but received {id}");
-            return Err(Outcome::failed(ErrorCode::InvalidRequest, message));
-        }
-        other @ (ConfigResource::Group(_) | ConfigResource::ClientMetrics(_)) => {
-            dynamic_entries(image, &other, ConfigSource::DynamicBroker)
-        }
+    let mut entries = match resource.resource_type {
+        BROKER_LOGGER => of_loggers(ctx, resource.resource_name.as_str())?,
+        kind => of_metadata(ctx, image, parse(kind, resource.resource_name.as_str())?)?,
     };
     if let Some(keys) = &resource.configuration_keys {
         let keys: Vec<String> = keys.iter().map(owned).collect();
@@ -140,155 +155,55 @@ fn entries(
     Ok(entries)
 }
 
-/// What was set on a resource at run time, and nothing else.
-fn dynamic_entries(image: &MetadataImage, resource: &ConfigResource, source: ConfigSource) -> Vec<Entry> {
-    let set = image
-        .configs
-        .get(resource)
-        .map(|set| set.iter())
-        .into_iter()
-        .flatten();
-    set.map(|(name, value)| {
-        entry_of(
-            name,
-            vec![(name.clone(), Some(value.clone()), source.wire_code())],
-        )
-    })
-    .collect()
+fn of_loggers(ctx: &KafkaContext, name: &str) -> Result<Vec<Entry>, Outcome> {
+    let levels = broker_logger::levels(ctx, name)?;
+    Ok(levels.into_iter().map(Entry::from).collect())
 }
 
-/// This broker's own configuration: everything that was configured, and the defaults that topics have from it.
-fn broker_entries(ctx: &KafkaContext, image: &MetadataImage) -> Vec<Entry> {
-    let mut values: BTreeMap<String, Vec<(String, Option<String>, i8)>> = BTreeMap::new();
-    let mut add = |name: &str, value: &str, source: ConfigSource| {
-        let row = (name.to_owned(), Some(value.to_owned()), source.wire_code());
-        values.entry(name.to_owned()).or_default().push(row);
+fn of_metadata(
+    ctx: &KafkaContext,
+    image: &MetadataImage,
+    resource: ConfigResource,
+) -> Result<Vec<Entry>, Outcome> {
+    fn all<E: Into<Entry>>(entries: Vec<E>) -> Vec<Entry> {
+        entries.into_iter().map(Into::into).collect()
+    }
+    match resource {
+        ConfigResource::Topic(name) if image.topic_by_name(name.as_str()).is_none() => Err(Outcome {
+            error: ErrorCode::UnknownTopicOrPartition,
+            message: None,
+        }),
+        ConfigResource::Topic(name) => Ok(all(describe_topic(image, &name, &ctx.defaults))),
+        ConfigResource::Broker(None) => Ok(all(describe_dynamic(image, None))),
+        ConfigResource::Broker(Some(id)) if id == ctx.config.node_id => {
+            let settings = StaticSettings {
+                given: &ctx.config.properties,
+                defaults: &ctx.config.own_defaults,
+            };
+            Ok(all(describe_broker(image, id, settings)))
+        }
+        ConfigResource::Broker(Some(BrokerId(id))) => {
+            let own = ctx.config.node_id;
+            let message = format!("Unexpected broker id, expected {own} or empty string, but received {id}");
+            Err(Outcome::failed(ErrorCode::InvalidRequest, message))
+        }
+        other @ ConfigResource::ClientMetrics(_) => Ok(set_on(image, &other, DYNAMIC_CLIENT_METRICS)),
+        other @ ConfigResource::Group(_) => Ok(set_on(image, &other, DYNAMIC_GROUP)),
+    }
+}
+
+/// What was set on a group or a client-metrics subscription, and nothing else.
+fn set_on(image: &MetadataImage, resource: &ConfigResource, source: i8) -> Vec<Entry> {
+    let set = image.configs.get(resource).map(|set| set.iter());
+    let entry = |(name, value): (&String, &String)| Entry {
+        name: name.clone(),
+        value: Some(value.clone()),
+        read_only: false,
+        source,
+        sensitive: false,
+        kind: ConfigType::String.wire_code(),
+        doc: "",
+        synonyms: vec![(name.clone(), Some(value.clone()), source)],
     };
-    let own = ConfigResource::Broker(Some(ctx.config.node_id));
-    for (resource, source) in [
-        (own, ConfigSource::DynamicBroker),
-        (ConfigResource::Broker(None), ConfigSource::DynamicDefaultBroker),
-    ] {
-        let set = image
-            .configs
-            .get(&resource)
-            .map(|set| set.iter())
-            .into_iter()
-            .flatten();
-        set.for_each(|(name, value)| add(name, value, source));
-    }
-    ctx.config
-        .properties
-        .iter()
-        .for_each(|(name, value)| add(name, value, ConfigSource::StaticBroker));
-    for key in TOPIC_KEYS {
-        for synonym in key
-            .synonyms
-            .iter()
-            .filter(|s| s.unit == milena_metadata::config::Unit::Same)
-        {
-            add(synonym.name, key.default, ConfigSource::Default);
-        }
-    }
-    known_defaults(ctx)
-        .into_iter()
-        .for_each(|(name, value)| add(name, &value, ConfigSource::Default));
-    values
-        .into_iter()
-        .map(|(name, values)| entry_of(&name, values))
-        .collect()
-}
-
-/// Settings of the broker that people look up, with the values that it runs with.
-fn known_defaults(ctx: &KafkaContext) -> Vec<(&'static str, String)> {
-    let config = &ctx.config;
-    vec![
-        ("auto.create.topics.enable", config.auto_create_topics.to_string()),
-        (
-            "broker.heartbeat.interval.ms",
-            config.heartbeat_interval.as_millis().to_string(),
-        ),
-        (
-            "broker.session.timeout.ms",
-            config.session_timeout.as_millis().to_string(),
-        ),
-        (
-            "connections.max.idle.ms",
-            config.network.max_idle.as_millis().to_string(),
-        ),
-        (
-            "default.replication.factor",
-            config.default_replication_factor.to_string(),
-        ),
-        ("delete.topic.enable", config.delete_topic.to_string()),
-        ("fetch.max.bytes", config.network.fetch_max_bytes.to_string()),
-        (
-            "group.initial.rebalance.delay.ms",
-            config.group.initial_rebalance_delay.as_millis().to_string(),
-        ),
-        ("inter.broker.listener.name", config.inter_broker_listener.clone()),
-        (
-            "max.incremental.fetch.session.cache.slots",
-            config.network.fetch_session_slots.to_string(),
-        ),
-        ("node.id", config.node_id.to_string()),
-        ("num.partitions", config.num_partitions.to_string()),
-        (
-            "offsets.retention.minutes",
-            (config.group.offsets_retention.as_secs() / 60).to_string(),
-        ),
-        (
-            "offsets.topic.num.partitions",
-            config.group.offsets_topic_partitions.to_string(),
-        ),
-        (
-            "offsets.topic.replication.factor",
-            config.group.offsets_topic_replication_factor.to_string(),
-        ),
-        (
-            "replica.lag.time.max.ms",
-            config.replica.lag_time_max.as_millis().to_string(),
-        ),
-        (
-            "request.timeout.ms",
-            config.request_timeout.as_millis().to_string(),
-        ),
-        (
-            "socket.request.max.bytes",
-            config.network.request_max_bytes.to_string(),
-        ),
-    ]
-}
-
-/// An entry from its values, the strongest first; what looks like a secret is not shown.
-fn entry_of(name: &str, mut values: Vec<(String, Option<String>, i8)>) -> Entry {
-    let topic_key = TOPIC_KEYS
-        .iter()
-        .find(|key| key.synonyms.iter().any(|s| s.name == name));
-    let sensitive = ["password", "secret", "jaas.config", "keystore.key"]
-        .iter()
-        .any(|word| name.contains(word));
-    if sensitive {
-        values.iter_mut().for_each(|(_, value, _)| *value = None);
-    }
-    let first = values.first().cloned();
-    let kind = topic_key.map(|key| key.kind).or_else(|| {
-        let value = first.as_ref()?.1.as_deref()?;
-        match value {
-            "true" | "false" => Some(ConfigType::Boolean),
-            _ if value.parse::<i64>().is_ok() => Some(ConfigType::Long),
-            _ => None,
-        }
-    });
-    Entry {
-        name: name.to_owned(),
-        value: first.as_ref().and_then(|(_, value, _)| value.clone()),
-        // What topics inherit can be changed at run time.
-        read_only: topic_key.is_none(),
-        source: first.map_or(ConfigSource::Default.wire_code(), |(_, _, source)| source),
-        sensitive,
-        kind: kind.unwrap_or(ConfigType::String).wire_code(),
-        doc: topic_key.map_or("", |key| key.doc),
-        synonyms: values,
-    }
+    set.into_iter().flatten().map(entry).collect()
 }

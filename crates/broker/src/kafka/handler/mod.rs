@@ -11,6 +11,7 @@ pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
 pub(super) mod describe_groups;
 pub(super) mod describe_log_dirs;
+pub(super) mod describe_quorum;
 pub(super) mod describe_topic_partitions;
 pub(super) mod elect_leaders;
 pub(super) mod fetch;
@@ -32,6 +33,7 @@ pub(super) mod produce;
 pub(super) mod sync_group;
 pub(super) mod unregister_broker;
 
+mod broker_logger;
 mod config_resource;
 mod group_context;
 mod partition_view;

@@ -6,35 +6,40 @@ use super::text::{group_id, owned, text, topic_name};
 use crate::coordinator::{FetchRequest, FetchResponse, FetchTopic, FetchTopicResult};
 use crate::kafka::dispatch::Call;
 use milena_types::{ErrorCode, PartitionIndex, TopicId};
+use milena_wire::messages::OffsetFetchResponse;
 use milena_wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use milena_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
+use milena_wire::offset_fetch::{OffsetFetchGroup, OffsetFetchRequest};
 
 pub(in crate::kafka) async fn handle(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
     if call.version < 8 {
         return one_group(call, request).await;
     }
-    let mut groups = Vec::with_capacity(request.groups.len());
-    for group in &request.groups {
-        let topics = group.topics.as_ref().map(|topics| {
-            topics
-                .iter()
-                .map(|topic| wanted(call, owned(&topic.name.0), &topic.partition_indexes))
-                .collect()
-        });
-        let fetch = FetchRequest {
-            context: context(call),
-            group_id: owned(&group.group_id.0),
-            member_id: group.member_id.as_ref().map(owned),
-            member_epoch: group.member_epoch,
-            topics,
-            require_stable: request.require_stable,
-        };
+    let mut groups = Vec::new();
+    for group in request.groups() {
+        let fetch = asked(call, &group, request.require_stable);
         groups.push(group_row(call.peer.ctx.groups.fetch(fetch).await));
     }
     OffsetFetchResponse::default().with_groups(groups)
+}
+
+fn asked(call: &Call, group: &OffsetFetchGroup, require_stable: bool) -> FetchRequest {
+    let topics = group.topics.as_ref().map(|topics| {
+        let topics = topics.iter();
+        topics
+            .map(|(name, partitions)| wanted(call, owned(&name), &partitions))
+            .collect()
+    });
+    FetchRequest {
+        context: context(call),
+        group_id: owned(&group.group_id),
+        member_id: group.member_id.as_ref().map(owned),
+        member_epoch: group.member_epoch,
+        topics,
+        require_stable,
+    }
 }
 
 fn wanted(call: &Call, name: String, partitions: &[i32]) -> FetchTopic {
@@ -73,21 +78,12 @@ fn group_row(answer: FetchResponse) -> OffsetFetchResponseGroup {
 
 /// Versions 1 to 7.
 async fn one_group(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
-    // Null means all topics since version 2; version 1 has no null.
-    let topics: Option<Vec<FetchTopic>> = request.topics.map(|topics| {
-        topics
-            .iter()
-            .map(|topic| wanted(call, owned(&topic.name.0), &topic.partition_indexes))
-            .collect()
-    });
-    let fetch = FetchRequest {
-        context: context(call),
-        group_id: owned(&request.group_id.0),
-        member_id: None,
-        member_epoch: -1,
-        topics: topics.clone(),
-        require_stable: request.require_stable,
+    let Some(group) = request.groups().next() else {
+        return OffsetFetchResponse::default();
     };
+    // Null means all topics since version 2; version 1 has no null.
+    let fetch = asked(call, &group, request.require_stable);
+    let topics = fetch.topics.clone();
     let answer = call.peer.ctx.groups.fetch(fetch).await;
     if !answer.error.is_none() && call.version < 2 {
         // No error of its own: it is repeated on every partition.

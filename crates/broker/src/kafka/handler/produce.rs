@@ -150,6 +150,7 @@ fn check_shape(records: &[u8]) -> Result<(), (ErrorCode, &'static str)> {
                 "Produce requests are only allowed to contain record batches with magic version 2",
             ));
         }
+        Err(BatchError::Invalid(reason)) => return Err((ErrorCode::InvalidRecord, reason)),
         Err(_) => return Err((ErrorCode::CorruptMessage, "the record batch is malformed")),
     };
     let size = usize::try_from(header.batch_length).map(|length| length.saturating_add(BATCH_OVERHEAD));

@@ -3,17 +3,15 @@
 use super::broker::TestBroker;
 use super::client::{Client, text};
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
-use milena_wire::messages::describe_configs_request::DescribeConfigsResource;
 use milena_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
-use milena_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
-    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, MetadataRequest,
-    create_partitions_request::CreatePartitionsTopic,
+    DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
+    ListConfigResourcesRequest, MetadataRequest, create_partitions_request::CreatePartitionsTopic,
+    describe_quorum_request,
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn named(name: &str) -> MetadataRequestTopic {
     MetadataRequestTopic::default().with_name(Some(text(name).into()))
@@ -160,50 +158,6 @@ async fn topics_grow_and_are_deleted() {
 }
 
 #[tokio::test]
-async fn configurations_are_described_with_their_sources() {
-    let broker = TestBroker::start().await;
-    let mut client = Client::connect(&broker).await;
-    client.create_topic("configured", 1).await;
-    let set = AlterableConfig::default()
-        .with_name(text("retention.ms"))
-        .with_value(Some(text("5000")));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(text("configured"))
-        .with_configs(vec![set]);
-    let alter = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    assert_eq!(client.call(1, &alter).await.responses[0].error_code, 0);
-    let wanted = |kind, name: &str, keys: Option<Vec<&str>>| {
-        DescribeConfigsResource::default()
-            .with_resource_type(kind)
-            .with_resource_name(text(name))
-            .with_configuration_keys(keys.map(|keys| keys.into_iter().map(text).collect()))
-    };
-    for version in 1..=4 {
-        let request = DescribeConfigsRequest::default()
-            .with_include_synonyms(true)
-            .with_resources(vec![
-                wanted(2, "configured", Some(vec!["retention.ms"])),
-                wanted(2, "nowhere", None),
-                wanted(4, "1", None),
-                wanted(4, "7", None),
-            ]);
-        let response = client.call(version, &request).await;
-        let config = &response.results[0].configs[0];
-        assert_eq!((config.value.as_deref(), config.config_source), (Some("5000"), 1));
-        assert!(config.synonyms.len() >= 2);
-        assert_eq!(response.results[1].error_code, 3);
-        assert!(
-            response.results[2]
-                .configs
-                .iter()
-                .any(|config| config.name.as_str() == "num.partitions")
-        );
-        assert_eq!(response.results[3].error_code, 42);
-    }
-}
-
-#[tokio::test]
 async fn the_cluster_and_its_directories_are_described() {
     let broker = TestBroker::start().await;
     let mut client = Client::connect(&broker).await;
@@ -274,6 +228,65 @@ async fn topics_are_described_in_pages() {
         .call(0, &DescribeTopicPartitionsRequest::default().with_topics(topics))
         .await;
     assert_eq!(response.topics[0].error_code, 3);
+}
+
+#[tokio::test]
+async fn the_quorum_is_described_with_offsets_times_and_endpoints() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    let ask = |topic: &str, partition: i32| {
+        let partition = describe_quorum_request::PartitionData::default().with_partition_index(partition);
+        let topic = describe_quorum_request::TopicData::default()
+            .with_topic_name(text(topic).into())
+            .with_partitions(vec![partition]);
+        DescribeQuorumRequest::default().with_topics(vec![topic])
+    };
+    for version in 0..=2 {
+        let before =
+            i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        let response = client.call(version, &ask("__cluster_metadata", 0)).await;
+        assert_eq!(response.error_code, 0);
+        let partition = &response.topics[0].partitions[0];
+        let leader = (
+            partition.leader_id.0,
+            partition.leader_epoch,
+            partition.high_watermark,
+        );
+        assert_eq!(leader, (1, 5, 9));
+        let replicas = partition.current_voters.iter().chain(&partition.observers);
+        let ends: Vec<_> = replicas
+            .map(|replica| (replica.replica_id.0, replica.log_end_offset))
+            .collect();
+        assert_eq!(ends, [(1, 9), (2, 7), (3, 9)]);
+        let behind = &partition.current_voters[1];
+        if version >= 1 {
+            let since = before - behind.last_fetch_timestamp;
+            assert!((-10_000..=50).contains(&since), "heard 50 ms ago, not {since}");
+            assert!(partition.observers[0].last_caught_up_timestamp > 0);
+        }
+        assert_eq!(behind.last_caught_up_timestamp, -1, "never");
+        let endpoints = response.nodes.iter().map(|node| {
+            let listener = &node.listeners[0];
+            (
+                node.node_id.0,
+                listener.name.as_str(),
+                listener.host.as_str(),
+                listener.port,
+            )
+        });
+        let expected = [
+            (1, "CONTROLLER", "127.0.0.1", 9093),
+            (2, "CONTROLLER", "127.0.0.1", 9093),
+        ];
+        assert_eq!(
+            endpoints.collect::<Vec<_>>(),
+            expected[..if version >= 2 { 2 } else { 0 }]
+        );
+        for (topic, partition) in [("other", 0), ("__cluster_metadata", 1)] {
+            let refused = client.call(version, &ask(topic, partition)).await;
+            assert_eq!(refused.topics[0].partitions[0].error_code, 3);
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,19 +4,22 @@
 use crate::config::{BrokerConfig, NetworkConfig};
 use crate::coordinator::{ClusterView, Groups};
 use crate::kafka::{ConnectionSpread, Http2Handoff, KafkaContext, KafkaParts, serve};
+use crate::loggers::{LogLevel, LoggerControl, LoggerError, Loggers, ROOT_LOGGER};
 use crate::shard::{ControlPlane, DataThreads, DataThreadsConfig, LogDirs, Router, ShardId};
 use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::plan::{PlanContext, Planned, admin, bootstrap};
+use milena_metadata::quorum::{QuorumDescription, QuorumReplica};
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
 use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Timestamp, Uuid,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid,
 };
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +80,25 @@ impl ClusterView for View {
             Ok(planned.reply)
         })
     }
+
+    fn describe_quorum(&self) -> BoxFuture<'static, Result<QuorumDescription, ErrorCode>> {
+        let ago = |millis| Some(Duration::from_millis(millis));
+        let replica = |id, address, end, contact| QuorumReplica {
+            id: BrokerId(id),
+            address,
+            log_end_offset: Some(Offset(end)),
+            last_contact: ago(contact),
+            last_caught_up: ago(contact).filter(|_| end == 9),
+        };
+        let voter = |id, end, contact| replica(id, Some(("127.0.0.1".to_owned(), 9093)), end, contact);
+        Box::pin(std::future::ready(Ok(QuorumDescription {
+            leader: NODE,
+            leader_epoch: 5,
+            high_watermark: Offset(9),
+            voters: vec![voter(1, 9, 0), voter(2, 7, 50)],
+            observers: vec![replica(3, None, 9, 1000)],
+        })))
+    }
 }
 
 struct NoControl;
@@ -93,6 +115,27 @@ impl ControlPlane for NoControl {
     fn peer_lost(&self, _broker: BrokerId) {}
 
     fn log_dir_failed(&self, _directory: DirectoryId) {}
+}
+
+/// Two loggers that only remember.
+#[derive(Default)]
+struct TestLoggers(Mutex<Option<LogLevel>>);
+
+impl LoggerControl for TestLoggers {
+    fn levels(&self) -> Vec<(String, LogLevel)> {
+        let own = self.0.lock().unwrap().unwrap_or(LogLevel::Info);
+        vec![
+            ("milena_broker".to_owned(), own),
+            (ROOT_LOGGER.to_owned(), LogLevel::Info),
+        ]
+    }
+
+    fn set(&self, changes: &[(String, Option<LogLevel>)]) -> Result<(), LoggerError> {
+        let mut own = self.0.lock().unwrap();
+        let of_broker = changes.iter().filter(|(name, _)| name == "milena_broker");
+        of_broker.for_each(|(_, level)| *own = *level);
+        Ok(())
+    }
 }
 
 /// A broker that serves; stops when it is dropped, its data is deleted then.
@@ -126,6 +169,10 @@ impl TestBroker {
             network,
             ..BrokerConfig::default()
         };
+        config.properties = [("num.partitions", "7"), ("ssl.keystore.password", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        config.loggers = Loggers::new(Arc::new(TestLoggers::default()));
         config.group.offsets_topic_partitions = 4;
         config.group.offsets_topic_replication_factor = 1;
         config.group.initial_rebalance_delay = std::time::Duration::from_millis(50);

@@ -10,6 +10,7 @@ use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     FetchRequest, FetchResponse, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
 };
+use tokio::io::AsyncWriteExt;
 
 async fn topic_id(client: &mut Client, name: &str) -> WireUuid {
     let topic = MetadataRequestTopic::default().with_name(Some(text(name).into()));
@@ -318,5 +319,39 @@ async fn offsets_are_listed_in_every_version() {
                 "version {version} at {timestamp}"
             );
         }
+    }
+}
+
+/// Version 11 gives the timestamp -6 a meaning, and changes no byte; the message library does not know it yet.
+#[tokio::test]
+async fn offsets_are_listed_in_the_version_that_the_message_library_lacks() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("newest", 1).await;
+    let records = batch(&["a", "b"], None).freeze();
+    client
+        .call(9, &produce("newest", WireUuid::nil(), 9, 0, -1, records))
+        .await;
+    for (timestamp, expected) in [(-1, 2), (-2, 0), (-3, 0), (-4, 0), (-5, -1), (-6, -1)] {
+        let partition = ListOffsetsPartition::default().with_timestamp(timestamp);
+        let topic = ListOffsetsTopic::default()
+            .with_name(text("newest").into())
+            .with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id((-1).into())
+            .with_timeout_ms(1000)
+            .with_topics(vec![topic]);
+        let mut frame = milena_wire::client::encode_request(10, 1, "test", &request)
+            .unwrap()
+            .to_vec();
+        frame[6..8].copy_from_slice(&11_i16.to_be_bytes());
+        client.stream.write_all(&frame).await.unwrap();
+        let response = client.receive::<ListOffsetsRequest>(10).await;
+        let partition = &response.topics[0].partitions[0];
+        assert_eq!(
+            (partition.error_code, partition.offset),
+            (0, expected),
+            "{timestamp}"
+        );
     }
 }

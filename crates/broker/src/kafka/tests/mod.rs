@@ -4,6 +4,7 @@
 mod admin;
 mod broker;
 mod client;
+mod configs;
 mod data;
 mod groups;
 mod hostile;
