@@ -3,7 +3,7 @@
 S=kafka-tools; . "$(dirname "$0")/lib.sh"
 LIMIT=${LIMIT:-180} # seconds per test
 export BOOT KAFKA_LIB=${KAFKA_LIB:-$W/kafka-lib} LOG4J=$here/../../bench/log4j2.properties
-[ -d "$KAFKA_LIB" ] || mvn -q -B -f "$here/../../bench/pom.xml" dependency:copy-dependencies -DoutputDirectory="$KAFKA_LIB" >&2 || exit 2
+jars || exit 2
 
 # What the tests are made of: K CLASS ARGUMENT... runs a tool, has PATTERN reads the output of the one before it, no PATTERN likewise.
 K() { local c=$1; shift; echo "+ $c $*"; out=$(java -Xmx256m -XX:TieredStopAtLevel=1 -cp "$KAFKA_LIB/*" "-Dlog4j2.configurationFile=$LOG4J" "$c" "$@" 2>&1) || { echo "$out"; return 1; }; echo "$out"; }
@@ -15,6 +15,7 @@ no() { ! grep -Eq -- "$1" <<< "$out" || { echo "has $1"; return 1; }; }
 topic() { T=suite-$RANDOM$RANDOM; B TopicCommand --create --topic "$T" --partitions "${1:-3}" --replication-factor 3; }
 fill() { B ProducerPerformance --topic "$T" --num-records "$1" --record-size 100 --throughput -1 --command-property acks=all "${@:2}"; has "^$1 records sent"; }
 total() { B GetOffsetShell --topic "$T" --time "${2:--1}"; [ "$(awk -F: '/^suite-/ {s += $3} END {print s + 0}' <<< "$out")" = "$1" ]; }
+consumed() { local n; n=$(sed -nE 's/.*"name":"records_consumed"[^[]*"count":([0-9]+).*/\1/p' <<< "$out" | awk '{s += $1} END {print s + 0}'); [ "$n" -ge "$1" ] || { echo "consumed $n of $1"; return 1; }; }
 read_all() { K org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$BOOT" --topic "$T" --from-beginning --timeout-ms 15000 "${@:2}"; [ "$(grep -c '^[A-Z0-9]' <<< "$out")" -ge "$1" ]; has "Processed a total of $1 "; }
 
 t_api-versions() { B BrokerApiVersionsCommand; has 'Produce\(0\)'; has 'Fetch\(1\)'; has 'ApiVersions\(18\)'; [ "$(grep -c 'id: ' <<< "$out")" -ge 3 ]; }
@@ -31,7 +32,7 @@ t_client-metrics() { local m=m$RANDOM; B ClientMetricsCommand --alter --name "$m
 perf() { topic; fill 20000 --command-property "compression.type=$1"; total 20000; B ConsumerPerformance --topic "$T" --num-records 20000 --timeout 30000 --hide-header; has ', 20000, '; }
 t_perf-none() { perf none; }; t_perf-gzip() { perf gzip; }; t_perf-snappy() { perf snappy; }; t_perf-lz4() { perf lz4; }; t_perf-zstd() { perf zstd; }
 t_end-to-end() { topic 1; B EndToEndLatency --topic "$T" --num-records 50 --producer-acks all --record-size 100; has 'Avg latency'; }
-verify() { topic; B VerifiableProducer --topic "$T" --max-messages 2000 --throughput -1 --acks -1; has '"acked":2000'; B "$1" --topic "$T" --group-id "$T" --max-messages 2000 "${@:2}"; has '"name":"shutdown_complete"'; }
+verify() { topic; B VerifiableProducer --topic "$T" --max-messages 2000 --throughput -1 --acks -1; has '"acked":2000'; B "$1" --topic "$T" --group-id "$T" --max-messages 2000 "${@:2}"; has '"name":"shutdown_complete"'; consumed 2000; }
 t_verifiable-classic() { verify VerifiableConsumer --group-protocol classic --reset-policy earliest; }
 t_verifiable-848() { verify VerifiableConsumer --group-protocol consumer --reset-policy earliest; }
 t_verifiable-share() { verify VerifiableShareConsumer --acknowledgement-mode sync --offset-reset-strategy earliest; }
@@ -40,7 +41,7 @@ t_transactional-perf() { topic; B ProducerPerformance --topic "$T" --num-records
 t_offsets() { topic; fill 900; total 900; total 0 -2; B GetOffsetShell --topic "$T" --time -3; has "^$T:[0-9]+:[0-9]+"; B GetOffsetShell --topic "$T" --time 1000; }
 t_delete-records() { topic 1; fill 100; printf '{"version": 1, "partitions": [{"topic": "%s", "partition": 0, "offset": 40}]}' "$T" > "$D/r.json"; B DeleteRecordsCommand --offset-json-file "$D/r.json"; has 'low_watermark: 40'; total 40 -2; total 100; }
 t_groups() { topic; fill 300; read_all 300 --group "$T"; G ConsumerGroupCommand --list; has "^$T"; G ConsumerGroupCommand --describe --group "$T"; has "$T +$T +0 +([0-9]+) +\\1 +0"; G ConsumerGroupCommand --describe --state --group "$T"; has Empty; G ConsumerGroupCommand --group "$T" --reset-offsets --to-earliest --all-topics --execute; G ConsumerGroupCommand --describe --group "$T"; has "$T +$T +0 +0 "; B GroupsCommand --list; has "$T"; G ConsumerGroupCommand --delete-offsets --group "$T" --topic "$T"; has 'Successful'; G ConsumerGroupCommand --delete --group "$T"; has successful; }
-t_share-groups() { topic; fill 300; B VerifiableShareConsumer --topic "$T" --group-id "$T" --max-messages 10 --acknowledgement-mode sync --offset-reset-strategy earliest; G ShareGroupCommand --list; has "$T"; G ShareGroupCommand --describe --group "$T"; has "$T"; G ShareGroupCommand --describe --state --group "$T"; has 'Empty|Stable'; }
+t_share-groups() { topic; fill 300; B VerifiableShareConsumer --topic "$T" --group-id "$T" --max-messages 10 --acknowledgement-mode sync --offset-reset-strategy earliest; consumed 10; G ShareGroupCommand --list; has "$T"; G ShareGroupCommand --describe --group "$T"; has "$T"; G ShareGroupCommand --describe --state --group "$T"; has 'Empty|Stable'; }
 t_log-dirs() { topic; fill 100; B LogDirsCommand --describe --topic-list "$T"; has "\"partition\":\"$T-0\""; }
 t_leader-election() { topic; B LeaderElectionCommand --election-type preferred --topic "$T" --partition 0; }
 t_reassignment() {
