@@ -24,11 +24,22 @@ admin_port() { echo $((PORT + 11000 + $1 - 1)); }
 home() { echo "$DATA/node$1"; }
 ids() { local d; for d in "$DATA"/node*/; do if [ -d "$d" ]; then d=${d%/}; echo "${d##*node}"; fi; done | sort -n; }
 
+# The command line of a process, empty for one that is gone. It reads as empty for a moment while the process turns into
+# another program, too: then it is read again.
+command_line() { # pid
+  local line stat
+  while line=$({ tr '\0' ' ' < "/proc/$1/cmdline"; } 2> /dev/null); [ -z "$line" ]; do
+    stat=$({ cat "/proc/$1/stat"; } 2> /dev/null) || return 0
+    [[ ${stat##*) } != [ZX]* ]] || return 0
+  done
+  echo "$line"
+}
+
 # The node's process id while it runs; a recycled id of another program does not count.
 pid_of() {
   local pid
   pid=$(cat "$(home "$1")/pid" 2> /dev/null) || return 1
-  { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2> /dev/null | grep -qF "$(home "$1")/server.properties" && echo "$pid"
+  [[ $(command_line "$pid") == *"$(home "$1")/server.properties "* ]] && echo "$pid"
 }
 
 build() {
@@ -83,7 +94,7 @@ start() { # id
 # Waits until a process that was just started has become the node, or is gone.
 settle() { # id
   local pid; pid=$(cat "$(home "$1")/pid")
-  until pid_of "$1" > /dev/null || [ -z "$({ tr -d '\0' < "/proc/$pid/cmdline"; } 2> /dev/null)" ]; do sleep 0.005; done
+  until pid_of "$1" > /dev/null || [ -z "$(command_line "$pid")" ]; do sleep 0.005; done
 }
 
 is_ready() { # id
