@@ -50,6 +50,7 @@ build() {
   (cd "$MILENA_ROOT" && cargo build --quiet --release --locked -p milena-cli)
 }
 
+# A group's first members get 100 ms to arrive (Kafka: 3 s): consumers that start together get one assignment, not one each.
 configure() { # id n
   local id=$1 n=$2 voters="" i rf isr
   for i in $(seq "$n"); do voters+="${voters:+,}$i@127.0.0.1:$(controller_port "$i")"; done
@@ -74,7 +75,7 @@ transaction.state.log.replication.factor=$rf
 transaction.state.log.min.isr=$isr
 share.coordinator.state.topic.replication.factor=$rf
 share.coordinator.state.topic.min.isr=$isr
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=100
 auto.create.topics.enable=true
 ${MILENA_EXTRA:-}
 P

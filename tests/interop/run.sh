@@ -6,6 +6,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); top=$(cd "$here/../.." && pwd)
 export W=${W:-${XDG_CACHE_HOME:-$HOME/.cache}/milena/suites} TRIES=${TRIES:-2}
+export WITH="delay ${WITH:-}" # every cluster below has it
 export KAFKA_LIB=${KAFKA_LIB:-$W/kafka-lib}
 [ $# -gt 0 ] || set -- rskafka rust-rdkafka kgo kafka-python kafka-tools librdkafka
 work=$(mktemp -d "${TMPDIR:-/tmp}/milena-interop.XXXXXX"); results=${RESULTS:-$W/results}; mkdir -p "$results"
@@ -31,8 +32,8 @@ cluster() { # SUITE SETTINGS TEST...
 for suite in "$@"; do
   : > "$results/$suite.tsv"
   cluster "$suite" ""
-  mapfile -t tests < <(needing "$suite" delay session three)
-  [ ${#tests[@]} = 0 ] || cluster "$suite" $'group.initial.rebalance.delay.ms=3000\ngroup.min.session.timeout.ms=3000\nnum.partitions=3' "${tests[@]}"
+  mapfile -t tests < <(needing "$suite" session three)
+  [ ${#tests[@]} = 0 ] || cluster "$suite" $'group.min.session.timeout.ms=3000\nnum.partitions=3' "${tests[@]}"
   mapfile -t tests < <(needing "$suite" noauto)
   [ ${#tests[@]} = 0 ] || cluster "$suite" auto.create.topics.enable=false "${tests[@]}"
 done
