@@ -92,6 +92,15 @@ impl Core {
     }
 }
 
+/// What a voter does first: it enters the quorum, or helps it to a leader.
+async fn join(joining: Option<Joiner>, quorum: Quorum, peers: Peers) -> Result<(), JoinError> {
+    match joining {
+        Some(joiner) => joiner.join().await?,
+        None => wake::run(quorum, peers).await,
+    }
+    Ok(())
+}
+
 impl Running {
     /// Builds everything, then lets raft run and serves.
     pub(crate) async fn start(
@@ -156,20 +165,11 @@ impl Running {
             background.push(serve(listener, &raft_service, service.clone())?);
         }
         let planner = Planner::new(raft.clone(), committed, planner_settings(config), input, prober);
-        let join = async move {
-            match joining {
-                Some(joiner) => joiner.join().await,
-                None => {
-                    wake::run(awake, peers).await;
-                    Ok(())
-                }
-            }
-        };
         Ok(Self {
             shared: Arc::new(shared),
             raft,
             planner: tokio::spawn(planner.run()),
-            joiner: tokio::spawn(join),
+            joiner: tokio::spawn(join(joining, awake, peers)),
             background,
         })
     }

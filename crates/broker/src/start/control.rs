@@ -13,7 +13,7 @@ use crate::kafka::{KafkaContext, KafkaParts};
 use crate::metadata::{MetadataCache, MetadataUpdate, SavedImage};
 use crate::shard::{ControlPlane, DataThreads, DataThreadsConfig, LogDirs, Router};
 use milena_rpc::proto::FindClusterRequest;
-use milena_types::ClusterId;
+use milena_types::{BrokerId, ClusterId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,15 +117,9 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     applied.await.map_err(|_| StartError::Gone)?;
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);
-    let (open, opened) = watch::channel(false);
-    tokio::task::spawn_local(open_when_unfenced(
-        config.node_id,
-        Arc::clone(&registration),
-        Arc::clone(&metadata),
-        open,
-    ));
+    let open = doors(config.node_id, &registration, &metadata);
     let updates = metadata.updates();
-    serve(config, bound, &threads, cluster, updates, opened, &serving).map_err(StartError::Threads)?;
+    serve(config, bound, &threads, cluster, updates, open, &serving).map_err(StartError::Threads)?;
     // Only a broker that serves asks to be unfenced.
     let lifecycle = tokio::task::spawn_local(live(
         Arc::clone(config),
@@ -151,6 +145,18 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
             lifecycle,
         },
     ))
+}
+
+/// Turns true when clients may speak.
+fn doors(
+    broker: BrokerId,
+    registration: &Arc<Registration>,
+    metadata: &Arc<MetadataCache>,
+) -> watch::Receiver<bool> {
+    let (open, opened) = watch::channel(false);
+    let (registration, metadata) = (Arc::clone(registration), Arc::clone(metadata));
+    tokio::task::spawn_local(open_when_unfenced(broker, registration, metadata, open));
+    opened
 }
 
 /// The cluster's id: configured, or asked from the controllers until one answers.

@@ -67,6 +67,10 @@ impl Partition {
         };
         let feed = &mut role.feeds[at];
         let (has_records, from, attach) = (feed.next < log_end, feed.next, feed.attachment.attach);
+        let attachment = AttachmentId {
+            stream: shared.stream,
+            attach,
+        };
         if has_records && !has_credit {
             return Turn::NoCredit;
         }
@@ -83,13 +87,7 @@ impl Partition {
                 }
                 Next::Later => return Turn::Nothing,
                 Next::End(last) => {
-                    role.end_feed(
-                        shared.follower,
-                        AttachmentId {
-                            stream: shared.stream,
-                            attach,
-                        },
-                    );
+                    role.end_feed(shared.follower, attachment);
                     return Turn::Ended { part: None, last };
                 }
             }
@@ -108,13 +106,7 @@ impl Partition {
         let (next, again) = (feed.next, feed.next < log_end);
         feed.queued = again;
         if shared.lane == Lane::CatchUp && (!again || role.ring.covers(next)) {
-            role.end_feed(
-                shared.follower,
-                AttachmentId {
-                    stream: shared.stream,
-                    attach,
-                },
-            );
+            role.end_feed(shared.follower, attachment);
             self.advance_high_watermark(cx);
             return Turn::Ended {
                 part: Some(part),
