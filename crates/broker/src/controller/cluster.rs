@@ -72,9 +72,8 @@ impl ClusterView for ClusterHandle {
         let this = self.clone();
         Box::pin(async move {
             let request = proto::DescribeQuorumRequest { of_leader: true };
-            let call = this.client.call(this.deadline, ATTEMPT, |mut stub| {
-                let request = request.clone();
-                async move { stub.describe_quorum(request).await }
+            let call = this.client.call(this.deadline, ATTEMPT, |mut stub| async move {
+                stub.describe_quorum(request).await
             });
             let response = call.await.map_err(|error| {
                 tracing::warn!(
