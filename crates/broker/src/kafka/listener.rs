@@ -110,7 +110,8 @@ impl Desk {
             let _seat = seat;
             match first_bytes(&stream, &peer, &shutdown).await.map(opening) {
                 Some(Opening::Kafka) => {
-                    if is_open(&peer, &shutdown).await {
+                    let open = is_open(&peer, &shutdown).await;
+                    if open {
                         connection::serve(stream, peer, slot, shutdown).await;
                     }
                 }

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn the_lowest_of_a_leaderless_majority_stands() {
         let (free, led, mute) = (voter(false, true), voter(true, true), voter(false, false));
-        let cases: [(u64, &[(u64, &FindClusterResponse)], bool); 7] = [
+        type Case<'a> = (u64, &'a [(u64, &'a FindClusterResponse)], bool);
+        let cases: [Case<'_>; 7] = [
             (1, &[(2, &free), (3, &free)], true),
             (2, &[(1, &free), (3, &free)], false),
             (2, &[(3, &free)], true),
