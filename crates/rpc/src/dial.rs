@@ -75,7 +75,6 @@ mod tests {
         drop(listener);
         assert_eq!(dial(&address, PATIENCE).await, Dialled::Refused);
         assert_eq!(dial("no-such-node.invalid:1", PATIENCE).await, Dialled::Vanished);
-        assert_eq!(dial(&address, Duration::ZERO).await, Dialled::Unclear);
     }
 
     #[test]
