@@ -1,7 +1,8 @@
 //! May a client's batch enter this topic? Source: `LogValidator.java`, `UnifiedLog.analyzeAndValidateRecords`.
 //!
-//! Only the header and the checksum are looked at, unless a rule needs the records: uncompressed ones are walked in
-//! place, compressed ones are decompressed only for compacted topics, lower timestamp bounds, or to name bad records.
+//! Every record of a client's batch is walked, decompressed within bounds when need be: a checksum says that a batch is
+//! what its sender built, not that anybody can read it. A body that cannot be read, or that holds another number of
+//! records than the header claims, would stop every consumer behind it, or make offsets jump.
 
 use super::append_leader::{AppendContext, AppendOrigin};
 use crate::config::LogConfig;
@@ -44,11 +45,16 @@ pub(super) fn validate(
     }
     validate_header(header, client)?;
     let codec = header.compression()?;
-    let walk = client && (codec == Compression::None || needs_records(header, config, ctx.now));
-    if !walk {
+    if !client {
         return Ok(None);
     }
     let stats = validate_records(batch, config.decompressed_bytes_max)?;
+    if codec == Compression::None && !stats.dense {
+        // A compressed batch with gaps is rewritten without them; this one nobody has a reason to send.
+        return Err(AppendError::InvalidRecord(
+            "the offset deltas of a batch must count from 0 without gaps",
+        ));
+    }
     if config.compact && stats.null_key_at.is_some() {
         return Err(null_keys(batch, config, partition));
     }
@@ -85,15 +91,6 @@ fn validate_header(header: &BatchHeader, client: bool) -> Result<(), AppendError
         ));
     }
     Ok(())
-}
-
-/// Can the header alone not decide about timestamps and keys?
-fn needs_records(header: &BatchHeader, config: &LogConfig, now: Timestamp) -> bool {
-    config.compact
-        || header.timestamp_type() == TimestampType::LogAppendTime
-        || (config.message_timestamp_type == TimestampType::CreateTime
-            && (config.timestamp_before_max_ms != i64::MAX
-                || header.max_timestamp.0 > now.0.saturating_add(config.timestamp_after_max_ms)))
 }
 
 fn in_range(timestamp: Timestamp, config: &LogConfig, now: Timestamp) -> bool {

@@ -185,7 +185,7 @@ fn record_errors_name_each_record() {
 }
 
 #[test]
-fn compressed_batches_are_looked_into_only_when_needed() {
+fn compressed_batches_are_stored_as_they_came() {
     let fs = disk();
     let (mut log, _) = open(
         &fs,
@@ -213,6 +213,73 @@ fn compressed_batches_are_looked_into_only_when_needed() {
     let sent = compressed(Some(b"k"));
     let stored = try_append(&mut log, sent.clone()).unwrap();
     assert_eq!(stored.bytes[21..], sent[21..], "stored as it came");
+}
+
+/// A batch of two records whose bytes were changed, with a checksum that fits.
+fn tampered(codec: Compression, change: impl Fn(&mut [u8])) -> BytesMut {
+    let mut builder = BatchBuilder::new(Offset(0), codec, TimestampType::CreateTime, None, false, false);
+    for value in [[b'x'; 100], [b'y'; 100]] {
+        builder.append(Timestamp(5), Some(b"k"), Some(&value), &[]);
+    }
+    let mut batch = builder.build();
+    change(&mut batch);
+    let crc = milena_record::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+#[test]
+fn a_body_that_no_consumer_could_read_is_refused() {
+    let codecs = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+    let claim = |count: i32| {
+        move |batch: &mut [u8]| {
+            batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
+            batch[57..61].copy_from_slice(&count.to_be_bytes());
+        }
+    };
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    for codec in codecs {
+        assert!(
+            try_append(&mut log, tampered(codec, |_| {})).is_ok(),
+            "{codec:?}: as it was built"
+        );
+        let end = log.log_end_offset();
+        let bad = [
+            ("2^31-1 records", tampered(codec, claim(i32::MAX))),
+            ("three records", tampered(codec, claim(3))),
+            ("one record", tampered(codec, claim(1))),
+            ("garbage", tampered(codec, |batch| batch[61..].fill(0xaa))),
+        ];
+        for (what, batch) in bad {
+            let code = try_append(&mut log, batch).unwrap_err().code();
+            let refused = matches!(code, ErrorCode::InvalidRecord | ErrorCode::CorruptMessage);
+            assert!(refused, "{codec:?}, {what}: {code:?}");
+            assert_eq!(log.log_end_offset(), end, "{codec:?}, {what}");
+        }
+    }
+}
+
+#[test]
+fn gaps_between_uncompressed_records_are_refused() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    // Length (two bytes), attributes, timestamp delta, then the offset delta of the first record.
+    let gap = tampered(Compression::None, |batch| {
+        assert_eq!(batch[65], 0, "the offset delta");
+        batch[65] = 2 * 7;
+    });
+    assert_eq!(
+        try_append(&mut log, gap).unwrap_err().code(),
+        ErrorCode::InvalidRecord
+    );
+    assert_eq!(log.log_end_offset(), Offset(0));
 }
 
 #[test]
