@@ -1,7 +1,6 @@
 //! Everything that runs on the control thread: raft, planner, gRPC front; started and stopped in order.
 
-use crate::bootstrap::wake;
-use crate::bootstrap::{JoinError, Joiner, VoteGate};
+use crate::bootstrap::{JoinError, Joiner, VoteGate, wake};
 use crate::config::{ControllerConfig, ControllerError, Voter};
 use crate::handle::{Shared, Stop};
 use crate::planner::{Planner, PlannerHandle, PlannerSettings, Prober};

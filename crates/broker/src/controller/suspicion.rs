@@ -3,9 +3,9 @@
 //! The peer is dialled at its inter-broker listener. Evidence is a refused connection, or a host that has vanished with its
 //! name, as a container's does; a timeout can be a slow peer or a cut link, which the session timeout judges. A dying process
 //! may close its streams before its listener, so that one accepted connection does not end the suspicion: the peer is dialled
-//! again for a moment. With evidence the active controller is told, which dials for
-//! itself before it fences; the report is repeated while the quorum elects a new active controller, and dropped as soon as
-//! the peer is fenced, has registered anew, or listens again. A false suspicion is harmless: epochs fence, not reports.
+//! again for a moment. With evidence the active controller is told, which dials for itself before it fences; the report is
+//! repeated while the quorum elects a new active controller, and dropped as soon as the peer is fenced, has registered anew,
+//! or listens again. A false suspicion is harmless: epochs fence, not reports.
 
 use super::client::ControllerClient;
 use crate::metadata::MetadataCache;

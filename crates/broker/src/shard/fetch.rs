@@ -186,8 +186,7 @@ impl Shard {
     fn fetch(&mut self, items: Vec<(u32, FetchPartition)>, call: &CallMode) -> Vec<(u32, Fetched)> {
         let (mut left, mut bytes) = (call.max_bytes, 0);
         let mut results = Vec::with_capacity(items.len());
-        let mut waiting = Vec::new();
-        for (index, item) in items {
+        for (index, item) in &items {
             let mode = ReadMode {
                 budget: item.max_bytes.min(left),
                 min_one: bytes == 0,
@@ -195,7 +194,7 @@ impl Shard {
                 may_defer: call.may_defer,
             };
             let fetched = match self.partition(item.id) {
-                Ok((partition, cx)) => partition.fetch(cx, &item, mode),
+                Ok((partition, cx)) => partition.fetch(cx, item, mode),
                 Err(error) => {
                     let current_leader = self.cx.current_leader(item.id);
                     Fetched::Ready(FetchPartitionResult {
@@ -211,12 +210,11 @@ impl Shard {
             };
             left = left.saturating_sub(taken);
             bytes += taken;
-            waiting.push((index, item.id));
-            results.push((index, fetched));
+            results.push((*index, fetched));
         }
         if let Some(wait) = call.wait.as_ref().filter(|_| bytes < call.min_bytes) {
-            for (index, id) in waiting {
-                if let Some(partition) = self.partitions.get_mut(&id) {
+            for (index, item) in items {
+                if let Some(partition) = self.partitions.get_mut(&item.id) {
                     partition.waiters.park(wait, index);
                 }
             }

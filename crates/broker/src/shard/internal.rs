@@ -16,7 +16,8 @@ impl Router {
     ///
     /// # Errors
     /// NOT_LEADER_OR_FOLLOWER when this broker does not lead in `expected_epoch` (before or while waiting), NOT_ENOUGH_REPLICAS
-    /// (nothing was appended, also because the owner is overloaded), NOT_ENOUGH_REPLICAS_AFTER_APPEND (it was), or why the batch was refused.
+    /// (nothing was appended, also because the owner is overloaded), NOT_ENOUGH_REPLICAS_AFTER_APPEND (it was), or why the
+    /// batch was refused.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the answer, not the append.
@@ -40,12 +41,7 @@ impl Router {
             })?;
         // An error means that the slot was dropped with its partition.
         let _ = done.await;
-        gather
-            .take()
-            .into_iter()
-            .flatten()
-            .next()
-            .unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
+        only_answer(&gather)
     }
 
     /// Reads whole batches from `from` up to the log end offset: at least one if there is one.
@@ -67,13 +63,14 @@ impl Router {
             })
             .map_err(send_error_code)?;
         let _ = done.await;
-        gather
-            .take()
-            .into_iter()
-            .flatten()
-            .next()
-            .unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
+        only_answer(&gather)
     }
+}
+
+/// What the owner said; a slot that was dropped with its partition says that this broker does not lead it.
+fn only_answer<T>(gather: &Gather<Result<T, ErrorCode>>) -> Result<T, ErrorCode> {
+    let answer = gather.take().into_iter().flatten().next();
+    answer.unwrap_or(Err(ErrorCode::NotLeaderOrFollower))
 }
 
 impl Shard {

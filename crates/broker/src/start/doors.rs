@@ -7,6 +7,7 @@
 //!
 //! Source: `BrokerServer.startup`, which enables request processing after the broker has been unfenced.
 
+use super::first_image::own_registration;
 use crate::controller::Registration;
 use crate::metadata::MetadataCache;
 use milena_metadata::MetadataImage;
@@ -35,8 +36,7 @@ pub(super) async fn open_when_unfenced(
 }
 
 fn is_unfenced(image: &MetadataImage, broker: BrokerId, epoch: Option<BrokerEpoch>) -> bool {
-    let registered = image.brokers.get(&broker);
-    registered.is_some_and(|registered| Some(registered.epoch) == epoch && !registered.fenced)
+    own_registration(image, broker, epoch).is_some_and(|registered| !registered.fenced)
 }
 
 #[cfg(test)]

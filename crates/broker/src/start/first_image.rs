@@ -7,6 +7,7 @@
 use crate::controller::Registration;
 use crate::metadata::MetadataCache;
 use crate::shard::Router;
+use milena_metadata::record::BrokerRegistration;
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{BrokerEpoch, BrokerId};
 use std::sync::Arc;
@@ -47,14 +48,23 @@ pub(super) async fn follow(
     }
 }
 
+/// The registration of this very process in an image; `None`: the image is older, or the epoch is not known yet.
+pub(super) fn own_registration(
+    image: &MetadataImage,
+    broker: BrokerId,
+    epoch: Option<BrokerEpoch>,
+) -> Option<&BrokerRegistration> {
+    let registered = image.brokers.get(&broker)?;
+    (Some(registered.epoch) == epoch).then_some(registered)
+}
+
 fn knows(image: &MetadataImage, broker: BrokerId, epoch: Option<BrokerEpoch>) -> bool {
-    epoch.is_some() && image.brokers.get(&broker).map(|registered| registered.epoch) == epoch
+    own_registration(image, broker, epoch).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milena_metadata::record::BrokerRegistration;
     use milena_types::IncarnationId;
 
     #[test]

@@ -1,14 +1,12 @@
 //! An empty or half-restored voter on its way into the quorum.
 
+use super::ask::{ASK_INTERVAL, ask_others};
 use super::decision::{Decision, Survey, decide};
 use super::gate::VoteGate;
 use crate::config::Voter;
 use crate::raft::peers::{Peers, voter_key};
 use crate::raft::types::{Raft, TypeConfig};
 use crate::store::JoinMarker;
-use futures::future::join_all;
-use milena_rpc::proto::FindClusterRequest;
-use milena_rpc::proto::controller_client::ControllerClient;
 use openraft::errors::Fatal;
 use openraft::impls::BasicNode;
 use std::collections::BTreeMap;
@@ -17,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the others are asked, and how long they may take.
-const ASK_INTERVAL: Duration = Duration::from_millis(25);
+/// How long the others may take.
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why a voter did not get past its start.
@@ -132,19 +129,11 @@ impl Joiner {
 
     async fn ask(&self) -> Survey {
         let own = *self.raft.node_id();
-        let calls = self.peers.iter().filter(|(id, _)| *id != own).map(|(_, peer)| {
-            let mut client = ControllerClient::new(peer.channel.clone());
-            async move {
-                let answer =
-                    tokio::time::timeout(ASK_TIMEOUT, client.find_cluster(FindClusterRequest {})).await;
-                Some(answer.ok()?.ok()?.into_inner())
-            }
-        });
         let mut survey = Survey {
             others: self.peers.len().saturating_sub(1),
             ..Survey::default()
         };
-        for answer in join_all(calls).await.into_iter().flatten() {
+        for (_, answer) in ask_others(&self.peers, own, ASK_TIMEOUT).await {
             survey.answered += 1;
             survey.voting += usize::from(answer.may_vote);
             survey.any_initialized |= answer.initialized;

@@ -8,6 +8,7 @@
 //! * **There is one.** Then this voter is late, or its disk was lost. It follows as if it were new, and neither votes
 //!   nor stands for election until it holds everything that the leader had committed when it came.
 
+mod ask;
 mod decision;
 mod gate;
 mod join;

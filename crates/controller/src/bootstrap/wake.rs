@@ -7,22 +7,20 @@
 //! ```
 //!
 //! After a restart raft keeps the lease of the leader that it remembers, though nobody has heard of it since: each voter
-//! gives it up before it can be asked. Safety is raft's own: this is an election like any other, only earlier, and pre-votes protect a leader that this
-//! voter could not see.
+//! gives it up before it can be asked. Safety is raft's own: this is an election like any other, only earlier, and
+//! pre-votes protect a leader that this voter could not see.
 
+use super::ask::{ASK_INTERVAL, ask_others};
 use crate::raft::peers::Peers;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::service::Quorum;
-use futures::future::join_all;
-use milena_rpc::proto::controller_client::ControllerClient;
-use milena_rpc::proto::{FindClusterRequest, FindClusterResponse};
+use milena_rpc::proto::FindClusterResponse;
 use openraft::errors::Fatal;
 use openraft::raft::TransferLeaderRequest;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the others are asked, and how long they may take.
-const ASK_INTERVAL: Duration = Duration::from_millis(25);
+/// How long the others may take.
 const ASK_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Gives up the lease of the leader from before the restart. Must be done before other voters can reach this one.
@@ -45,7 +43,7 @@ pub(crate) async fn run(quorum: Quorum, peers: Peers) {
     let others = peers.iter().filter(|(id, _)| *id != own).count();
     let begun = Instant::now();
     while begun.elapsed() < quorum.patience && !quorum.has_leader() {
-        let answers = ask(&peers, own).await;
+        let answers = ask_others(&peers, own, ASK_TIMEOUT).await;
         if quorum.has_leader() {
             return;
         }
@@ -58,18 +56,6 @@ pub(crate) async fn run(quorum: Quorum, peers: Peers) {
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     }
-}
-
-/// What the others said, with their ids.
-async fn ask(peers: &Peers, own: u64) -> Vec<(u64, FindClusterResponse)> {
-    let calls = peers.iter().filter(|(id, _)| *id != own).map(|(id, peer)| {
-        let mut client = ControllerClient::new(peer.channel.clone());
-        async move {
-            let answer = tokio::time::timeout(ASK_TIMEOUT, client.find_cluster(FindClusterRequest {})).await;
-            Some((id, answer.ok()?.ok()?.into_inner()))
-        }
-    });
-    join_all(calls).await.into_iter().flatten().collect()
 }
 
 /// One voter of those that are there stands, so that votes are not split: the lowest id.

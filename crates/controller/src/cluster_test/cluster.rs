@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tonic::Code;
 use tonic::transport::Channel;
 
 /// How long anything may take before a test fails.
@@ -142,7 +143,8 @@ impl Cluster {
             .max_decoding_message_size(channel::MESSAGE_BYTES_MAX)
     }
 
-    /// Asks one node after another until the active controller answers.
+    /// Asks one node after another until the active controller answers. A node that stops while it is
+    /// asked cancels the question, as one that has stopped is unavailable.
     pub(super) async fn call<T, F>(&self, mut ask: impl FnMut(ControllerClient<Channel>) -> F) -> T
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
@@ -154,7 +156,7 @@ impl Cluster {
                 Ok(Ok(answer)) => return answer.into_inner(),
                 Ok(Err(status))
                     if NotLeader::from_status(&status).is_none()
-                        && status.code() != tonic::Code::Unavailable =>
+                        && !matches!(status.code(), Code::Unavailable | Code::Cancelled) =>
                 {
                     panic!("{status}");
                 }

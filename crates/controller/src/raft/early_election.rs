@@ -1,10 +1,10 @@
 //! A dead leader process is replaced at once instead of after its lease.
 //!
 //! Evidence is a leader's append stream that broke *and* a new connection to it that fails: its host says that nobody
-//! listens there any more, or the host itself is gone, as a container's is. Then this node does what the leader would have asked for before an orderly exit: a
-//! leadership transfer, which lets an election pass the lease. Raft's safety does not rest on the lease (nothing here
-//! reads under it), so that wrong evidence costs an election and nothing else. A leader that is silent but alive
-//! (stopped, cut off) is left to the ordinary election timeout.
+//! listens there any more, or the host itself is gone, as a container's is. Then this node does what the leader would
+//! have asked for before an orderly exit: a leadership transfer, which lets an election pass the lease. Raft's safety does
+//! not rest on the lease (nothing here reads under it), so that wrong evidence costs an election and nothing else. A
+//! leader that is silent but alive (stopped, cut off) is left to the ordinary election timeout.
 
 use super::peers::Peers;
 use super::types::{Raft, TypeConfig, Vote};

@@ -7,12 +7,13 @@ use crate::publish::CommittedLog;
 use crate::raft::caught_up::CaughtUp;
 use crate::raft::peers::{broker_id, voter_key};
 use crate::raft::pulse::LastHeard;
-use crate::raft::types::Raft;
+use crate::raft::types::{Raft, TypeConfig};
 use milena_metadata::liveness::Contact;
 use milena_rpc::NotLeader;
 use milena_rpc::proto;
 use milena_types::{BrokerId, ClusterId, Timestamp};
 use openraft::Instant;
+use openraft::alias::InstantOf;
 use openraft::async_runtime::WatchReceiver;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,10 +108,10 @@ impl Quorum {
                 .and_then(|all| all.get(&key))
                 .cloned()
                 .flatten();
-            let contact_ms = contact.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
-            let caught_up = self.caught_up.get(key).filter(|_| leads);
-            let caught_up_ms =
-                caught_up.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+            let age_ms =
+                |at: InstantOf<TypeConfig>| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let contact_ms = contact.map(|at| age_ms(*at));
+            let caught_up_ms = self.caught_up.get(key).filter(|_| leads).map(age_ms);
             VoterStatus {
                 voter: voter.clone(),
                 log_end_offset: match own {

@@ -8,7 +8,7 @@ use super::nearest::nearest;
 use super::settings::Settings;
 use super::topology::{NodeConfig, derive};
 use super::used::is_used;
-use milena_metadata::config::broker::{KeySpec, lookup};
+use milena_metadata::config::broker::{KeySpec, Value, lookup};
 use std::path::Path;
 
 /// Prefixes under which Kafka's plugins and listeners have keys of their own.
@@ -114,6 +114,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     if !idle.is_empty() {
         warnings.push(format!("these settings have no effect: {}", idle.join(", ")));
     }
+    // A copy: keys that are only compared are not keys that are used, and the list of these is checked by what is read.
     let checked = settings.clone();
     contradictions::check(&checked, &mut problems);
     warnings.extend(contradictions::doubtful(&checked));
@@ -172,13 +173,7 @@ impl Sorter {
 
     fn take_known(&mut self, spec: &'static KeySpec, text: &str, origin: &super::settings::Origin) {
         // An empty value of a variable or line means "not set" where an empty text can not be a value.
-        let is_text = matches!(
-            spec.parse(""),
-            Some(
-                milena_metadata::config::broker::Value::Text(_)
-                    | milena_metadata::config::broker::Value::List(_)
-            )
-        );
+        let is_text = matches!(spec.parse(""), Some(Value::Text(_) | Value::List(_)));
         if text.trim().is_empty() && !is_text {
             return self.settings.remove(spec.name);
         }

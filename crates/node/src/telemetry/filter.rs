@@ -103,14 +103,9 @@ impl Directives {
 
     /// The filter that does it.
     pub(super) fn filter(&self) -> Result<EnvFilter, FilterError> {
-        let names = |library: &str| {
-            let root = library.split(':').next().unwrap_or_default();
-            self.0
-                .iter()
-                .any(|d| d.target.as_deref().is_some_and(|target| target.starts_with(root)))
-        };
-        let quiet = QUIET.iter().filter(|(library, _)| !names(library));
-        let quiet = quiet.map(|(library, level)| format!("{library}={}", level_text(*level)));
+        let quiet = self
+            .quiet()
+            .map(|(library, level)| format!("{library}={}", level_text(level)));
         let directives: Vec<String> = quiet.chain([self.text()]).collect();
         EnvFilter::try_new(directives.join(",")).map_err(|_| FilterError { text: self.text() })
     }
@@ -152,20 +147,29 @@ impl Directives {
         root.map_or(LogLevel::Fatal, |directive| directive.level)
     }
 
-    /// The level of the longest directive that covers a logger. As `EnvFilter`, by prefix.
-    fn level_of(&self, logger: &str) -> LogLevel {
-        let own = self
-            .0
+    fn targets(&self) -> impl Iterator<Item = (&str, LogLevel)> {
+        self.0
             .iter()
-            .filter_map(|d| Some((d.target.as_deref()?, d.level)));
+            .filter_map(|d| Some((d.target.as_deref()?, d.level)))
+    }
+
+    /// Those of [`QUIET`] that no directive names.
+    fn quiet(&self) -> impl Iterator<Item = (&str, LogLevel)> {
         let is_named = |library: &str| {
             let root = library.split(':').next().unwrap_or_default();
-            own.clone().any(|(target, _)| target.starts_with(root))
+            self.targets().any(|(target, _)| target.starts_with(root))
         };
-        let quiet = QUIET.iter().copied().filter(|(library, _)| !is_named(library));
-        let covering = own
-            .clone()
-            .chain(quiet)
+        QUIET
+            .iter()
+            .copied()
+            .filter(move |(library, _)| !is_named(library))
+    }
+
+    /// The level of the longest directive that covers a logger. As `EnvFilter`, by prefix.
+    fn level_of(&self, logger: &str) -> LogLevel {
+        let covering = self
+            .targets()
+            .chain(self.quiet())
             .filter(|(target, _)| logger.starts_with(target));
         let longest = covering.max_by_key(|(target, _)| target.len());
         longest.map_or_else(|| self.root(), |(_, level)| level)

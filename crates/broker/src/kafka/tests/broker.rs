@@ -20,7 +20,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 const NODE: BrokerId = BrokerId(1);
@@ -143,6 +143,8 @@ pub(super) struct TestBroker {
     pub(super) address: SocketAddr,
     /// Connections that opened with the HTTP/2 preface.
     pub(super) http2: Arc<AtomicUsize>,
+    /// Whether clients may speak.
+    pub(super) doors: watch::Sender<bool>,
     shutdown: CancellationToken,
     _dir: tempfile::TempDir,
 }
@@ -155,12 +157,13 @@ impl Drop for TestBroker {
 
 impl TestBroker {
     pub(super) async fn start() -> Self {
-        Self::start_with(NetworkConfig::default(), "127.0.0.1:0").await
+        Self::start_with(NetworkConfig::default(), true).await
     }
 
-    pub(super) async fn start_with(network: NetworkConfig, bind: &str) -> Self {
+    /// `open`: clients may speak from the start; else from the moment when `doors` says so.
+    pub(super) async fn start_with(network: NetworkConfig, open: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let socket = TcpListener::bind(bind).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let mut config = BrokerConfig {
             node_id: NODE,
@@ -195,7 +198,9 @@ impl TestBroker {
             in_controlled_shutdown: false,
         };
         let (http2, shutdown) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let (doors, opened) = watch::channel(open);
         let parts = Parts {
+            open: opened,
             config: Arc::new(config),
             dirs,
             registration,
@@ -217,6 +222,7 @@ impl TestBroker {
         Self {
             address,
             http2,
+            doors,
             shutdown,
             _dir: dir,
         }
@@ -224,6 +230,7 @@ impl TestBroker {
 }
 
 struct Parts {
+    open: watch::Receiver<bool>,
     config: Arc<BrokerConfig>,
     dirs: Arc<LogDirs>,
     registration: BrokerRegistration,
@@ -234,6 +241,7 @@ struct Parts {
 
 async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: CancellationToken) {
     let Parts {
+        open,
         config,
         dirs,
         registration,
@@ -270,7 +278,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: Cance
         cluster: view,
         router: router.clone(),
         groups,
-        open: tokio::sync::watch::channel(true).1,
+        open,
     });
     let spread = ConnectionSpread::new(router.shards());
     for shard in (0..router.shards()).map(ShardId) {

@@ -152,7 +152,7 @@ async fn idle_connections_are_closed_and_their_slots_are_free_again() {
         max_connections: 2,
         ..NetworkConfig::default()
     };
-    let broker = TestBroker::start_with(network, "127.0.0.1:0").await;
+    let broker = TestBroker::start_with(network, true).await;
     for _ in 0..3 {
         let mut silent = Client::connect(&broker).await;
         let mut four_bytes = send(&broker, &[0, 0, 0, 100]).await;
@@ -227,25 +227,11 @@ async fn bodies_cut_short_or_too_long_are_closed_in_every_version() {
     assert!(all.topics.is_empty(), "nothing was applied");
 }
 
-/// CRC-32C, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0x82f6_3b78
-        } else {
-            crc >> 1
-        }
-    };
-    !bytes
-        .iter()
-        .fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
-}
-
 /// A batch of one record with other bytes at some place, and a CRC that is right.
 fn altered(at: usize, bytes: &[u8]) -> Bytes {
     let mut batch = batch(&["x"], None);
     batch[at..at + bytes.len()].copy_from_slice(bytes);
-    let crc = crc32c(&batch[21..]);
+    let crc = milena_record::crc32c(&batch[21..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
     batch.freeze()
 }

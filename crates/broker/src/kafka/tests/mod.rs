@@ -6,5 +6,6 @@ mod broker;
 mod client;
 mod configs;
 mod data;
+mod doors;
 mod groups;
 mod hostile;

@@ -5,6 +5,7 @@ use super::follower_side::LinkKey;
 use super::session::{self, SessionError};
 use crate::shard::context::Context;
 use crate::shard::mailbox::with_local;
+use milena_rpc::channel::authority;
 use milena_rpc::proto::{Hello, Lane as WireLane};
 use rand::Rng;
 use std::time::{Duration, Instant};
@@ -90,7 +91,7 @@ fn target(cx: &Context, key: LinkKey) -> Option<(String, Hello, u64)> {
         },
     };
     Some((
-        format!("{}:{}", endpoint.host, endpoint.port),
+        authority(&endpoint.host, endpoint.port),
         hello,
         cx.config.replica.link_credit_bytes as u64,
     ))

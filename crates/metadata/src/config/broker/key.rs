@@ -155,12 +155,6 @@ impl KeySpec {
         self.allowed.admits(&value).then_some(value)
     }
 
-    /// True when a running broker takes a new value.
-    #[must_use]
-    pub fn is_dynamic(&self) -> bool {
-        super::dynamic::is_dynamic(self.name)
-    }
-
     /// True for Kafka's own switches, which are shown only where they were set.
     #[must_use]
     pub fn is_internal(&self) -> bool {
