@@ -10,14 +10,22 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$MILENA_CACHE/target}
 
 say() { printf '%s\n' "$*" >&2; }
 
+# libclang itself, which bindgen loads; libclang-cpp, which other packages bring along, is another library.
+has_libclang() {
+  local lib
+  for lib in /usr/lib/llvm-*/lib ${LIBCLANG_PATH:+"$LIBCLANG_PATH"}; do
+    if compgen -G "$lib/libclang.so*" > /dev/null || compgen -G "$lib/libclang-[0-9]*.so*" > /dev/null; then return 0; fi
+  done
+  return 1
+}
+
 # milena_packages COMMAND=PACKAGE ...   installs with apt the packages whose commands (@libclang: the library) are missing, and says so.
 milena_packages() {
   local pair command missing=() as_root=()
   for pair in "$@"; do
     command=${pair%%=*}
     case $command in
-      @libclang) ls /usr/lib/llvm-*/lib/libclang*.so* > /dev/null 2>&1 || ls "${LIBCLANG_PATH:-/nonexistent}"/libclang*.so* > /dev/null 2>&1 ||
-        missing+=("${pair#*=}") ;;
+      @libclang) has_libclang || missing+=("${pair#*=}") ;;
       *) command -v "$command" > /dev/null 2>&1 || missing+=("${pair#*=}") ;;
     esac
   done
