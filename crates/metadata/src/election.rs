@@ -9,7 +9,8 @@
 //! 1. the current leader, if it stays in the ISR (PREFERRED looks at the first replica before it);
 //! 2. an ISR member;
 //! 3. an ELR member, when the ISR is empty: it holds everything that was committed (KIP-966);
-//! 4. the last known leader, when ISR and ELR are empty: unclean;
+//! 4. the last known leader, when ISR and ELR are empty: unclean. One that lost its disk is passed over for those that
+//!    came back after it with theirs;
 //! 5. with [`Election::Unclean`], any replica: unclean.
 //!
 //! An unclean choice makes the ISR the leader alone and marks the partition as recovering.
@@ -111,6 +112,7 @@ impl<'a> PartitionChange<'a> {
     #[must_use]
     pub fn wiped(mut self, broker: BrokerId) -> Self {
         self.wiped = Some(broker);
+        // Before the election, too: it must not be chosen in this very change.
         self.last_known_elr.retain(|b| *b != broker);
         self.unclean_shutdown(broker)
     }
@@ -273,21 +275,29 @@ impl<'a> PartitionChange<'a> {
         if !self.elr_enabled || !self.isr.is_empty() || !self.elr.is_empty() {
             return None;
         }
-        match self.last_known_elr.as_slice() {
-            [leader] if (self.is_live)(*leader) && self.replicas.contains(leader) => Some(*leader),
-            _ => None,
-        }
+        let first = self.last_known_elr.first().copied();
+        first.filter(|b| (self.is_live)(*b) && self.replicas.contains(b))
     }
 
-    /// Remembers the leader at the moment when the ISR becomes empty, and forgets it when there is a leader again.
+    /// Remembers the leader at the moment when the ISR becomes empty, behind it whoever else held everything until its
+    /// unclean shutdown, and forgets all when there is a leader again.
     fn update_last_known(&mut self, leader: Option<BrokerId>) {
         if leader.is_some() || !self.elr_enabled {
             self.last_known_elr.clear();
-        } else if self.isr.is_empty()
-            && let Some(last) = self.before.leader.filter(|b| self.wiped != Some(*b))
-        {
+            return;
+        }
+        if !self.isr.is_empty() {
+            return;
+        }
+        let before = self.before;
+        if let Some(last) = before.leader {
             self.last_known_elr = vec![last];
         }
+        let held_everything = |b: &BrokerId| before.isr.contains(b) || before.elr.contains(b);
+        let unclean = self.unclean_shutdown.filter(held_everything);
+        let unclean = unclean.filter(|b| !self.last_known_elr.contains(b));
+        self.last_known_elr.extend(unclean);
+        self.last_known_elr.retain(|b| self.wiped != Some(*b));
     }
 }
 

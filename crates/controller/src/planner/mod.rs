@@ -14,6 +14,7 @@ mod clock;
 mod handle;
 mod job;
 mod lead;
+mod leaderless;
 mod probe;
 mod rounds;
 

@@ -6,6 +6,7 @@
 
 use super::clock::{Clock, seed};
 use super::job::{Job, View};
+use super::leaderless::Leaderless;
 use crate::publish::CommittedLog;
 use crate::raft::types::{Applied, Proposal, Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
@@ -25,6 +26,7 @@ pub(super) const WAITING_MAX: usize = 1_024;
 /// A batch in flight and the jobs that it decides.
 struct Flight {
     jobs: Vec<Box<dyn Job>>,
+    leaderless: Leaderless,
     result: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
 }
 
@@ -124,18 +126,23 @@ impl<'a> Rounds<'a> {
                 expected_version: base.version,
                 records,
             };
-            self.propose(&batch, jobs).await;
+            let leaderless = Leaderless::of(&base, &batch);
+            self.propose(&batch, jobs, leaderless).await;
         }
     }
 
-    async fn propose(&mut self, batch: &MetadataBatch, jobs: Vec<Box<dyn Job>>) {
+    async fn propose(&mut self, batch: &MetadataBatch, jobs: Vec<Box<dyn Job>>, leaderless: Leaderless) {
         let (responder, result) = ProgressResponder::complete_only();
         let proposal = Proposal(milena_rpc::encode_batch(batch));
         // The responder is gone with it, which the flight's landing shows.
         if let Err(error) = self.shared.raft.client_write_ff(proposal, Some(responder)).await {
             tracing::warn!(%error, "raft has stopped");
         }
-        self.flight = Some(Flight { jobs, result });
+        self.flight = Some(Flight {
+            jobs,
+            leaderless,
+            result,
+        });
     }
 
     /// Waits for the batch in flight; for ever when there is none. Cancelling it loses nothing.
@@ -161,6 +168,7 @@ impl<'a> Rounds<'a> {
         if landing == Landing::Applied {
             let image = self.shared.committed.image();
             let now = self.shared.clock.now();
+            flight.leaderless.log();
             for job in flight.jobs {
                 job.applied(&image, &mut self.liveness, now);
             }

@@ -173,6 +173,38 @@ fn a_wiped_disk_is_never_taken_for_an_eligible_replica() {
 }
 
 #[test]
+fn the_leaders_disk_is_wiped_and_all_others_were_killed() {
+    // Those who are left have what they had written, which is all that there is.
+    for (second, third, elected) in [(1, 1, 1), (1, 7, 1), (7, 1, 2)] {
+        let mut cluster = Cluster::with_brokers(3);
+        let topic = cluster.create_with(
+            "t",
+            1,
+            3,
+            &[("ack.durability", "replicated"), ("min.insync.replicas", "3")],
+        );
+        for broker in ids(&[2, 1]) {
+            cluster.fence(broker);
+        }
+        assert_eq!(isr_and_elr(&cluster, topic), (ids(&[0]), ids(&[1, 2])));
+        cluster.now = Timestamp(cluster.now.0 + 9_001);
+        cluster.register(&registration(BrokerId(0), 2, 7));
+        cluster.unfence(BrokerId(0));
+        for (broker, disk) in [(1, second), (2, third)] {
+            assert_eq!(cluster.partition(topic, 0).leader, None, "{second} {third}");
+            cluster.register(&registration(BrokerId(broker), 2, disk));
+            cluster.unfence(BrokerId(broker));
+        }
+        let state = cluster.partition(topic, 0);
+        assert_eq!(
+            (state.leader, state.recovering),
+            (Some(BrokerId(elected)), true),
+            "{second} {third}"
+        );
+    }
+}
+
+#[test]
 fn one_of_two_disks_missing_makes_all_suspect_and_a_new_one_none() {
     let mut cluster = Cluster::empty();
     let mut two = registration(BrokerId(0), 1, 1);
