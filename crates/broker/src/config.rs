@@ -104,7 +104,7 @@ impl Default for ReplicaConfig {
             reconnect_backoff_max: Duration::from_secs(1),
             link_credit_bytes: 8 << 20,
             frame_bytes_max: 1 << 20,
-            tail_ring_bytes: 48 << 20,
+            tail_ring_bytes: 16 << 20,
         }
     }
 }
@@ -132,6 +132,9 @@ pub struct NetworkConfig {
     pub fetch_session_slots: usize,
     /// `max.request.partition.size.limit`.
     pub request_partitions_max: usize,
+    /// Memory of retired read buffers that all data threads together keep. More than the tail rings, whose batches are
+    /// pieces of such buffers: less, and the pages of every buffer are touched for the first time again and again.
+    pub read_pool_bytes: usize,
 }
 
 impl Default for NetworkConfig {
@@ -147,6 +150,7 @@ impl Default for NetworkConfig {
             fetch_max_bytes: 55 << 20,
             fetch_session_slots: 1000,
             request_partitions_max: 2000,
+            read_pool_bytes: 32 << 20,
         }
     }
 }

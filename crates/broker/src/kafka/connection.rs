@@ -95,8 +95,9 @@ struct Connection {
 impl Connection {
     fn new(peer: Peer) -> Self {
         let network = &peer.ctx.config.network;
+        let pool_bytes_max = network.read_pool_bytes / peer.ctx.router.shards().max(1);
         Self {
-            buffer: ReadBuffer::new(network.request_max_bytes),
+            buffer: ReadBuffer::new(network.request_max_bytes, pool_bytes_max),
             pending: Pending::default(),
             out: VecDeque::new(),
             closing: false,

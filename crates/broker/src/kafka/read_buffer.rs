@@ -13,9 +13,6 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// Chunk sizes: for small requests, for batches of some ten KiB, for batches of a MiB with their envelope.
 const CHUNK_BYTES: [usize; 3] = [32 << 10, 256 << 10, (1 << 20) + (64 << 10)];
 
-/// Memory of retired chunks that each thread keeps.
-const POOL_BYTES_MAX: usize = 12 << 20;
-
 /// A frame may take this many times what has arrived of it: growth in few steps, bounded by what the client paid.
 const GROWTH: usize = 8;
 
@@ -48,8 +45,9 @@ impl Pool {
         BytesMut::with_capacity(size)
     }
 
-    fn retire(&mut self, class: usize, mut chunk: BytesMut) {
-        if self.bytes + CHUNK_BYTES[class] <= POOL_BYTES_MAX {
+    /// Keeps the chunk unless the pool would be larger than `bytes_max`.
+    fn retire(&mut self, class: usize, mut chunk: BytesMut, bytes_max: usize) {
+        if self.bytes + CHUNK_BYTES[class] <= bytes_max {
             chunk.clear();
             self.bytes += CHUNK_BYTES[class];
             self.retired[class].push_back(chunk);
@@ -65,16 +63,18 @@ pub(super) struct ReadBuffer {
     /// The class that recent frames ask for.
     wanted: usize,
     limit: usize,
+    pool_bytes_max: usize,
 }
 
 impl ReadBuffer {
-    /// For frames of at most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    /// For frames of at most `limit` bytes. The thread keeps at most `pool_bytes_max` of retired chunks.
+    pub(super) fn new(limit: usize, pool_bytes_max: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
             class: None,
             wanted: 0,
             limit,
+            pool_bytes_max,
         }
     }
 
@@ -160,7 +160,7 @@ impl ReadBuffer {
     fn retire(&mut self) {
         let chunk = std::mem::take(&mut self.bytes);
         if let Some(class) = self.class.take() {
-            POOL.with(|pool| pool.borrow_mut().retire(class, chunk));
+            POOL.with(|pool| pool.borrow_mut().retire(class, chunk, self.pool_bytes_max));
         }
     }
 }
@@ -183,6 +183,8 @@ fn class_for(bytes: usize) -> usize {
 mod tests {
     use super::*;
 
+    const POOL_BYTES: usize = 8 << 20;
+
     fn frame(body: &[u8]) -> Vec<u8> {
         [&(body.len() as u32).to_be_bytes()[..], body].concat()
     }
@@ -200,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_every_size_come_out_as_they_went_in() {
-        let mut buffer = ReadBuffer::new(100 << 20);
+        let mut buffer = ReadBuffer::new(100 << 20, POOL_BYTES);
         for size in [8, 100, 32 << 10, 40_000, 300_000, 1 << 20, 3 << 20] {
             let bodies: Vec<Vec<u8>> = (0..3).map(|n| vec![n; size]).collect();
             let sent: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
@@ -217,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_follows_what_arrived_not_what_was_announced() {
-        let mut buffer = ReadBuffer::new(100 << 20);
+        let mut buffer = ReadBuffer::new(100 << 20, POOL_BYTES);
         let mut announced = (64_u32 << 20).to_be_bytes().to_vec();
         announced.extend([0; 100]);
         assert!(feed(&mut buffer, &announced).await.is_empty());
@@ -227,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn wrong_lengths_are_refused() {
         for length in [-1_i32, i32::MAX, 7] {
-            let mut buffer = ReadBuffer::new(100 << 20);
+            let mut buffer = ReadBuffer::new(100 << 20, POOL_BYTES);
             buffer.read_from(&mut &length.to_be_bytes()[..]).await.unwrap();
             assert!(buffer.next_frame().is_err());
             assert!(buffer.bytes.capacity() <= 64 << 10);
@@ -236,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn chunks_are_used_again_once_their_frames_are_gone() {
-        let mut buffer = ReadBuffer::new(1 << 20);
+        let mut buffer = ReadBuffer::new(1 << 20, POOL_BYTES);
         let sent = frame(&[1; 20_000]);
         let kept = feed(&mut buffer, &sent).await;
         let address = kept[0].as_ptr();

@@ -159,6 +159,7 @@ fn network(settings: &Settings) -> NetworkConfig {
         fetch_max_bytes: settings.count("fetch.max.bytes"),
         fetch_session_slots: settings.count("max.incremental.fetch.session.cache.slots"),
         request_partitions_max: settings.count("max.request.partition.size.limit"),
+        ..defaults
     }
 }
 
