@@ -6,6 +6,10 @@ use crate::{BatchError, BatchHeader, HEADER_BYTES, RecordView, TimestampType};
 use bytes::Bytes;
 use milena_types::{Offset, Timestamp};
 
+pub(crate) const TOO_FEW_RECORDS: BatchError =
+    BatchError::Invalid("there are fewer records than the header says");
+pub(crate) const BYTES_BEHIND: BatchError = BatchError::Invalid("bytes follow the last record");
+
 /// One record. Key, value and headers share the memory of the batch (or of its decompressed body).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -75,20 +79,16 @@ pub(crate) fn whole(batch: &[u8]) -> Result<BatchHeader, BatchError> {
 pub(crate) fn check_count(header: &BatchHeader, body_bytes: usize) -> Result<(), BatchError> {
     let count = usize::try_from(header.records_count).unwrap_or(usize::MAX);
     if count > body_bytes / RECORD_BYTES_MIN {
-        return Err(BatchError::Invalid(
-            "there are fewer records than the header says",
-        ));
+        return Err(TOO_FEW_RECORDS);
     }
     Ok(())
 }
 
 /// The timestamp of a record of this batch.
-pub(crate) fn timestamp_of(header: &BatchHeader, record: &RecordView<'_>) -> Timestamp {
+pub(crate) fn timestamp_of(header: &BatchHeader, delta: i64) -> Timestamp {
     match header.timestamp_type() {
         TimestampType::LogAppendTime => header.max_timestamp,
-        TimestampType::CreateTime => {
-            Timestamp(header.base_timestamp.0.saturating_add(record.timestamp_delta))
-        }
+        TimestampType::CreateTime => Timestamp(header.base_timestamp.0.saturating_add(delta)),
     }
 }
 
@@ -104,7 +104,7 @@ impl Records {
         let view = RecordView::read(&mut rest)?;
         self.at = self.body.len() - rest.len();
         if self.left == 0 && !rest.is_empty() {
-            return Err(BatchError::Invalid("bytes follow the last record"));
+            return Err(BYTES_BEHIND);
         }
         let offset = self
             .header
@@ -115,7 +115,7 @@ impl Records {
             offset: offset
                 .map(Offset)
                 .ok_or(BatchError::Invalid("offsets overflow"))?,
-            timestamp: timestamp_of(&self.header, &view),
+            timestamp: timestamp_of(&self.header, view.timestamp_delta),
             key: view.key.map(|bytes| self.body.slice_ref(bytes)),
             value: view.value.map(|bytes| self.body.slice_ref(bytes)),
             headers: view

@@ -1,8 +1,8 @@
 //! Record batches (magic 2) as bytes: the only crate that knows their layout.
 //!
 //! The hot path never decodes records: it reads the 61-byte [`BatchHeader`], checks the CRC ([`crc_is_valid`]) and writes
-//! base offset and leader epoch in place ([`stamp()`]). Everything that walks records ([`records`], [`validate_records`],
-//! [`walk_records`]) decompresses at most the number of bytes that the caller allows.
+//! base offset and leader epoch in place ([`stamp()`]). Everything that reads records ([`records`], [`validate_records`],
+//! [`walk_records`]) decompresses at most the number of bytes that the caller allows; the walks keep none of them.
 //!
 //! Pure: bytes in, bytes out; no clock, no IO, no panic on any input.
 //!
@@ -16,6 +16,7 @@ pub mod control;
 mod error;
 mod header;
 mod iter;
+mod source;
 mod stamp;
 mod validate;
 pub mod varint;

@@ -1,10 +1,10 @@
 //! Walking the records of a batch without keeping them.
 
-use crate::compression::body;
-use crate::iter::{check_count, timestamp_of, whole};
+use crate::compression::{Stream, body};
+use crate::iter::{BYTES_BEHIND, TOO_FEW_RECORDS, check_count, timestamp_of, whole};
+use crate::source::Source;
 use crate::{BatchError, BatchHeader, Compression, RecordView};
 use milena_types::{Offset, Timestamp};
-use std::borrow::Cow;
 
 /// What the records of a batch are like, as [`validate_records`] found them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,41 +28,60 @@ pub struct RecordStats {
     pub uncompressed_bytes: usize,
 }
 
-/// Calls `visit` with the position (from 0) and the timestamp of each record of `batch`, which is exactly one batch.
+/// Calls `visit` with the position (from 0), the timestamp and the lengths of the fields of each record of `batch`, which
+/// is exactly one batch.
 ///
-/// A compressed body is decompressed to at most `limit_bytes`. The checksum is not looked at.
+/// A compressed body streams past, at most `limit_bytes` of it, and none of it is kept: what that takes is said in
+/// [`crate::compression`]. The checksum is not looked at.
 ///
 /// # Errors
 /// `Invalid` for a record that breaks the format, or when header and records disagree about the count; what
-/// [`BatchHeader::parse`] and [`crate::decompress`] return. Records before the bad one have been visited.
+/// [`BatchHeader::parse`] and [`crate::decompress`] return. The first broken rule in the order of the bytes counts;
+/// records before it have been visited.
 pub fn walk_records(
     batch: &[u8],
     limit_bytes: usize,
-    mut visit: impl FnMut(i32, Timestamp, &RecordView<'_>),
+    visit: impl FnMut(i32, Timestamp, &RecordView<usize>),
 ) -> Result<BatchHeader, BatchError> {
-    walk(batch, limit_bytes, &mut visit).map(|(header, _)| header)
+    walk(batch, limit_bytes, visit).map(|(header, _)| header)
 }
 
 fn walk(
     batch: &[u8],
     limit_bytes: usize,
-    visit: &mut dyn FnMut(i32, Timestamp, &RecordView<'_>),
+    visit: impl FnMut(i32, Timestamp, &RecordView<usize>),
 ) -> Result<(BatchHeader, usize), BatchError> {
     let header = whole(batch)?;
-    let body = match header.compression()? {
-        Compression::None => Cow::Borrowed(body(batch)),
-        codec => Cow::Owned(crate::decompress(codec, body(batch), limit_bytes)?),
-    };
-    check_count(&header, body.len())?;
-    let mut rest: &[u8] = &body;
+    let codec = header.compression()?;
+    let mut body = body(batch);
+    if codec == Compression::None {
+        check_count(&header, body.len())?;
+        let bytes = body.len();
+        walk_source(&header, &mut body, visit)?;
+        return Ok((header, bytes));
+    }
+    let mut stream = Stream::new(codec, body, limit_bytes)?;
+    walk_source(&header, &mut stream, visit)?;
+    Ok((header, stream.bytes_read()))
+}
+
+fn walk_source<S: Source>(
+    header: &BatchHeader,
+    source: &mut S,
+    mut visit: impl FnMut(i32, Timestamp, &RecordView<usize>),
+) -> Result<(), BatchError> {
     for at in 0..header.records_count {
-        let record = RecordView::read(&mut rest)?;
-        visit(at, timestamp_of(&header, &record), &record);
+        if source.is_at_end()? {
+            return Err(TOO_FEW_RECORDS);
+        }
+        let record = RecordView::read(source)?.lengths::<S>();
+        visit(at, timestamp_of(header, record.timestamp_delta), &record);
     }
-    if !rest.is_empty() {
-        return Err(BatchError::Invalid("bytes follow the last record"));
+    if source.is_at_end()? {
+        Ok(())
+    } else {
+        Err(BYTES_BEHIND)
     }
-    Ok((header, body.len()))
 }
 
 /// Walks every record of `batch` (exactly one batch) and returns what the append rules need to know.
@@ -81,7 +100,7 @@ pub fn validate_records(batch: &[u8], limit_bytes: usize) -> Result<RecordStats,
         uncompressed_bytes: 0,
     };
     let mut delta_of_max = 0;
-    let (header, bytes) = walk(batch, limit_bytes, &mut |at, timestamp, record| {
+    let (header, bytes) = walk(batch, limit_bytes, |at, timestamp, record| {
         stats.count += 1;
         if timestamp == Timestamp::NONE {
             stats.no_timestamp_at.get_or_insert(at);

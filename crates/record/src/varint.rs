@@ -4,18 +4,17 @@
 //! At most 5 bytes for 32 bits and 10 for 64. Source: `ByteUtils.java`.
 
 use crate::BatchError;
+use crate::source::Source;
 use bytes::BufMut;
 
 const LONG: BatchError = BatchError::Invalid("varint is too long");
 const CUT: BatchError = BatchError::Invalid("record ends inside a varint");
 
-/// Reads an unsigned varint of at most 64 bits and moves `bytes` past it.
-fn get_unsigned(bytes: &mut &[u8], bits: u32) -> Result<u64, BatchError> {
+/// The rest of an unsigned varint of at most `bits` bits that begins with `byte`.
+fn unsigned(source: &mut impl Source, mut byte: u8, bits: u32) -> Result<u64, BatchError> {
     let mut value = 0u64;
     let mut shift = 0;
     loop {
-        let (&byte, rest) = bytes.split_first().ok_or(CUT)?;
-        *bytes = rest;
         let group = u64::from(byte & 0x7f);
         let left = bits - shift;
         if left < 7 && group >> left != 0 {
@@ -29,7 +28,27 @@ fn get_unsigned(bytes: &mut &[u8], bits: u32) -> Result<u64, BatchError> {
         if shift >= bits {
             return Err(LONG);
         }
+        byte = source.byte()?.ok_or(CUT)?;
     }
+}
+
+/// The next signed 32-bit varint of `source`.
+#[inline]
+pub(crate) fn varint(source: &mut impl Source) -> Result<i32, BatchError> {
+    // One byte is by far the most frequent case.
+    let first = source.byte()?.ok_or(CUT)?;
+    if first < 0x80 {
+        return Ok(i32::from(first >> 1) ^ -i32::from(first & 1));
+    }
+    let raw = u32::try_from(unsigned(source, first, 32)?).map_err(|_| LONG)?;
+    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+}
+
+/// The next signed 64-bit varint of `source`.
+pub(crate) fn varlong(source: &mut impl Source) -> Result<i64, BatchError> {
+    let first = source.byte()?.ok_or(CUT)?;
+    let raw = unsigned(source, first, 64)?;
+    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 
 /// Reads a signed 32-bit varint and moves `bytes` past it.
@@ -37,15 +56,7 @@ fn get_unsigned(bytes: &mut &[u8], bits: u32) -> Result<u64, BatchError> {
 /// # Errors
 /// `Invalid` when it is cut or longer than 32 bits.
 pub fn get_varint(bytes: &mut &[u8]) -> Result<i32, BatchError> {
-    // One byte is by far the most frequent case.
-    if let Some((&byte, rest)) = bytes.split_first()
-        && byte < 0x80
-    {
-        *bytes = rest;
-        return Ok(i32::from(byte >> 1) ^ -i32::from(byte & 1));
-    }
-    let raw = u32::try_from(get_unsigned(bytes, 32)?).map_err(|_| LONG)?;
-    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    varint(bytes)
 }
 
 /// Reads a signed 64-bit varint and moves `bytes` past it.
@@ -53,8 +64,7 @@ pub fn get_varint(bytes: &mut &[u8]) -> Result<i32, BatchError> {
 /// # Errors
 /// `Invalid` when it is cut or longer than 64 bits.
 pub fn get_varlong(bytes: &mut &[u8]) -> Result<i64, BatchError> {
-    let raw = get_unsigned(bytes, 64)?;
-    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    varlong(bytes)
 }
 
 /// Appends a signed 32-bit varint.

@@ -1,4 +1,4 @@
-//! One record inside an uncompressed body, borrowed.
+//! One record: the only description of its layout.
 //!
 //! ```text
 //! length varint | attributes i8 | timestamp delta varlong | offset delta varint
@@ -9,95 +9,98 @@
 //! Source: `DefaultRecord.java`.
 
 use crate::BatchError;
-use crate::varint::{get_varint, get_varlong};
+use crate::source::{Source, length_of};
+use crate::varint::{varint, varlong};
 
 /// Fewest bytes that a record takes: seven one-byte fields, the length included.
 pub(crate) const RECORD_BYTES_MIN: usize = 7;
 
-/// One record, borrowed from the bytes that hold it.
+/// One record: the bytes of its fields, or for `B = usize` (a record that streamed past) only their lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordView<'a> {
+pub struct RecordView<B> {
     /// Relative to the batch's base timestamp, in milliseconds.
     pub timestamp_delta: i64,
     /// Relative to the batch's base offset.
     pub offset_delta: i32,
     /// The key.
-    pub key: Option<&'a [u8]>,
+    pub key: Option<B>,
     /// The value; `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
+    pub value: Option<B>,
     /// The headers, still encoded.
-    headers: &'a [u8],
+    headers: B,
     headers_count: usize,
 }
 
-fn get_bytes<'a>(bytes: &mut &'a [u8], length: i32) -> Result<&'a [u8], BatchError> {
-    let length = usize::try_from(length).map_err(|_| BatchError::Invalid("a length is negative"))?;
-    let (taken, rest) = bytes
-        .split_at_checked(length)
-        .ok_or(BatchError::Invalid("a field is longer than its record"))?;
-    *bytes = rest;
-    Ok(taken)
-}
-
-fn get_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BatchError> {
-    match get_varint(bytes)? {
+fn nullable<S: Source>(source: &mut S) -> Result<Option<S::Taken>, BatchError> {
+    match varint(source)? {
         -1 => Ok(None),
-        length => get_bytes(bytes, length).map(Some),
+        length => source.take(length_of(length)?).map(Some),
     }
 }
 
-fn get_header<'a>(bytes: &mut &'a [u8]) -> Result<(&'a [u8], Option<&'a [u8]>), BatchError> {
-    let length = get_varint(bytes)?;
+fn header<S: Source>(source: &mut S) -> Result<(S::Taken, Option<S::Taken>), BatchError> {
+    let length = varint(source)?;
     if length < 0 {
         return Err(BatchError::Invalid("a header key is null"));
     }
-    let key = get_bytes(bytes, length)?;
-    Ok((key, get_nullable(bytes)?))
+    Ok((source.take(length_of(length)?)?, nullable(source)?))
 }
 
-impl<'a> RecordView<'a> {
-    /// Reads the record at the start of `body`, headers checked, and moves `body` past it.
+impl<B> RecordView<B> {
+    /// Takes the next record of `source`, headers checked.
     ///
     /// # Errors
-    /// `Invalid` names the rule that is broken.
-    pub fn read(body: &mut &'a [u8]) -> Result<Self, BatchError> {
-        let length = get_varint(body)?;
-        let mut record = get_bytes(body, length)?;
-        // Record attributes: no bit is defined, and Kafka ignores them.
-        get_bytes(&mut record, 1)?;
-        let timestamp_delta = get_varlong(&mut record)?;
-        let offset_delta = get_varint(&mut record)?;
-        let key = get_nullable(&mut record)?;
-        let value = get_nullable(&mut record)?;
-        let headers_count = usize::try_from(get_varint(&mut record)?)
-            .map_err(|_| BatchError::Invalid("header count is negative"))?;
-        let headers = record;
-        for _ in 0..headers_count {
-            get_header(&mut record)?;
-        }
-        if !record.is_empty() {
-            return Err(BatchError::Invalid("a record is longer than its fields"));
-        }
-        Ok(Self {
-            timestamp_delta,
-            offset_delta,
-            key,
-            value,
-            headers,
-            headers_count,
+    /// `Invalid` names the rule that is broken; and what the source returns.
+    pub(crate) fn read<S: Source<Taken = B>>(source: &mut S) -> Result<Self, BatchError> {
+        let length = length_of(varint(source)?)?;
+        source.within(length, |record| {
+            // Record attributes: no bit is defined, and Kafka ignores them.
+            record.take(1)?;
+            let timestamp_delta = varlong(record)?;
+            let offset_delta = varint(record)?;
+            let key = nullable(record)?;
+            let value = nullable(record)?;
+            let headers_count = usize::try_from(varint(record)?)
+                .map_err(|_| BatchError::Invalid("header count is negative"))?;
+            let headers = record.left();
+            for _ in 0..headers_count {
+                header(record)?;
+            }
+            Ok(Self {
+                timestamp_delta,
+                offset_delta,
+                key,
+                value,
+                headers,
+                headers_count,
+            })
         })
     }
 
-    /// The headers in order, duplicates included; the value may be null.
-    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
-        let mut rest = self.headers;
-        // `read` has walked them once, so none can fail here.
-        (0..self.headers_count).map_while(move |_| get_header(&mut rest).ok())
+    /// The same record without its bytes.
+    pub(crate) fn lengths<S: Source<Taken = B>>(&self) -> RecordView<usize> {
+        RecordView {
+            timestamp_delta: self.timestamp_delta,
+            offset_delta: self.offset_delta,
+            key: self.key.as_ref().map(S::length),
+            value: self.value.as_ref().map(S::length),
+            headers: S::length(&self.headers),
+            headers_count: self.headers_count,
+        }
     }
 
     /// How many headers there are.
     #[must_use]
     pub fn headers_count(&self) -> usize {
         self.headers_count
+    }
+}
+
+impl<'a> RecordView<&'a [u8]> {
+    /// The headers in order, duplicates included; the value may be null.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut rest = self.headers;
+        // `read` has walked them once, so none can fail here.
+        (0..self.headers_count).map_while(move |_| header(&mut rest).ok())
     }
 }

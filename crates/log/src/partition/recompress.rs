@@ -1,6 +1,7 @@
 //! Rewrites a client's batch when the topic wants another codec, or when its offsets are not dense.
 //!
-//! Copies and compresses: only for topics whose `compression.type` is not `producer`. Source: `LogValidator.java`.
+//! Copies and compresses, and holds all records uncompressed meanwhile (twice; their size is known to be within bounds from
+//! the walk before): only for topics whose `compression.type` is not `producer`. Source: `LogValidator.java`.
 
 use crate::config::LogConfig;
 use crate::error::AppendError;

@@ -23,14 +23,32 @@ pub fn compress(codec: Compression, level: Option<i32>, bytes: &[u8]) -> Result<
 /// # Errors
 /// `TooLarge` beyond the limit, `Decompress` for bytes that are not of this codec.
 pub fn decompress(codec: Compression, bytes: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
-    match codec {
-        Compression::None if bytes.len() > limit => Err(BatchError::TooLarge { limit }),
-        Compression::None => Ok(bytes.to_vec()),
-        Compression::Gzip => gzip::decompress(bytes, limit),
-        Compression::Snappy => snappy::decompress(bytes, limit),
-        Compression::Lz4 => lz4::decompress(bytes, limit),
-        Compression::Zstd => zstd::decompress(bytes, limit),
+    if codec == Compression::None {
+        return match bytes.len() {
+            length if length > limit => Err(BatchError::TooLarge { limit }),
+            _ => Ok(bytes.to_vec()),
+        };
     }
+    read_bounded(reader(codec, bytes, limit)?, bytes.len(), limit)
+}
+
+/// Decompresses `bytes` piece by piece. It may give more than `limit` bytes: the caller counts; but needs no memory for
+/// them at once.
+pub(super) fn reader(
+    codec: Compression,
+    bytes: &[u8],
+    limit: usize,
+) -> Result<Box<dyn Read + '_>, BatchError> {
+    if bytes.is_empty() && matches!(codec, Compression::Lz4 | Compression::Zstd) {
+        return Err(failed("no frame"));
+    }
+    Ok(match codec {
+        Compression::None => Box::new(bytes),
+        Compression::Gzip => Box::new(gzip::reader(bytes)),
+        Compression::Snappy => Box::new(snappy::reader(bytes, limit)?),
+        Compression::Lz4 => Box::new(lz4::reader(bytes)),
+        Compression::Zstd => Box::new(zstd::reader(bytes)?),
+    })
 }
 
 /// The records of a batch, as they are after the header.
@@ -38,20 +56,21 @@ pub(crate) fn body(batch: &[u8]) -> &[u8] {
     batch.get(HEADER_BYTES..).unwrap_or_default()
 }
 
+/// What a decoder's error is: one of ours that it carries, or its text.
+pub(super) fn from_io(error: std::io::Error) -> BatchError {
+    error.downcast::<BatchError>().unwrap_or_else(failed)
+}
+
 pub(super) fn failed(error: impl std::fmt::Display) -> BatchError {
     BatchError::Decompress(error.to_string())
 }
 
 /// Reads a decoder to its end, or to one byte past the limit.
-pub(super) fn read_bounded(
-    decoder: impl Read,
-    input_bytes: usize,
-    limit: usize,
-) -> Result<Vec<u8>, BatchError> {
+fn read_bounded(decoder: impl Read, input_bytes: usize, limit: usize) -> Result<Vec<u8>, BatchError> {
     let allowed = limit.saturating_add(1);
     let mut out = Vec::with_capacity(input_bytes.saturating_mul(4).min(allowed));
     let mut bounded = decoder.take(u64::try_from(allowed).unwrap_or(u64::MAX));
-    bounded.read_to_end(&mut out).map_err(failed)?;
+    bounded.read_to_end(&mut out).map_err(from_io)?;
     if out.len() > limit {
         return Err(BatchError::TooLarge { limit });
     }

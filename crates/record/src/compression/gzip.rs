@@ -1,9 +1,9 @@
 //! gzip, several members in a row allowed, as `GZIPInputStream` does.
 
-use super::{failed, read_bounded};
+use super::failed;
 use crate::BatchError;
 use flate2::Compression;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use std::io::Write;
 
@@ -17,6 +17,7 @@ pub(super) fn compress(level: Option<i32>, bytes: &[u8]) -> Result<Vec<u8>, Batc
     encoder.finish().map_err(failed)
 }
 
-pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
-    read_bounded(MultiGzDecoder::new(bytes), bytes.len(), limit)
+/// Without a buffer of its own: the input is in memory.
+pub(super) fn reader(bytes: &[u8]) -> MultiGzDecoder<&[u8]> {
+    MultiGzDecoder::new(bytes)
 }

@@ -1,7 +1,7 @@
 //! The LZ4 frame format. Written with independent blocks of 64 KiB and no checksums, as Kafka's
 //! `Lz4BlockOutputStream` does, because Java consumers refuse dependent blocks.
 
-use super::{failed, read_bounded};
+use super::failed;
 use crate::BatchError;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use std::io::Write;
@@ -15,9 +15,6 @@ pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
     encoder.finish().map_err(failed)
 }
 
-pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
-    if bytes.is_empty() {
-        return Err(failed("no frame"));
-    }
-    read_bounded(FrameDecoder::new(bytes), bytes.len(), limit)
+pub(super) fn reader(bytes: &[u8]) -> FrameDecoder<&[u8]> {
+    FrameDecoder::new(bytes)
 }

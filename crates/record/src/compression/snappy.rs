@@ -8,6 +8,7 @@
 
 use super::failed;
 use crate::BatchError;
+use std::io::{self, Read};
 
 const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const VERSION: [u8; 4] = 1i32.to_be_bytes();
@@ -31,49 +32,111 @@ pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
     Ok(out)
 }
 
-pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
-    let mut out = Vec::new();
+pub(super) fn reader(bytes: &[u8], limit: usize) -> Result<Blocks<'_>, BatchError> {
     let Some(framed) = bytes.strip_prefix(&MAGIC) else {
-        block(bytes, limit, &mut out)?;
-        return Ok(out);
+        return Ok(Blocks::new(bytes, false, limit));
     };
     // Both versions are skipped: there has only been 1.
-    let mut rest = framed.get(8..).ok_or_else(|| failed("snappy header is cut"))?;
-    while !rest.is_empty() {
-        let (length, after) = rest
+    let chunks = framed.get(8..).ok_or_else(|| failed("snappy header is cut"))?;
+    Ok(Blocks::new(chunks, true, limit))
+}
+
+/// Decompresses block by block.
+///
+/// A block comes out as a whole: the format lets it refer to anything before in it, and the codec decodes no other way. So
+/// a raw body, which is one block, is held uncompressed: at most [`RATIO_MAX`] times its input, and the limit.
+#[derive(Debug)]
+pub(super) struct Blocks<'a> {
+    rest: &'a [u8],
+    framed: bool,
+    /// Everything has been decompressed.
+    ended: bool,
+    limit: usize,
+    /// Bytes in all blocks so far.
+    total: usize,
+    /// The current block, and what of it has been read; the buffer keeps the size of the largest one.
+    block: Vec<u8>,
+    filled: usize,
+    at: usize,
+}
+
+impl<'a> Blocks<'a> {
+    fn new(rest: &'a [u8], framed: bool, limit: usize) -> Self {
+        Self {
+            rest,
+            framed,
+            ended: framed && rest.is_empty(),
+            limit,
+            total: 0,
+            block: Vec::new(),
+            filled: 0,
+            at: 0,
+        }
+    }
+
+    /// The next block, compressed.
+    fn next_packed(&mut self) -> Result<&'a [u8], BatchError> {
+        if !self.framed {
+            self.ended = true;
+            return Ok(std::mem::take(&mut self.rest));
+        }
+        let (length, after) = self
+            .rest
             .split_first_chunk::<4>()
             .ok_or_else(|| failed("snappy chunk is cut"))?;
         let length = usize::try_from(i32::from_be_bytes(*length)).map_err(failed)?;
         let (packed, after) = after
             .split_at_checked(length)
             .ok_or_else(|| failed("snappy chunk is longer than the batch"))?;
-        block(packed, limit, &mut out)?;
-        rest = after;
+        self.rest = after;
+        self.ended = after.is_empty();
+        Ok(packed)
     }
-    Ok(out)
+
+    /// Replaces the block by the next one.
+    fn next_block(&mut self) -> Result<(), BatchError> {
+        let packed = self.next_packed()?;
+        let length = snap::raw::decompress_len(packed).map_err(failed)?;
+        if length > packed.len().saturating_mul(RATIO_MAX) {
+            return Err(failed("snappy block claims a length that it cannot have"));
+        }
+        if length > self.limit.saturating_sub(self.total) {
+            return Err(BatchError::TooLarge { limit: self.limit });
+        }
+        if length > self.block.len() {
+            // The old one goes first.
+            self.block = Vec::new();
+            self.block.resize(length, 0);
+        }
+        self.at = 0;
+        self.filled = snap::raw::Decoder::new()
+            .decompress(packed, &mut self.block[..length])
+            .map_err(failed)?;
+        self.total += self.filled;
+        Ok(())
+    }
 }
 
-/// Decompresses one raw block to the end of `out`.
-fn block(packed: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), BatchError> {
-    let length = snap::raw::decompress_len(packed).map_err(failed)?;
-    if length > packed.len().saturating_mul(RATIO_MAX) {
-        return Err(failed("snappy block claims a length that it cannot have"));
+impl Read for Blocks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.filled && !self.ended {
+            self.next_block().map_err(io::Error::other)?;
+        }
+        let taken = buffer.len().min(self.filled - self.at);
+        buffer[..taken].copy_from_slice(&self.block[self.at..self.at + taken]);
+        self.at += taken;
+        Ok(taken)
     }
-    let at = out.len();
-    if length > limit.saturating_sub(at) {
-        return Err(BatchError::TooLarge { limit });
-    }
-    out.resize(at + length, 0);
-    let written = snap::raw::Decoder::new()
-        .decompress(packed, &mut out[at..])
-        .map_err(failed)?;
-    out.truncate(at + written);
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Compression;
+
+    fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
+        crate::decompress(Compression::Snappy, bytes, limit)
+    }
 
     #[test]
     fn raw_blocks_are_read_too() {
