@@ -71,6 +71,23 @@ impl OffsetIndex<'_> {
         self.get(self.below(delta)).map(|entry| entry.position)
     }
 
+    /// The last entry at or before `position`.
+    pub(crate) fn entry_at(&self, position: u64) -> Option<OffsetEntry> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self
+                .get(middle)
+                .is_some_and(|entry| u64::from(entry.position) <= position)
+            {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        low.checked_sub(1).and_then(|i| self.get(i))
+    }
+
     /// Both columns strictly increase and stay inside a log of `log_bytes`.
     pub(crate) fn is_sane(&self, log_bytes: u64) -> bool {
         let mut previous: Option<OffsetEntry> = None;
@@ -111,6 +128,13 @@ mod tests {
                 (index.position_before(delta), index.position_after(delta)),
                 (before, after),
                 "{delta}"
+            );
+        }
+        for (position, delta) in [(99, None), (100, Some(9)), (299, Some(19)), (u64::MAX, Some(29))] {
+            assert_eq!(
+                index.entry_at(position).map(|entry| entry.delta),
+                delta,
+                "{position}"
             );
         }
         assert!(index.is_sane(301) && !index.is_sane(300));

@@ -24,6 +24,7 @@ mod timestamps;
 mod transactions;
 mod truncate;
 mod validate;
+mod windows;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
 pub use flush::FlushTicket;

@@ -64,7 +64,7 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
 impl PartitionLog {
     /// Opens the log in a directory, or an empty one where no directory is; creates no file.
     ///
-    /// After a clean shutdown nothing is scanned. Otherwise every byte past the recovery point is checked, a torn tail is cut
+    /// After a clean shutdown nothing is scanned but for the last batches of producers. Otherwise every byte past the recovery point is checked, a torn tail is cut
     /// off durably, and indexes, epochs and producers are rebuilt; opening twice gives the same log. No file stays open.
     ///
     /// # Errors
@@ -88,7 +88,12 @@ impl PartitionLog {
                 (log.log_end, log.flushed) = (end, end);
                 None
             }
-            None => log.recover(trusted, opts.corruption, &mut report)?,
+            None => {
+                let scanned_from = log.recover(trusted, opts.corruption, &mut report)?;
+                // Indexes that were open may be other files now.
+                log.env.sealed.remove_log(log.log_id);
+                scanned_from
+            }
         };
         log.submitted = log.flushed;
         // Files that a killed process created may exist in the page cache only, names included.

@@ -33,7 +33,7 @@ pub struct OpenOptions {
     pub recovery_point: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
-    /// The directory was shut down cleanly: nothing is scanned.
+    /// The directory was shut down cleanly: nothing is scanned, but for the last batches of producers.
     pub clean: bool,
     /// What to do about damage below the recovery point.
     pub corruption: CorruptionPolicy,

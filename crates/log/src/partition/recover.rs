@@ -259,7 +259,7 @@ impl PartitionLog {
         fs.open(path, OpenMode::Truncate)?.write_all_at(bytes, 0)
     }
 
-    /// Loads the newest snapshot at or below `newest` and replays the log from there; gives the offset where the replay began
+    /// Loads the newest snapshot at or below `newest`, completes it and replays the log from there; gives the offset where the replay began
     /// and how many damaged snapshots were removed.
     pub(super) fn reload_producers(
         &mut self,
@@ -267,6 +267,9 @@ impl PartitionLog {
         replay: Replay,
     ) -> Result<(Offset, usize), LogError> {
         let (found, discarded) = self.load_snapshot(newest)?;
+        if let Some(snapshot) = found {
+            self.complete_windows(snapshot)?;
+        }
         let from = found.unwrap_or(self.log_start).max(self.log_start);
         if from < self.log_end {
             let first_indexed = match replay {

@@ -1,6 +1,6 @@
 //! One producer: its epoch, its last five batches, its open transaction. Source: `ProducerStateEntry.java`.
 
-use milena_record::BatchHeader;
+use milena_record::{BatchHeader, increment_sequence};
 use milena_types::{Offset, ProducerEpoch, Timestamp};
 
 /// One remembered batch of a producer.
@@ -17,6 +17,16 @@ pub struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    /// What is remembered of this batch.
+    pub(super) fn of(header: &BatchHeader) -> Self {
+        Self {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
     /// Offset of its first record.
     #[must_use]
     pub fn first_offset(&self) -> Offset {
@@ -91,6 +101,31 @@ impl ProducerEntry {
         }
         self.batches.push(batch);
         self.last_timestamp = batch.timestamp;
+    }
+
+    /// May an older batch of this epoch be in the log that belongs to the remembered ones?
+    ///
+    /// Sequence 0 is the first of an epoch; after 2^31 records it comes again, and then a short window stays short.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let oldest = self.batches.first();
+        self.batches.len() < Self::BATCHES_MAX && oldest.is_some_and(|batch| batch.first_sequence() != 0)
+    }
+
+    /// Puts a batch from further down the log before the remembered ones, if it is the one that came before them. Changes
+    /// nothing else. True while a still older one may belong to them.
+    pub(super) fn add_older(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) -> bool {
+        let Some(oldest) = self.batches.first().filter(|_| self.epoch == Some(epoch)) else {
+            return false;
+        };
+        if batch.last_offset >= oldest.first_offset() {
+            // It is one of them.
+            return self.is_incomplete();
+        }
+        if !self.is_incomplete() || increment_sequence(batch.last_sequence, 1) != oldest.first_sequence() {
+            return false;
+        }
+        self.batches.insert(0, batch);
+        self.is_incomplete()
     }
 
     /// The remembered batch that has the same epoch and the same first and last sequence.

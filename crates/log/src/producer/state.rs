@@ -78,17 +78,26 @@ impl ProducerState {
             .entries
             .entry(producer_id)
             .or_insert_with(ProducerEntry::unknown);
-        let batch = BatchMetadata {
-            last_sequence: header.last_sequence(),
-            last_offset: header.last_offset(),
-            offset_delta: header.last_offset_delta,
-            timestamp: header.max_timestamp,
-        };
-        entry.add(header.producer_epoch, batch);
+        entry.add(header.producer_epoch, BatchMetadata::of(header));
         if header.is_transactional() && entry.txn_first_offset.is_none() {
             entry.txn_first_offset = Some(header.base_offset);
             self.ongoing.insert(header.base_offset, producer_id);
         }
+    }
+
+    /// Producers of which older batches may belong to the remembered ones, each with the offset where its newest batch ends.
+    pub fn incomplete(&self) -> impl Iterator<Item = (ProducerId, Offset)> {
+        let newest = |entry: &ProducerEntry| entry.batches().last().map(|batch| batch.last_offset);
+        self.entries()
+            .filter(|(_, entry)| entry.is_incomplete())
+            .filter_map(move |(id, entry)| Some((id, newest(entry)?)))
+    }
+
+    /// Completes what is remembered of a producer by a data batch that lies below it in the log; offered from the newest to
+    /// the oldest. Nothing else changes. True while a still older one may be of use.
+    pub fn add_older(&mut self, header: &BatchHeader) -> bool {
+        let entry = header.producer_id.and_then(|id| self.entries.get_mut(&id));
+        entry.is_some_and(|entry| entry.add_older(header.producer_epoch, BatchMetadata::of(header)))
     }
 
     /// Takes note of a marker that is in the log now; gives the transaction that it ended, if one was open.

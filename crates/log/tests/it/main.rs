@@ -13,3 +13,4 @@ mod sample;
 mod support;
 mod transactions;
 mod truncation;
+mod windows;

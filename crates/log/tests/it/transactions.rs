@@ -5,7 +5,7 @@ use milena_log::{AppendContext, AppendError, AppendOrigin, LogConfig, PartitionL
 use milena_record::control::ControlRecord;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
-fn marker(
+pub(crate) fn marker(
     log: &mut PartitionLog,
     kind: ControlRecord,
     id: i64,
