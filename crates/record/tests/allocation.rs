@@ -140,3 +140,20 @@ fn a_raw_snappy_block_takes_no_more_than_it_can_be() {
     assert!(matches!(result, Err(BatchError::Decompress(_))), "{result:?}");
     assert!(peak <= 64 * 1024, "{peak}");
 }
+
+#[test]
+fn an_lz4_frame_that_names_large_blocks_takes_what_it_has() {
+    use std::io::Write;
+    // As Go's encoder writes it, whatever is in the batch.
+    let info = lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max4MB);
+    let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(&[12, 0, 0, 0, 1, 1, 0]).unwrap();
+    let body = encoder.finish().unwrap();
+    let mut named = batch(Compression::Lz4, 1, 0)[..61].to_vec();
+    named.extend_from_slice(&body);
+    let length = i32::try_from(named.len() - 12).unwrap();
+    named[8..12].copy_from_slice(&length.to_be_bytes());
+    let (stats, peak) = peak_bytes(|| validate_records(&named, MEBIBYTE));
+    assert_eq!(stats.map(|s| s.count), Ok(1));
+    assert!(peak <= 192 * 1024, "{peak}");
+}

@@ -2,9 +2,10 @@
 //! `Lz4BlockOutputStream` does, because Java consumers refuse dependent blocks.
 
 use super::failed;
+use super::lz4_frame::fitted_header;
 use crate::BatchError;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 
 pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
     let info = FrameInfo::new()
@@ -15,6 +16,7 @@ pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
     encoder.finish().map_err(failed)
 }
 
-pub(super) fn reader(bytes: &[u8]) -> FrameDecoder<&[u8]> {
-    FrameDecoder::new(bytes)
+pub(super) fn reader(bytes: &[u8]) -> FrameDecoder<impl Read> {
+    let (header, skipped) = fitted_header(bytes).unwrap_or_default();
+    FrameDecoder::new(Cursor::new(header).chain(&bytes[skipped..]))
 }
