@@ -9,6 +9,12 @@ use std::time::Duration;
 /// The shortest election timeout when nothing is given.
 const ELECTION_DEFAULT: Duration = Duration::from_millis(450);
 
+/// Kafka's keys of the election timeout.
+const ELECTION_KEYS: [&str; 2] = [
+    "controller.quorum.fetch.timeout.ms",
+    "controller.quorum.election.timeout.ms",
+];
+
 /// (smaller, larger): the first must not be greater than the second.
 const AT_MOST: &[(&str, &str)] = &[
     (
@@ -35,10 +41,6 @@ const AT_MOST: &[(&str, &str)] = &[
 const LESS_THAN: &[(&str, &str)] = &[
     ("broker.heartbeat.interval.ms", "broker.session.timeout.ms"),
     (
-        "controller.quorum.heartbeat.ms",
-        "controller.quorum.election.timeout.ms",
-    ),
-    (
         "group.consumer.heartbeat.interval.ms",
         "group.consumer.session.timeout.ms",
     ),
@@ -48,6 +50,9 @@ const LESS_THAN: &[(&str, &str)] = &[
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
     let mut compare = |pairs: &[(&str, &str)], is_strict: bool| {
         for (smaller, larger) in pairs {
+            if settings.is_refused(smaller) || settings.is_refused(larger) {
+                continue;
+            }
             let (a, b) = (settings.integer(smaller), settings.integer(larger));
             let holds = if is_strict { a < b } else { a <= b };
             if !holds {
@@ -85,11 +90,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
 /// Kafka's two keys count when they are given; its defaults (1 s and 2 s) do not, because failover is to be faster.
 pub(crate) fn election_timeouts(settings: &Settings) -> (Duration, Duration) {
     let given = |key: &str| settings.is_given(key).then(|| settings.millis(key));
-    let keys = [
-        "controller.quorum.fetch.timeout.ms",
-        "controller.quorum.election.timeout.ms",
-    ];
-    let shortest = keys
+    let shortest = ELECTION_KEYS
         .map(given)
         .into_iter()
         .flatten()
@@ -101,6 +102,9 @@ pub(crate) fn election_timeouts(settings: &Settings) -> (Duration, Duration) {
 /// A leader must be able to miss heartbeats before it is deposed.
 fn check_election(settings: &Settings, problems: &mut Vec<Problem>) {
     const KEY: &str = "controller.quorum.heartbeat.ms";
+    if ELECTION_KEYS.iter().any(|key| settings.is_refused(key)) || settings.is_refused(KEY) {
+        return;
+    }
     let (shortest, _) = election_timeouts(settings);
     let longest_heartbeat = shortest / 3;
     if settings.millis(KEY) > longest_heartbeat {
@@ -110,8 +114,9 @@ fn check_election(settings: &Settings, problems: &mut Vec<Problem>) {
             origin: settings.origin(KEY),
             text: format!(
                 "contradicts the election timeout of {} ms (controller.quorum.election.timeout.ms, \
-                 controller.quorum.fetch.timeout.ms); allowed: at most a third of it",
-                shortest.as_millis()
+                 controller.quorum.fetch.timeout.ms); allowed: at most {}, a third of it",
+                shortest.as_millis(),
+                longest_heartbeat.as_millis()
             ),
         });
     }

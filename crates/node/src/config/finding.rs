@@ -45,18 +45,25 @@ pub enum ConfigError {
         reason: String,
     },
     /// Values are wrong or contradict each other.
-    #[error("{}", list(.0))]
-    Problems(Vec<Problem>),
+    #[error("{}", [list("problem", problems), list("warning", warnings)].join("\n").trim_end())]
+    Problems {
+        /// All of them, each once.
+        problems: Vec<Problem>,
+        /// What is to be said besides: unknown keys, old keys, keys without effect.
+        warnings: Vec<String>,
+    },
 }
 
-fn list(problems: &[Problem]) -> String {
-    let mut text = match problems.len() {
-        1 => "1 problem in the configuration:".to_owned(),
-        n => format!("{n} problems in the configuration:"),
+/// A heading and an item a line; nothing when there is nothing.
+fn list<T: fmt::Display>(noun: &str, items: &[T]) -> String {
+    let mut text = match items.len() {
+        0 => return String::new(),
+        1 => format!("1 {noun} in the configuration:"),
+        n => format!("{n} {noun}s in the configuration:"),
     };
-    for problem in problems {
+    for item in items {
         text.push_str("\n  - ");
-        text.push_str(&problem.to_string().replace('\n', "\n    "));
+        text.push_str(&item.to_string().replace('\n', "\n    "));
     }
     text
 }

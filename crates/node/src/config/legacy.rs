@@ -106,6 +106,23 @@ pub(super) fn replacement(key: &str, value: &str) -> Option<String> {
     Some(text.replace("{value}", value.trim()))
 }
 
+/// What to say of `zookeeper.connect` where its place is taken; `None` when nothing takes it, and that is a problem.
+pub(super) fn beside_zookeeper(has_roles: bool, has_voters: bool) -> Option<String> {
+    let what = match (has_roles, has_voters) {
+        (false, false) => return None,
+        (true, true) => "process.roles and controller.quorum.voters, which are set, replace it; remove it",
+        (true, false) => {
+            "process.roles, which is set, and controller.quorum.voters replace it: set the latter and remove this"
+        }
+        (false, true) => {
+            "process.roles and controller.quorum.voters, which is set, replace it: set the former and remove this"
+        }
+    };
+    Some(format!(
+        "has no effect since Kafka 4: the nodes keep the metadata themselves (KRaft), and {what}"
+    ))
+}
+
 /// The port proposed for controllers; the same on all nodes, so that every node proposes the same voters.
 const PROPOSED_CONTROLLER_PORT: u16 = 19090;
 

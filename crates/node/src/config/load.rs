@@ -8,7 +8,7 @@ use super::nearest::nearest;
 use super::settings::Settings;
 use super::topology::{NodeConfig, derive};
 use super::used::is_used;
-use milena_metadata::config::broker::{KeySpec, Value, lookup};
+use milena_metadata::config::broker::{KeySpec, lookup};
 use std::path::Path;
 
 /// Prefixes under which Kafka's plugins and listeners have keys of their own.
@@ -40,7 +40,7 @@ pub struct Inputs {
 pub struct Loaded {
     /// The configuration.
     pub config: NodeConfig,
-    /// One line each, to be logged once.
+    /// To be logged once.
     pub warnings: Vec<String>,
 }
 
@@ -103,6 +103,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     for (key, entry) in layers.iter() {
         sorter.take(key, &entry.value, &entry.origin);
     }
+    sorter.check_broker_id(&layers);
     let needs_roles = sorter.check_zookeeper(&layers);
     let Sorter {
         settings,
@@ -120,7 +121,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     warnings.extend(contradictions::doubtful(&checked));
     match derive(settings, &inputs.hostname, needs_roles, &mut problems) {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
-        _ => Err(ConfigError::Problems(problems)),
+        _ => Err(ConfigError::Problems { problems, warnings }),
     }
 }
 
@@ -141,6 +142,12 @@ impl Sorter {
             return self.take_known(spec, value, origin);
         }
         if key == "zookeeper.connect" {
+            return;
+        }
+        if key.is_empty() {
+            self.warnings.push(format!(
+                "a value without a key ({origin}) has no effect; write key=value"
+            ));
             return;
         }
         if let Some(text) = legacy::replacement(key, value) {
@@ -172,14 +179,10 @@ impl Sorter {
     }
 
     fn take_known(&mut self, spec: &'static KeySpec, text: &str, origin: &super::settings::Origin) {
-        // An empty value of a variable or line means "not set" where an empty text can not be a value.
-        let is_text = matches!(spec.parse(""), Some(Value::Text(_) | Value::List(_)));
-        if text.trim().is_empty() && !is_text {
-            return self.settings.remove(spec.name);
-        }
         match spec.parse(text) {
             Some(value) => self.settings.insert(spec, text, value, origin.clone()),
             None => {
+                self.settings.refuse(spec);
                 let shown = if spec.is_sensitive() { "<hidden>" } else { text };
                 self.problems.push(Problem {
                     key: spec.name.to_owned(),
@@ -194,16 +197,37 @@ impl Sorter {
         }
     }
 
+    /// `broker.id` still counts; what differs from `node.id` is a problem of the topology.
+    fn check_broker_id(&mut self, layers: &Layers) {
+        let Some(entry) = layers.get("broker.id") else {
+            return;
+        };
+        let instead = match layers.get("node.id") {
+            Some(_) => "which is set: remove it".to_owned(),
+            None => format!("set node.id={} instead", entry.value.trim()),
+        };
+        if self
+            .settings
+            .integer_if_any("broker.id")
+            .is_some_and(|id| id >= 0)
+        {
+            let text = format!(
+                "broker.id ({}) is a key of Kafka before 4, its name is node.id now: {instead}",
+                entry.origin
+            );
+            self.warnings.push(text);
+        }
+    }
+
     /// With `zookeeper.connect`, and without what replaces it, the node can not know its quorum.
     fn check_zookeeper(&mut self, layers: &Layers) -> bool {
         let Some(entry) = layers.get("zookeeper.connect") else {
             return false;
         };
-        if self.settings.is_given("process.roles") || self.settings.is_given("controller.quorum.voters") {
-            let text = format!(
-                "zookeeper.connect ({}) has no effect since Kafka 4: remove it",
-                entry.origin
-            );
+        let has = |key: &str| layers.get(key).is_some();
+        if let Some(instead) = legacy::beside_zookeeper(has("process.roles"), has("controller.quorum.voters"))
+        {
+            let text = format!("zookeeper.connect ({}) {instead}", entry.origin);
             self.warnings.push(text);
             return false;
         }

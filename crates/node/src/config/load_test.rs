@@ -21,7 +21,7 @@ fn config(file: &str) -> NodeConfig {
 
 fn problems(file: &str) -> Vec<String> {
     match load(&inputs(file, &[])) {
-        Err(ConfigError::Problems(problems)) => problems.iter().map(Problem::to_string).collect(),
+        Err(ConfigError::Problems { problems, .. }) => problems.iter().map(Problem::to_string).collect(),
         other => panic!("{file}: {other:?}"),
     }
 }
@@ -92,7 +92,7 @@ fn the_environment_of_the_books_needs_two_more_settings() {
     ];
     let mut with_zookeeper = book.to_vec();
     with_zookeeper.push(("KAFKA_ZOOKEEPER_CONNECT", "zookeeper:2181"));
-    let Err(ConfigError::Problems(problems)) = load(&inputs("", &with_zookeeper)) else {
+    let Err(ConfigError::Problems { problems, .. }) = load(&inputs("", &with_zookeeper)) else {
         panic!("accepted")
     };
     assert_eq!(problems.len(), 1);
@@ -121,9 +121,8 @@ fn the_environment_of_the_books_needs_two_more_settings() {
     replaced.push(("KAFKA_ZOOKEEPER_CONNECT", "zookeeper:2181"));
     let warnings = load(&inputs("", &replaced)).unwrap().warnings;
     assert!(
-        warnings
-            .iter()
-            .any(|w| w.contains("zookeeper.connect") && w.contains("remove it")),
+        warnings.iter().any(|w| w.contains("zookeeper.connect")
+            && w.contains("controller.quorum.voters, which are set, replace it; remove it")),
         "{warnings:?}"
     );
 }
@@ -179,7 +178,7 @@ fn contradictions_of_the_topology_are_problems() {
             "process.roles=broker\nnode.id=1",
             "a broker without the controller role needs it",
         ),
-        ("process.roles=worker", "one of broker, controller"),
+        ("process.roles=worker", "one or more of broker, controller"),
         (
             "listeners=PLAINTEXT://:9092",
             "needs a listener of controller.listener.names",
@@ -259,7 +258,7 @@ fn unknown_keys_are_warnings_with_the_nearest_name_and_problems_when_strict() {
         );
     }
     inputs.strict = true;
-    let Err(ConfigError::Problems(problems)) = load(&inputs) else {
+    let Err(ConfigError::Problems { problems, .. }) = load(&inputs) else {
         panic!("accepted")
     };
     assert_eq!(problems.len(), 3);
@@ -276,15 +275,160 @@ fn known_keys_without_effect_and_old_keys_are_named_once() {
 }
 
 #[test]
-fn overrides_win_and_blank_numbers_are_not_set() {
-    let mut inputs = inputs(
-        "node.id=1\nlog.retention.ms=\nnum.partitions=2",
-        &[("KAFKA_NUM_PARTITIONS", "3")],
-    );
+fn overrides_win() {
+    let mut inputs = inputs("num.partitions=2", &[("KAFKA_NUM_PARTITIONS", "3")]);
     inputs.overrides = vec!["num.partitions=4".to_owned()];
     let settings = load(&inputs).unwrap().config.settings;
     assert_eq!(settings.int("num.partitions"), 4);
-    assert_eq!(settings.integer_if_any("log.retention.ms"), None);
+}
+
+#[test]
+fn an_empty_value_is_refused_where_it_is_no_value_wherever_it_is_given() {
+    let mut inputs = inputs(
+        "node.id=\nlog.dirs=\nmin.insync.replicas=2\ndefault.replication.factor=3",
+        &[("KAFKA_PROCESS_ROLES", ""), ("KAFKA_NUM_PARTITIONS", " ")],
+    );
+    inputs.overrides = vec![
+        "auto.create.topics.enable=".to_owned(),
+        "controller.listener.names=".to_owned(),
+        "compression.type=".to_owned(),
+        // Beside these the rest of the topology can not be told: no word of it.
+        "controller.quorum.voters=1@a:1,2@b:1".to_owned(),
+    ];
+    let Err(ConfigError::Problems { problems, .. }) = load(&inputs) else {
+        panic!("accepted")
+    };
+    let found: Vec<_> = problems.iter().map(Problem::to_string).collect();
+    let expected = [
+        "auto.create.topics.enable = '' (--override): allowed: true or false",
+        "compression.type = '' (--override): allowed: one of uncompressed, zstd, lz4, snappy, gzip, producer",
+        "controller.listener.names = '' (--override): allowed: a list separated by commas, not empty",
+        "log.dirs = '' (server.properties line 2): allowed: a list separated by commas, not empty",
+        "node.id = '' (server.properties line 1): allowed: an integer of 32 bits, at least 0",
+        "num.partitions = ' ' (KAFKA_NUM_PARTITIONS): allowed: an integer of 32 bits, at least 1",
+        "process.roles = '' (KAFKA_PROCESS_ROLES): allowed: a list separated by commas, one or more of broker, controller",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_may_be_empty_is_taken_as_empty() {
+    let file = "sasl.enabled.mechanisms=\nbroker.rack=\nssl.keystore.password=\nauthorizer.class.name=\n\
+                controller.quorum.voters=\nmilena.admin.listen=\nsuper.users=\nlog.cleanup.policy=";
+    let settings = config(file).settings;
+    assert!(settings.list("sasl.enabled.mechanisms").is_empty());
+    assert_eq!(settings.text("broker.rack"), None);
+}
+
+#[test]
+fn a_wrong_value_is_complained_of_once_and_says_what_is_allowed() {
+    let form = "allowed: items of the form NAME://host:port with a port from 1 to 65535";
+    let base = "node.id=1\ncontroller.quorum.voters=1@h:2\nlisteners=PLAINTEXT://:1,CONTROLLER://:2\n";
+    let cases: [(&str, &[&str]); 18] = [
+        (
+            "listeners=foo",
+            &[&format!(
+                "listeners = 'foo' (server.properties line 4): 'foo' is not allowed; {form}"
+            )],
+        ),
+        (
+            "listeners=",
+            &["listeners = '' (server.properties line 4): allowed: a list separated by commas, not empty"],
+        ),
+        (
+            "listeners=PLAINTEXT://:0,CONTROLLER://:2\nadvertised.listeners=PLAINTEXT://h:1",
+            &["'PLAINTEXT://:0' is not allowed"],
+        ),
+        (
+            "listeners=CONTROLLER://:2\nadvertised.listeners=PLAINTEXT://h:1",
+            &["the broker role needs a listener"],
+        ),
+        (
+            "listeners=P://:1,P://:1,CONTROLLER://:2\nlistener.security.protocol.map=P:PLAINTEXT",
+            &["the name P is given twice"],
+        ),
+        ("advertised.listeners=foo,foo", &["'foo' is not allowed"]),
+        (
+            "advertised.listeners=foo\ninter.broker.listener.name=NOPE",
+            &["'foo' is not allowed"],
+        ),
+        (
+            "advertised.listeners=CONTROLLER://h:1",
+            &["allowed: at least one that clients use, for example PLAINTEXT://<host>:9092"],
+        ),
+        (
+            "advertised.listeners=PLAINTEXT://h:1,PLAINTEXT://i:1",
+            &["the name PLAINTEXT is given twice"],
+        ),
+        (
+            "advertised.listeners=",
+            &[
+                "advertised.listeners = '' (server.properties line 4): allowed: a list separated by commas, not empty",
+            ],
+        ),
+        (
+            "process.roles=worker",
+            &["process.roles = 'worker' (server.properties line 4): allowed:"],
+        ),
+        (
+            "node.id=x",
+            &["node.id = 'x' (server.properties line 4): allowed:"],
+        ),
+        (
+            "listener.security.protocol.map=foo",
+            &["'foo' is not allowed; allowed: items of the form NAME:PROTOCOL"],
+        ),
+        (
+            "listener.security.protocol.map=",
+            &["listener.security.protocol.map = '' (server.properties line 4): allowed: text, not empty"],
+        ),
+        (
+            "security.inter.broker.protocol=SSL",
+            &["no advertised listener uses it; allowed: PLAINTEXT"],
+        ),
+        ("controller.quorum.voters=1@h:2,1@h:2", &["id 1 is given twice"]),
+        (
+            "log.dirs=/a,/a,/a",
+            &["'/a' is given twice; allowed: each directory once"],
+        ),
+        (
+            "milena.log.level=loud",
+            &["'loud' is not a log level; allowed: off, error"],
+        ),
+    ];
+    for (line, parts) in cases {
+        let found = problems(&format!("{base}{line}"));
+        assert_eq!(found.len(), parts.len(), "{line}: {found:#?}");
+        for part in parts {
+            assert!(
+                found.iter().any(|p| p.contains(part)),
+                "{line}: {part} is not in {found:#?}"
+            );
+        }
+        assert!(
+            found.iter().all(|p| !p.trim_end().ends_with(':')),
+            "{line}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn warnings_are_said_beside_problems() {
+    let file = "num.partitions=x\nlog.dris=/a\nzookeeper.connect=z:1\nport=9\nnum.replica.fetchers=2\nbroker.id=1\n\
+                process.roles=broker,controller\ncontroller.quorum.voters=1@h:1";
+    let error = load(&inputs(file, &[])).unwrap_err().to_string();
+    for line in [
+        "1 problem in the configuration:\n  - num.partitions = 'x'",
+        "\n5 warnings in the configuration:\n",
+        "did you mean log.dirs?",
+        "set listeners=PLAINTEXT://:9 instead",
+        "these settings have no effect: num.replica.fetchers",
+        "broker.id (server.properties line 6) is a key of Kafka before 4, its name is node.id now: set node.id=1 instead",
+        "zookeeper.connect (server.properties line 3) has no effect since Kafka 4: the nodes keep the metadata \
+         themselves (KRaft), and process.roles and controller.quorum.voters, which are set, replace it; remove it",
+    ] {
+        assert!(error.contains(line), "{line} is not in {error}");
+    }
 }
 
 #[test]

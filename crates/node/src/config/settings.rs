@@ -6,7 +6,7 @@
 use milena_metadata::config::broker::{KeySpec, Value, lookup};
 #[cfg(test)]
 use milena_metadata::config::broker::{Kind, all_keys};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Where a value was given.
@@ -54,14 +54,17 @@ struct Given {
 #[derive(Debug, Default)]
 pub struct Settings {
     given: BTreeMap<&'static str, Given>,
+    /// Keys whose value is not one: what follows from their default says nothing.
+    refused: BTreeSet<&'static str>,
     #[cfg(test)]
-    reads: std::sync::Mutex<std::collections::BTreeSet<String>>,
+    reads: std::sync::Mutex<BTreeSet<String>>,
 }
 
 impl Clone for Settings {
     fn clone(&self) -> Self {
         Self {
             given: self.given.clone(),
+            refused: self.refused.clone(),
             #[cfg(test)]
             reads: std::sync::Mutex::default(),
         }
@@ -81,9 +84,14 @@ impl Settings {
         );
     }
 
-    /// Takes back a value whose key turned out to have none.
-    pub(super) fn remove(&mut self, key: &str) {
-        self.given.remove(key);
+    /// Notes that a key was given what is no value of it.
+    pub(super) fn refuse(&mut self, spec: &'static KeySpec) {
+        self.refused.insert(spec.name);
+    }
+
+    /// True when a key was given what is no value of it: the problem is known, its default is not what was meant.
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        self.refused.contains(key)
     }
 
     /// True when the key was given a value that is not blank.
@@ -216,7 +224,7 @@ impl Settings {
 
     /// Every key that a getter has been asked for.
     #[cfg(test)]
-    pub(crate) fn reads(&self) -> std::collections::BTreeSet<String> {
+    pub(crate) fn reads(&self) -> BTreeSet<String> {
         self.reads.lock().unwrap().clone()
     }
 }

@@ -7,8 +7,9 @@
 use super::address::{Address, LISTENER_FORM, Listener, VOTER_FORM, Voter};
 use super::finding::Problem;
 use super::settings::Settings;
+use crate::telemetry;
 use milena_types::BrokerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The listener name that stands for controllers when `controller.listener.names` is not set.
@@ -66,6 +67,7 @@ pub(super) fn derive(
         settings: &settings,
         problems,
         hostname,
+        unreadable: BTreeSet::new(),
     };
     let voters = draft.voters();
     let node_id = draft.node_id(&voters);
@@ -97,6 +99,7 @@ pub(super) fn derive(
     let log_dirs = draft.log_dirs();
     let metadata_log_dir = settings.text("metadata.log.dir").map(PathBuf::from);
     let admin_listen = draft.admin_listen();
+    draft.check_log_level();
     if draft.problems.len() > before || is_missing_roles_a_problem {
         return None;
     }
@@ -120,31 +123,51 @@ struct Draft<'a> {
     settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
     hostname: &'a str,
+    /// Keys of which some item could not be read: what is missing may be just that item.
+    unreadable: BTreeSet<&'static str>,
 }
 
 impl Draft<'_> {
+    /// True when all of these keys say what they mean. What contradicts one that does not is no news: its own problem
+    /// is reported, and when it is mended the contradiction may be gone.
+    fn are_readable(&self, keys: &[&str]) -> bool {
+        !keys
+            .iter()
+            .any(|key| self.settings.is_refused(key) || self.unreadable.contains(key))
+    }
+
+    /// Adds a problem, unless it is there already or the key's value is refused anyway.
     fn problem(&mut self, key: &str, text: impl Into<String>) {
+        if self.settings.is_refused(key) {
+            return;
+        }
         let value = self
             .settings
             .is_given(key)
             .then(|| self.settings.written(key))
             .flatten();
         let origin = self.settings.origin(key);
-        self.problems.push(Problem {
+        let problem = Problem {
             key: key.to_owned(),
             value,
             origin,
             text: text.into(),
-        });
+        };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// Parses every item of a list; one that does not parse is a problem.
-    fn parsed<T>(&mut self, key: &str, parse: fn(&str) -> Option<T>, form: &str) -> Vec<T> {
+    fn parsed<T>(&mut self, key: &'static str, parse: fn(&str) -> Option<T>, form: &str) -> Vec<T> {
         let mut items = Vec::new();
         for text in self.settings.list(key) {
             match parse(&text) {
                 Some(item) => items.push(item),
-                None => self.problem(key, format!("'{text}' is not allowed; allowed: {form}")),
+                None => {
+                    self.unreadable.insert(key);
+                    self.problem(key, format!("'{text}' is not allowed; allowed: {form}"));
+                }
             }
         }
         items
@@ -157,8 +180,7 @@ impl Draft<'_> {
                 if earlier.id == voter.id {
                     let text = format!("id {} is given twice; allowed: each id once", voter.id);
                     self.problem("controller.quorum.voters", text);
-                }
-                if earlier.address == voter.address {
+                } else if earlier.address == voter.address {
                     let text = format!("address {} is given twice; allowed: each once", voter.address);
                     self.problem("controller.quorum.voters", text);
                 }
@@ -182,6 +204,7 @@ impl Draft<'_> {
             (Some(id), _) => i32::try_from(id).unwrap_or_default(),
             (None, [only]) => only.id,
             (None, []) => 1,
+            (None, _) if !self.are_readable(&["node.id", "broker.id"]) => 0,
             (None, _) => {
                 self.problem(
                     "node.id",
@@ -225,6 +248,7 @@ impl Draft<'_> {
         let written = self.settings.written(KEY).unwrap_or_default();
         for item in written.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let Some((name, protocol)) = item.split_once(':') else {
+                self.unreadable.insert(KEY);
                 self.problem(
                     KEY,
                     format!("'{item}' is not allowed; allowed: items of the form NAME:PROTOCOL"),
@@ -239,6 +263,7 @@ impl Draft<'_> {
                 protocol.as_str(),
                 "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL"
             ) {
+                self.unreadable.insert(KEY);
                 let allowed = "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL";
                 self.problem(
                     KEY,
@@ -272,7 +297,8 @@ impl Draft<'_> {
         bootstrap: &[Address],
     ) -> Vec<Listener> {
         let mut listeners = self.parsed("listeners", Listener::parse, LISTENER_FORM);
-        if !self.settings.is_given("listeners") {
+        let is_given = self.settings.is_given("listeners");
+        if !is_given {
             if roles.broker {
                 listeners = self.derived_broker_listeners(controller_names);
             }
@@ -318,24 +344,45 @@ impl Draft<'_> {
     }
 
     fn check_distinct(&mut self, listeners: &[Listener]) {
+        let is_given = self.settings.is_given("listeners");
         for (at, listener) in listeners.iter().enumerate() {
             for earlier in &listeners[..at] {
-                if earlier.name == listener.name {
-                    let text = format!(
-                        "the name {} is given twice; allowed: each name once",
-                        listener.name
-                    );
+                if earlier.name == listener.name && is_given {
+                    let name = &listener.name;
+                    let text = format!("the name {name} is given twice; allowed: each name once");
                     self.problem("listeners", text);
-                }
-                if earlier.address.collides_with(&listener.address) {
-                    let text = format!("{earlier} and {listener} share a port; allowed: each port once");
+                } else if earlier.name != listener.name && earlier.address.collides_with(&listener.address) {
+                    let text = match is_given {
+                        true => format!("{earlier} and {listener} share a port; allowed: each port once"),
+                        false => format!(
+                            "{earlier} and {listener}, which follow from other settings, share a port; \
+                             allowed: listeners with each port once"
+                        ),
+                    };
                     self.problem("listeners", text);
                 }
             }
         }
     }
 
+    /// Listeners that are derived stand for what they are derived from.
+    fn are_listeners_readable(&self) -> bool {
+        let sources = [
+            "listeners",
+            "advertised.listeners",
+            "controller.listener.names",
+            "process.roles",
+        ];
+        match self.settings.is_given("listeners") {
+            true => self.are_readable(&["listeners", "controller.listener.names", "process.roles"]),
+            false => self.are_readable(&sources),
+        }
+    }
+
     fn check_roles_of_listeners(&mut self, roles: Roles, controllers: &[Listener], names: &[String]) {
+        if !self.are_listeners_readable() {
+            return;
+        }
         let name = names.first().map_or("", String::as_str);
         if roles.controller && controllers.is_empty() {
             let text = format!(
@@ -354,14 +401,23 @@ impl Draft<'_> {
 
     fn advertised(&mut self, brokers: &[Listener], controller_names: &[String]) -> Vec<Listener> {
         const KEY: &str = "advertised.listeners";
-        if brokers.is_empty() {
-            self.problem(
-                "listeners",
-                "the broker role needs a listener; allowed: for example PLAINTEXT://:9092",
-            );
-        }
         let mut advertised = self.parsed(KEY, Listener::parse, LISTENER_FORM);
         advertised.retain(|listener| !controller_names.contains(&listener.name));
+        let is_readable = self.are_listeners_readable();
+        if advertised.is_empty() && self.settings.is_given(KEY) && self.are_readable(&[KEY]) && is_readable {
+            let text = format!(
+                "only controllers' listeners are named; allowed: at least one that clients use, for example {}",
+                brokers
+                    .first()
+                    .map_or("PLAINTEXT", |broker| broker.name.as_str())
+                    .to_owned()
+                    + "://<host>:9092"
+            );
+            self.problem(KEY, text);
+        } else if brokers.is_empty() && is_readable {
+            let text = "the broker role needs a listener; allowed: for example PLAINTEXT://:9092";
+            self.problem("listeners", text);
+        }
         if advertised.is_empty() && !self.settings.is_given(KEY) {
             advertised = brokers.to_vec();
         }
@@ -374,7 +430,8 @@ impl Draft<'_> {
                 );
                 self.problem(KEY, text);
             }
-            if !brokers.iter().any(|broker| broker.name == listener.name) {
+            let is_known = brokers.iter().any(|broker| broker.name == listener.name);
+            if !is_known && !brokers.is_empty() && is_readable {
                 let names: Vec<_> = brokers.iter().map(|broker| broker.name.as_str()).collect();
                 let text = format!(
                     "{} is not in listeners; allowed: {}",
@@ -382,6 +439,18 @@ impl Draft<'_> {
                     names.join(", ")
                 );
                 self.problem(KEY, text);
+            }
+        }
+        for (at, listener) in advertised.iter().enumerate() {
+            let is_twice = advertised[..at]
+                .iter()
+                .any(|earlier| earlier.name == listener.name);
+            if is_twice && self.settings.is_given(KEY) {
+                let name = &listener.name;
+                self.problem(
+                    KEY,
+                    format!("the name {name} is given twice; allowed: each name once"),
+                );
             }
         }
         advertised
@@ -392,6 +461,8 @@ impl Draft<'_> {
         protocols: &BTreeMap<String, String>,
         listeners: impl Iterator<Item = &'l Listener>,
     ) {
+        const KEY: &str = "listener.security.protocol.map";
+        let is_complete = self.are_readable(&[KEY, "controller.listener.names"]);
         for listener in listeners {
             let name = &listener.name;
             match protocols.get(name).map(String::as_str) {
@@ -399,12 +470,13 @@ impl Draft<'_> {
                 Some(protocol) => {
                     let text =
                         format!("{name} uses {protocol}, which is not supported yet; allowed: PLAINTEXT");
-                    self.problem("listener.security.protocol.map", text);
+                    self.problem(KEY, text);
                 }
+                None if !is_complete => {}
                 None => {
                     let text =
                         format!("listener {name} has no entry; allowed: for example add {name}:PLAINTEXT");
-                    self.problem("listener.security.protocol.map", text);
+                    self.problem(KEY, text);
                 }
             }
         }
@@ -412,14 +484,17 @@ impl Draft<'_> {
 
     fn inter_broker(&mut self, advertised: &[Listener], protocols: &BTreeMap<String, String>) -> String {
         const KEY: &str = "inter.broker.listener.name";
+        const OTHER: &str = "security.inter.broker.protocol";
+        let is_readable = self.are_listeners_readable()
+            && self.are_readable(&["advertised.listeners", "listener.security.protocol.map", OTHER]);
         let names: Vec<_> = advertised.iter().map(|listener| listener.name.as_str()).collect();
         if let Some(name) = self.settings.text(KEY) {
-            if self.settings.is_given("security.inter.broker.protocol") {
+            if self.settings.is_given(OTHER) {
                 let text = "contradicts security.inter.broker.protocol; allowed: one of the two";
                 self.problem(KEY, text);
             }
             let name = name.to_ascii_uppercase();
-            if !names.contains(&name.as_str()) && !names.is_empty() {
+            if !names.contains(&name.as_str()) && !names.is_empty() && is_readable {
                 self.problem(
                     KEY,
                     format!("is not an advertised listener; allowed: {}", names.join(", ")),
@@ -427,16 +502,23 @@ impl Draft<'_> {
             }
             return name;
         }
-        let protocol = self
-            .settings
-            .text("security.inter.broker.protocol")
-            .unwrap_or_default();
+        let protocol = self.settings.text(OTHER).unwrap_or_default();
         let has_protocol = |name: &&&str| protocols.get(**name).is_some_and(|p| *p == protocol);
         let by_name = names.iter().find(|name| **name == protocol);
-        match by_name
-            .or_else(|| names.iter().find(has_protocol))
-            .or(names.first())
-        {
+        let meant = by_name.or_else(|| names.iter().find(has_protocol));
+        if meant.is_none() && !names.is_empty() && is_readable && self.settings.is_given(OTHER) {
+            let used: BTreeSet<&str> = names
+                .iter()
+                .filter_map(|name| protocols.get(*name))
+                .map(String::as_str)
+                .collect();
+            if !used.is_empty() {
+                let used = used.into_iter().collect::<Vec<_>>().join(", ");
+                let text = format!("no advertised listener uses it; allowed: {used}");
+                self.problem(OTHER, text);
+            }
+        }
+        match meant.or(names.first()) {
             Some(name) => (*name).to_owned(),
             None => String::new(),
         }
@@ -453,6 +535,16 @@ impl Draft<'_> {
     ) -> Vec<Voter> {
         const KEY: &str = "controller.quorum.voters";
         let own = controllers.first().map(|listener| listener.address.clone());
+        let sources = [
+            KEY,
+            "node.id",
+            "broker.id",
+            "process.roles",
+            "controller.quorum.bootstrap.servers",
+        ];
+        if !self.are_readable(&sources) {
+            return voters;
+        }
         if voters.is_empty() {
             return match (roles.controller, own) {
                 (true, Some(mut address)) => {
@@ -484,14 +576,21 @@ impl Draft<'_> {
             }
             (false, Some(entry)) => {
                 let text = format!(
-                    "{entry} is this node, but process.roles has no controller; allowed: voters only"
+                    "{entry} is this node, but process.roles has no controller; allowed: the controllers only"
                 );
                 self.problem(KEY, text);
             }
             (true, Some(entry)) => {
                 let port = entry.address.port;
-                if !controllers.is_empty() && controllers.iter().all(|c| c.address.port != port) {
-                    let text = format!("{entry} is this node; allowed: the port of its controller listener");
+                let is_known = !controllers.is_empty() && self.are_listeners_readable();
+                if is_known && controllers.iter().all(|c| c.address.port != port) {
+                    let own = controllers
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    let text =
+                        format!("{entry} is this node; allowed: the port of its controller listener, {own}");
                     self.problem(KEY, text);
                 }
             }
@@ -502,7 +601,7 @@ impl Draft<'_> {
 
     fn log_dirs(&mut self) -> Vec<PathBuf> {
         let dirs = self.settings.list("log.dirs");
-        let is_given = !dirs.is_empty();
+        let is_given = self.settings.is_given("log.dirs");
         let dirs = if is_given {
             dirs
         } else {
@@ -520,9 +619,6 @@ impl Draft<'_> {
             }
             paths.push(path);
         }
-        if paths.is_empty() {
-            self.problem(key, "is empty; allowed: at least one directory");
-        }
         paths
     }
 
@@ -533,5 +629,13 @@ impl Draft<'_> {
             self.problem("milena.admin.listen", "allowed: host:port, or empty for none");
         }
         address
+    }
+
+    fn check_log_level(&mut self) {
+        const KEY: &str = "milena.log.level";
+        let level = self.settings.text(KEY).map(|text| telemetry::check_level(&text));
+        if let Some(Err(error)) = level {
+            self.problem(KEY, error.to_string());
+        }
     }
 }

@@ -59,6 +59,14 @@ struct Directive {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directives(Vec<Directive>);
 
+/// Checks a level or directives.
+///
+/// # Errors
+/// [`FilterError`] when it is neither.
+pub fn check_level(text: &str) -> Result<(), FilterError> {
+    Directives::parse(text).map(drop)
+}
+
 fn parse_level(text: &str) -> Option<LogLevel> {
     match text.trim().to_ascii_lowercase().as_str() {
         "off" => Some(LogLevel::Fatal),

@@ -3,5 +3,5 @@
 mod filter;
 mod log_control;
 
-pub use filter::FilterError;
+pub use filter::{FilterError, check_level};
 pub use log_control::{LogControl, LogFormat, TelemetryError, init};

@@ -46,6 +46,10 @@ pub enum Allowed {
     OneOf(&'static [&'static str]),
     /// One of these, in any case.
     OneOfAnyCase(&'static [&'static str]),
+    /// Of a list: one of these or more.
+    SomeOf(&'static [&'static str]),
+    /// Text or a list that is not empty.
+    NotEmpty,
 }
 
 /// One key.
@@ -72,7 +76,7 @@ pub enum Value {
     Double(f64),
     /// Of a String, Password or Class.
     Text(String),
-    /// Of a List; empty items are dropped.
+    /// Of a List; no item is empty.
     List(Vec<String>),
 }
 
@@ -133,7 +137,9 @@ impl KeySpec {
         self.kind == Kind::Password
     }
 
-    /// Reads a value; `None` when the type or the bounds do not allow it.
+    /// Reads a value; `None` when the type or the bounds do not allow it. An empty text is a value like any other: of a
+    /// list it has no items, and it is no number, no Boolean and no class. Source: `ConfigDef.parseType`,
+    /// `ConfigDef.ValidList`.
     #[must_use]
     pub fn parse(&self, text: &str) -> Option<Value> {
         let text = text.trim();
@@ -143,14 +149,9 @@ impl KeySpec {
             Kind::Int => Value::Integer(i64::from(text.parse::<i32>().ok()?)),
             Kind::Long => Value::Integer(text.parse().ok()?),
             Kind::Double => Value::Double(text.parse().ok().filter(|d: &f64| d.is_finite())?),
+            Kind::Class if text.is_empty() => return None,
             Kind::String | Kind::Password | Kind::Class => Value::Text(text.to_owned()),
-            Kind::List => Value::List(
-                text.split(',')
-                    .map(str::trim)
-                    .filter(|i| !i.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
+            Kind::List => Value::List(parse_list(text)?),
         };
         self.allowed.admits(&value).then_some(value)
     }
@@ -179,9 +180,19 @@ impl KeySpec {
             Allowed::OneOf(_) | Allowed::OneOfAnyCase(_) if self.kind != Kind::List => {
                 self.allowed.to_string()
             }
+            Allowed::OneOf(items) => format!("{noun}, each one of {}", items.join(", ")),
             allowed => format!("{noun}, {allowed}"),
         }
     }
+}
+
+/// An empty item is refused, also at the end.
+fn parse_list(text: &str) -> Option<Vec<String>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let item = |item: &str| Some(item.trim().to_owned()).filter(|item| !item.is_empty());
+    text.split(',').map(item).collect()
 }
 
 fn parse_boolean(text: &str) -> Option<bool> {
@@ -212,6 +223,8 @@ impl Allowed {
             Allowed::OneOfAnyCase(items) => value
                 .texts()
                 .all(|t| items.iter().any(|item| item.eq_ignore_ascii_case(t))),
+            Allowed::SomeOf(items) => !value.is_empty() && value.texts().all(|t| items.contains(&t)),
+            Allowed::NotEmpty => !value.is_empty(),
         }
     }
 }
@@ -225,11 +238,22 @@ impl fmt::Display for Allowed {
             Allowed::RangeOr(from, to, or) => write!(f, "{from} to {to}, or {or}"),
             Allowed::Between(from, to) => write!(f, "{from} to {to}"),
             Allowed::OneOf(items) | Allowed::OneOfAnyCase(items) => write!(f, "one of {}", items.join(", ")),
+            Allowed::SomeOf(items) => write!(f, "one or more of {}", items.join(", ")),
+            Allowed::NotEmpty => f.write_str("not empty"),
         }
     }
 }
 
 impl Value {
+    /// An empty text, or a list without items.
+    fn is_empty(&self) -> bool {
+        match self {
+            Value::Text(text) => text.is_empty(),
+            Value::List(items) => items.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The text, or the items of a list.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let (one, many): (Option<&str>, &[String]) = match self {
@@ -280,6 +304,34 @@ mod tests {
             ("compression.type", "ZSTD", false),
             ("ack.durability", "flushed", true),
             ("ack.durability", "never", false),
+            // Empty: what Kafka 4.3.1 says to each of its keys.
+            ("node.id", "", false),
+            ("log.retention.ms", " ", false),
+            ("log.cleaner.min.cleanable.ratio", "", false),
+            ("auto.create.topics.enable", "", false),
+            ("compression.type", "", false),
+            ("principal.builder.class", "", false),
+            ("remote.log.storage.manager.class.name", "", false),
+            ("inter.broker.listener.name", "", false),
+            ("process.roles", "", false),
+            ("log.dirs", "", false),
+            ("log.dir", "", false),
+            ("listeners", "", false),
+            ("advertised.listeners", "", false),
+            ("controller.listener.names", "", false),
+            ("group.coordinator.rebalance.protocols", "", false),
+            ("broker.rack", "", true),
+            ("ssl.keystore.password", "", true),
+            ("authorizer.class.name", "", true),
+            ("log.cleanup.policy", "", true),
+            ("sasl.enabled.mechanisms", "", true),
+            ("controller.quorum.voters", "", true),
+            ("milena.admin.listen", "", true),
+            // Empty items.
+            ("log.dirs", "/a,,/b", false),
+            ("log.dirs", ",", false),
+            ("sasl.enabled.mechanisms", "PLAIN,", false),
+            ("process.roles", "broker, controller", true),
         ];
         for (name, text, is_allowed) in cases {
             assert_eq!(
@@ -292,9 +344,19 @@ mod tests {
             lookup("log.segment.bytes").unwrap().allowed_text(),
             "an integer of 32 bits, at least 1048576"
         );
-        assert_eq!(
-            lookup("ack.durability").unwrap().allowed_text(),
-            "one of flushed, replicated"
-        );
+        for (name, text) in [
+            ("ack.durability", "one of flushed, replicated"),
+            (
+                "process.roles",
+                "a list separated by commas, one or more of broker, controller",
+            ),
+            (
+                "log.cleanup.policy",
+                "a list separated by commas, each one of compact, delete",
+            ),
+            ("log.dirs", "a list separated by commas, not empty"),
+        ] {
+            assert_eq!(lookup(name).unwrap().allowed_text(), text);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The keys that Milena adds to Kafka's. Data only, sorted by name.
 
-use super::key::Allowed::{Any, Min, OneOf};
+use super::key::Allowed::{Any, Min, NotEmpty, OneOf};
 use super::key::Kind::{Int, String};
 use super::key::{KeySpec, key};
 
@@ -15,5 +15,5 @@ pub(super) const OWN_KEYS: &[KeySpec] = &[
     // text or json.
     key("milena.log.format", String, Some("text"), OneOf(&["text", "json"])),
     // error, warn, info, debug, trace, or directives such as `info,milena_broker=debug`.
-    key("milena.log.level", String, Some("info"), Any),
+    key("milena.log.level", String, Some("info"), NotEmpty),
 ];
