@@ -104,7 +104,7 @@ impl Partition {
     }
 
     fn truncate(&mut self, cx: &mut Context, truncation: Truncation) {
-        let before = self.log.log_end_offset();
+        let before = (self.log.log_start_offset(), self.log.log_end_offset());
         let result = match truncation {
             Truncation::To(offset) => self.log.truncate_to(offset),
             Truncation::FullyAndStartAt(offset) => self.log.truncate_fully_and_start_at(offset),
@@ -114,12 +114,62 @@ impl Partition {
             return;
         }
         let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        tracing::info!(partition = %self.name, from = %before, to = %end, "truncated to the leader's log");
+        match change(before, (start, end)) {
+            Change::None => {}
+            Change::Cut => {
+                tracing::info!(partition = %self.name, from = %before.1, to = %end, "truncated to the leader's log");
+            }
+            Change::Restarted => {
+                tracing::info!(partition = %self.name, at = %start, "the log starts anew where the leader's starts");
+            }
+        }
         let known = self.high_watermark.get();
         if self.high_watermark.on_truncated(start, end) {
             // Only an unclean election or the loss of flushed data leads here.
             tracing::error!(partition = %self.name, high_watermark = %known, log_end = %end, "committed records are gone");
         }
         cx.checkpoint_dirty.insert(self.id);
+    }
+}
+
+/// What a truncation did to the records.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    /// Every record is still there: at most epochs without records went.
+    None,
+    /// Records at the end are gone.
+    Cut,
+    /// All records, if there were any, are gone, and the log continues elsewhere.
+    Restarted,
+}
+
+/// `before` and `after`: log start and log end.
+fn change(before: (Offset, Offset), after: (Offset, Offset)) -> Change {
+    if before == after {
+        Change::None
+    } else if before.0 == after.0 {
+        Change::Cut
+    } else {
+        Change::Restarted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncation_that_cuts_nothing_is_no_event() {
+        let log = |start, end| (Offset(start), Offset(end));
+        for (before, after, expected) in [
+            (log(0, 12), log(0, 12), Change::None),
+            (log(5, 5), log(5, 5), Change::None),
+            (log(0, 12), log(0, 9), Change::Cut),
+            (log(3, 12), log(3, 3), Change::Cut),
+            (log(0, 0), log(40, 40), Change::Restarted),
+            (log(0, 12), log(40, 40), Change::Restarted),
+        ] {
+            assert_eq!(change(before, after), expected, "{before:?} {after:?}");
+        }
     }
 }
