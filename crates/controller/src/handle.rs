@@ -64,7 +64,7 @@ impl ControllerHandle {
         }
     }
 
-    /// Who is the leader of the quorum, as far as this node knows; it may not serve yet.
+    /// Who leads the quorum, as far as this node knows; it may not serve yet. `None` while no majority follows anybody.
     #[must_use]
     pub fn active(&self) -> Option<BrokerId> {
         self.shared.quorum.leader()

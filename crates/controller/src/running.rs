@@ -12,7 +12,7 @@ use crate::raft::pulse::LastHeard;
 use crate::raft::service::RaftService;
 use crate::raft::settings::raft_config;
 use crate::raft::types::Raft;
-use crate::raft::{early_election, pulse};
+use crate::raft::{early_election, majority, pulse};
 use crate::service::{ControllerService, Quorum};
 use crate::store::{Store, StoreError};
 use milena_rpc::channel::{self, MESSAGE_BYTES_MAX};
@@ -237,7 +237,7 @@ fn planner_settings(config: ControllerConfig) -> PlannerSettings {
         defaults: config.defaults,
         cluster: config.cluster_id,
         session_timeout: config.session_timeout,
-        lease: config.election_max * 3,
+        lease: majority::lease(config.election_max),
         rebalance_interval: config.rebalance_interval,
     }
 }

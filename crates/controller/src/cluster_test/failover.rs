@@ -102,6 +102,59 @@ async fn a_minority_commits_nothing() {
 }
 
 #[tokio::test]
+async fn nobody_names_a_leader_without_a_majority() {
+    let mut cluster = Cluster::started(3).await;
+    let leader = cluster.wait_active().await;
+    let named = |cluster: &Cluster, node: usize| {
+        let node = cluster.nodes[node].as_ref().unwrap();
+        assert_eq!(node.quorum().leader, node.active());
+        node.active()
+    };
+    let all_name = |cluster: &Cluster, nodes: &[usize], id| {
+        let agree = nodes.iter().all(|node| named(cluster, *node) == Some(id));
+        agree.then_some(())
+    };
+    let id = cluster.voters[leader].id;
+    eventually("a leader that everybody names", || {
+        all_name(&cluster, &[0, 1, 2], id)
+    })
+    .await;
+
+    // The leader, left alone, is none any more; it says so to everybody who asks.
+    let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.kill(one).await;
+    cluster.kill(other).await;
+    eventually("a leader that names itself no more", || {
+        named(&cluster, leader).is_none().then_some(())
+    })
+    .await;
+    let request = milena_rpc::proto::DescribeQuorumRequest { of_leader: false };
+    let mut client = cluster.client(leader);
+    let described = client.describe_quorum(request).await.unwrap().into_inner();
+    assert_eq!(described.leader_id, None);
+    assert_eq!(described.voters.len(), 3);
+    let found = client.find_cluster(milena_rpc::proto::FindClusterRequest {});
+    assert_eq!(found.await.unwrap().into_inner().leader_id, None);
+
+    // With a majority there is a leader again.
+    cluster.start(one).await;
+    let active = cluster.wait_active().await;
+    let id = cluster.voters[active].id;
+    eventually("a leader that both name", || {
+        all_name(&cluster, &[leader, one], id)
+    })
+    .await;
+
+    // A follower, left alone, forgets the one it followed.
+    let follower = if active == leader { one } else { leader };
+    cluster.kill(active).await;
+    eventually("a follower that names nobody", || {
+        named(&cluster, follower).is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_suspect_is_dialled_and_fenced_only_when_its_process_is_gone() {
     let cluster = Cluster::started(3).await;
     cluster.wait_active().await;

@@ -7,15 +7,16 @@ use super::job::{Job, TypedJob, View};
 use super::probe::Prober;
 use super::rounds::{Landing, Rounds, Shared};
 use crate::publish::CommittedLog;
+use crate::raft::majority;
 use crate::raft::types::{Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::{self, Planned};
 use milena_types::ClusterId;
+use openraft::ReadPolicy;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
-use openraft::{Instant as _, ReadPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -210,7 +211,7 @@ impl Planner {
                     .activate(&self.shared.committed.image(), self.shared.clock.now());
             }
             timers.lease = now + LEASE_CHECK;
-            if !self.has_quorum() {
+            if !majority::follows(&self.shared.raft, self.lease) {
                 tracing::warn!("no quorum follows this controller: it stops acting as the active one");
                 return false;
             }
@@ -251,15 +252,6 @@ impl Planner {
             .clone()
             .unwrap_or_else(|| ClusterId(milena_types::Uuid::random().to_string()));
         job(move |view| plan::bootstrap(view.image, &cluster, &view.context))
-    }
-
-    fn has_quorum(&self) -> bool {
-        if self.shared.raft.voter_ids().count() <= 1 {
-            return true;
-        }
-        let leader = self.shared.raft.as_leader();
-        let acked = leader.ok().and_then(|leader| leader.last_quorum_acked());
-        acked.is_some_and(|at| at.elapsed() < self.lease)
     }
 }
 

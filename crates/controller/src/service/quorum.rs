@@ -5,6 +5,7 @@ use crate::config::Voter;
 use crate::planner::View;
 use crate::publish::CommittedLog;
 use crate::raft::caught_up::CaughtUp;
+use crate::raft::majority;
 use crate::raft::peers::{broker_id, voter_key};
 use crate::raft::pulse::LastHeard;
 use crate::raft::types::{Raft, TypeConfig};
@@ -21,7 +22,8 @@ use std::time::Duration;
 /// The quorum as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumStatus {
-    /// Who leads, if anybody is known to.
+    /// Who leads: this node while a majority follows it, or the leader that it follows while it hears of it. `None`
+    /// when nobody does, although raft may remember a leader.
     pub leader: Option<BrokerId>,
     /// The raft term: Kafka's leader epoch of `__cluster_metadata`.
     pub leader_epoch: u64,
@@ -36,11 +38,11 @@ pub struct QuorumStatus {
 pub struct VoterStatus {
     /// Who and where.
     pub voter: Voter,
-    /// Its last known log index plus one; `None` when this node does not lead, or has heard nothing of it.
+    /// Its last known log index plus one; `None` when this node is not raft's leader, or has heard nothing of it.
     pub log_end_offset: Option<u64>,
-    /// Milliseconds since the leader last heard of it; `None` when this node does not lead.
+    /// Milliseconds since the leader last heard of it; `None` when this node is not raft's leader.
     pub last_contact_ms: Option<u64>,
-    /// Milliseconds since it last had everything that the leader had; `None` when this node does not lead or it never
+    /// Milliseconds since it last had everything that the leader had; `None` when this node is not raft's leader or it never
     /// had.
     pub last_caught_up_ms: Option<u64>,
 }
@@ -60,11 +62,23 @@ pub(crate) struct Quorum {
 }
 
 impl Quorum {
+    /// Who leads. Raft goes on naming a leader whose voters are gone, and one that died: neither counts.
     pub(crate) fn leader(&self) -> Option<BrokerId> {
-        self.raft.metrics().borrow_watched().current_leader.map(broker_id)
+        let named = self
+            .raft
+            .metrics()
+            .borrow_watched()
+            .current_leader
+            .map(broker_id)?;
+        let leads = match named == self.node {
+            true => majority::follows(&self.raft, majority::lease(self.patience)),
+            false => self.heard.within(self.patience),
+        };
+        leads.then_some(named)
     }
 
-    /// This node leads, or its leader lives. A leader that raft only remembers from before a restart does not count.
+    /// Nobody needs to stand for election: this node leads, if only for the moment, or its leader lives. A leader that
+    /// raft only remembers from before a restart does not count.
     pub(crate) fn has_leader(&self) -> bool {
         self.raft.metrics().borrow_watched().state.is_leader() || self.heard.within(self.patience)
     }
@@ -123,7 +137,7 @@ impl Quorum {
             }
         };
         QuorumStatus {
-            leader: metrics.current_leader.map(broker_id),
+            leader: self.leader(),
             leader_epoch: metrics.current_term,
             high_watermark: metrics.cluster_committed.map_or(0, |id| id.index + 1),
             voters: self.voters.iter().map(voter).collect(),
