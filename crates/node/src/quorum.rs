@@ -71,43 +71,27 @@ pub fn describe(controllers: &str) -> Result<Quorum, QuorumError> {
     runtime.block_on(ask_all(&addresses))
 }
 
-/// Resolves once no controller has led a majority for `patience`; asks all of `addresses` again and again.
+/// Resolves once no controller has led for `patience`; asks all of `addresses` again and again.
 pub(crate) async fn leaderless_for(patience: Duration, addresses: &[String]) {
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
     let mut since = Instant::now();
     while since.elapsed() < patience {
         let known = ask_all(&addresses).await;
-        if known.is_ok_and(|quorum| quorum.has_majority(patience)) {
+        if known.is_ok_and(|quorum| quorum.leader.is_some()) {
             since = Instant::now();
         }
         tokio::time::sleep(patience / 8).await;
     }
 }
 
-impl Quorum {
-    /// True when a controller leads and has heard from a majority, itself included, within `recent`.
-    ///
-    /// A leader that its voters have left still takes itself for the leader.
-    fn has_majority(&self, recent: Duration) -> bool {
-        let is_near = |voter: &&QuorumMember| {
-            let heard = voter.last_contact_ms.map(Duration::from_millis);
-            self.leader == Some(voter.id) || heard.is_some_and(|since| since < recent)
-        };
-        self.leader.is_some() && self.voters.iter().filter(is_near).count() * 2 > self.voters.len()
-    }
-}
-
 async fn ask_all(addresses: &[&str]) -> Result<Quorum, QuorumError> {
-    let mut best: Option<Quorum> = None;
+    let mut answers = Vec::new();
     let mut failures = Vec::new();
     for address in addresses {
         match tokio::time::timeout(TIMEOUT, ask(address)).await {
             Ok(Ok((quorum, node_id))) => {
                 let is_leader = quorum.leader == Some(node_id);
-                let is_newer = best.as_ref().is_none_or(|best| rank(&quorum) > rank(best));
-                if is_newer || is_leader {
-                    best = Some(quorum);
-                }
+                answers.push((node_id, quorum));
                 if is_leader {
                     break;
                 }
@@ -116,7 +100,27 @@ async fn ask_all(addresses: &[&str]) -> Result<Quorum, QuorumError> {
             Err(_) => failures.push(format!("{address}: no answer within {} s", TIMEOUT.as_secs())),
         }
     }
-    best.ok_or_else(|| QuorumError::Unreachable(failures.join("; ")))
+    best(answers).ok_or_else(|| QuorumError::Unreachable(failures.join("; ")))
+}
+
+/// The answer of whoever leads by its own account, else the best; what a follower says of a leader that denies it does
+/// not count: the follower hears it, and a majority does not.
+fn best(mut answers: Vec<(i32, Quorum)>) -> Option<Quorum> {
+    let said: Vec<_> = answers
+        .iter()
+        .map(|(id, quorum)| (*id, quorum.leader, quorum.leader_epoch))
+        .collect();
+    for (_, quorum) in &mut answers {
+        let (named, epoch) = (quorum.leader, quorum.leader_epoch);
+        let denies = |(id, leader, of): &(i32, Option<i32>, u64)| {
+            Some(*id) == named && *of >= epoch && *leader != named
+        };
+        if said.iter().any(denies) {
+            quorum.leader = None;
+        }
+    }
+    let by_rank = |(id, quorum): &(i32, Quorum)| (quorum.leader == Some(*id), rank(quorum));
+    answers.into_iter().max_by_key(by_rank).map(|(_, quorum)| quorum)
 }
 
 /// A later epoch knows better, and in one epoch who knows the leader.
@@ -164,30 +168,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_counts_while_it_hears_a_majority() {
-        let voters = |contacts: &[Option<u64>]| {
-            let member = |(id, contact): (i32, &Option<u64>)| QuorumMember {
-                id,
-                address: String::new(),
-                log_end_offset: None,
-                last_contact_ms: *contact,
-            };
-            (1..).zip(contacts).map(member).collect::<Vec<_>>()
+    fn who_leads_is_who_says_so_itself() {
+        let of = |leader, leader_epoch| Quorum {
+            leader,
+            leader_epoch,
+            ..Quorum::default()
         };
-        let recent = Duration::from_secs(1);
-        for (leader, contacts, expected) in [
-            (Some(1), &[None, Some(10), Some(9000)][..], true),
-            (Some(1), &[Some(0), Some(1000), Some(9000)], false),
-            (Some(1), &[None, None, None], false),
-            (None, &[Some(1), Some(1), Some(1)], false),
-            (Some(1), &[None], true),
+        for (answers, expected) in [
+            (vec![], None),
+            (vec![(2, of(None, 3))], Some(None)),
+            (vec![(2, of(Some(1), 3)), (3, of(None, 4))], Some(None)),
+            (vec![(2, of(None, 3)), (3, of(Some(1), 3))], Some(Some(1))),
+            (vec![(2, of(Some(1), 3)), (3, of(Some(3), 4))], Some(Some(3))),
+            // The follower of 1 hears it, a majority does not.
+            (vec![(2, of(Some(1), 3)), (1, of(None, 3))], Some(None)),
+            // 1 has not heard yet that it was elected again.
+            (vec![(2, of(Some(1), 4)), (1, of(None, 3))], Some(Some(1))),
         ] {
-            let quorum = Quorum {
-                leader,
-                voters: voters(contacts),
-                ..Quorum::default()
-            };
-            assert_eq!(quorum.has_majority(recent), expected, "{quorum:?}");
+            assert_eq!(best(answers.clone()).map(|q| q.leader), expected, "{answers:?}");
         }
     }
 }

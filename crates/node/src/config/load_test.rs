@@ -320,96 +320,87 @@ fn what_may_be_empty_is_taken_as_empty() {
     assert_eq!(settings.text("broker.rack"), None);
 }
 
-#[test]
-fn a_wrong_value_is_complained_of_once_and_says_what_is_allowed() {
-    let form = "allowed: items of the form NAME://host:port with a port from 1 to 65535";
+/// Each line, added to a sound file, has exactly one problem: what it says of it.
+fn assert_one_problem_each(cases: &[(&str, &str)]) {
     let base = "node.id=1\ncontroller.quorum.voters=1@h:2\nlisteners=PLAINTEXT://:1,CONTROLLER://:2\n";
-    let cases: [(&str, &[&str]); 18] = [
+    for (line, part) in cases {
+        let found = problems(&format!("{base}{line}"));
+        assert_eq!(found.len(), 1, "{line}: {found:#?}");
+        assert!(found[0].contains(part), "{line}: {part} is not in {found:#?}");
+        assert!(!found[0].trim_end().ends_with(':'), "{line}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_wrong_listener_is_complained_of_once_and_says_what_is_allowed() {
+    let form = "is not allowed; allowed: items of the form NAME://host:port with a port from 1 to 65535";
+    let list = "(server.properties line 4): allowed: a list separated by commas, not empty";
+    assert_one_problem_each(&[
         (
             "listeners=foo",
-            &[&format!(
-                "listeners = 'foo' (server.properties line 4): 'foo' is not allowed; {form}"
-            )],
+            &format!("listeners = 'foo' (server.properties line 4): 'foo' {form}"),
         ),
-        (
-            "listeners=",
-            &["listeners = '' (server.properties line 4): allowed: a list separated by commas, not empty"],
-        ),
+        ("listeners=", &format!("listeners = '' {list}")),
         (
             "listeners=PLAINTEXT://:0,CONTROLLER://:2\nadvertised.listeners=PLAINTEXT://h:1",
-            &["'PLAINTEXT://:0' is not allowed"],
+            form,
         ),
         (
             "listeners=CONTROLLER://:2\nadvertised.listeners=PLAINTEXT://h:1",
-            &["the broker role needs a listener"],
+            "the broker role needs a listener",
         ),
         (
             "listeners=P://:1,P://:1,CONTROLLER://:2\nlistener.security.protocol.map=P:PLAINTEXT",
-            &["the name P is given twice"],
+            "the name P is given twice",
         ),
-        ("advertised.listeners=foo,foo", &["'foo' is not allowed"]),
-        (
-            "advertised.listeners=foo\ninter.broker.listener.name=NOPE",
-            &["'foo' is not allowed"],
-        ),
+        ("advertised.listeners=foo,foo", form),
+        ("advertised.listeners=foo\ninter.broker.listener.name=NOPE", form),
         (
             "advertised.listeners=CONTROLLER://h:1",
-            &["allowed: at least one that clients use, for example PLAINTEXT://<host>:9092"],
+            "allowed: at least one that clients use, for example PLAINTEXT://<host>:9092",
         ),
         (
             "advertised.listeners=PLAINTEXT://h:1,PLAINTEXT://i:1",
-            &["the name PLAINTEXT is given twice"],
+            "the name PLAINTEXT is given twice",
         ),
         (
             "advertised.listeners=",
-            &[
-                "advertised.listeners = '' (server.properties line 4): allowed: a list separated by commas, not empty",
-            ],
-        ),
-        (
-            "process.roles=worker",
-            &["process.roles = 'worker' (server.properties line 4): allowed:"],
-        ),
-        (
-            "node.id=x",
-            &["node.id = 'x' (server.properties line 4): allowed:"],
+            &format!("advertised.listeners = '' {list}"),
         ),
         (
             "listener.security.protocol.map=foo",
-            &["'foo' is not allowed; allowed: items of the form NAME:PROTOCOL"],
+            "'foo' is not allowed; allowed: items of the form NAME:PROTOCOL",
         ),
-        (
-            "listener.security.protocol.map=",
-            &["listener.security.protocol.map = '' (server.properties line 4): allowed: text, not empty"],
-        ),
+        ("listener.security.protocol.map=", "allowed: text, not empty"),
         (
             "security.inter.broker.protocol=SSL",
-            &["no advertised listener uses it; allowed: PLAINTEXT"],
+            "no advertised listener uses it; allowed: PLAINTEXT",
         ),
-        ("controller.quorum.voters=1@h:2,1@h:2", &["id 1 is given twice"]),
+    ]);
+}
+
+#[test]
+fn another_wrong_value_is_complained_of_once_and_says_what_is_allowed() {
+    assert_one_problem_each(&[
+        (
+            "process.roles=worker",
+            "process.roles = 'worker' (server.properties line 4): allowed:",
+        ),
+        ("node.id=x", "node.id = 'x' (server.properties line 4): allowed:"),
+        ("controller.quorum.voters=1@h:2,1@h:2", "id 1 is given twice"),
+        (
+            "controller.quorum.heartbeat.ms=900\ncontroller.quorum.election.timeout.ms=800",
+            "allowed: at most 266, a third of it",
+        ),
         (
             "log.dirs=/a,/a,/a",
-            &["'/a' is given twice; allowed: each directory once"],
+            "'/a' is given twice; allowed: each directory once",
         ),
         (
             "milena.log.level=loud",
-            &["'loud' is not a log level; allowed: off, error"],
+            "'loud' is not a log level; allowed: off, error",
         ),
-    ];
-    for (line, parts) in cases {
-        let found = problems(&format!("{base}{line}"));
-        assert_eq!(found.len(), parts.len(), "{line}: {found:#?}");
-        for part in parts {
-            assert!(
-                found.iter().any(|p| p.contains(part)),
-                "{line}: {part} is not in {found:#?}"
-            );
-        }
-        assert!(
-            found.iter().all(|p| !p.trim_end().ends_with(':')),
-            "{line}: {found:#?}"
-        );
-    }
+    ]);
 }
 
 #[test]

@@ -566,10 +566,19 @@ impl Draft<'_> {
                 _ => voters,
             };
         }
+        self.check_place(&voters, roles, node_id, controllers);
+        voters
+    }
+
+    /// This node is among the voters exactly when it is a controller.
+    fn check_place(&mut self, voters: &[Voter], roles: Roles, node_id: i32, controllers: &[Listener]) {
+        const KEY: &str = "controller.quorum.voters";
         let entry = voters.iter().find(|voter| voter.id == node_id);
         match (roles.controller, entry) {
             (true, None) => {
-                let port = own.map_or(DEFAULT_CONTROLLER_PORT, |address| address.port);
+                let port = controllers
+                    .first()
+                    .map_or(DEFAULT_CONTROLLER_PORT, |own| own.address.port);
                 let text =
                     format!("node {node_id} is a controller; allowed: add {node_id}@<its host>:{port}");
                 self.problem(KEY, text);
@@ -596,7 +605,6 @@ impl Draft<'_> {
             }
             (false, None) => {}
         }
-        voters
     }
 
     fn log_dirs(&mut self) -> Vec<PathBuf> {
