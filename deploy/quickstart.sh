@@ -6,9 +6,10 @@
 #               stop ID    SIGTERM, waits for the exit
 #               start ID   starts a node that was killed or stopped
 #               pids       lines `ID PID` of the nodes that run
-#               controller the ID of the active controller
+#               controller the ID of the active controller; nothing, and exit 1, while none leads
 # Environment: MILENA_DATA (./data of the checkout), MILENA_BIN (a built milena; nothing is compiled), MILENA_EXTRA (more
-# server.properties lines), MILENA_PORT (9092: the first client port; controllers listen 10000 above, admin HTTP 11000 above),
+# server.properties lines), MILENA_PORT (9092: the first client port; controllers listen 10000 above, admin HTTP 11000 above;
+# at most 21768 - N, so that all of them stay below the ports of outgoing connections, 32768 and up),
 # CARGO_TARGET_DIR (the user's cache).
 set -euo pipefail
 MILENA_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -140,9 +141,18 @@ bootstrap() { # n
   echo "$b"
 }
 
+# A port of the ephemeral range may be taken by any outgoing connection: a node could not start again.
+check_ports() { # nodes
+  local most=$((32768 - 11000 - $1))
+  [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && ((PORT <= most)) && return
+  say "MILENA_PORT=$PORT: allowed: 1 to $most for a cluster of $1 (its admin ports, 11000 above, must stay below 32768)"
+  exit 2
+}
+
 up() { # n
   local n=$1 i have
-  [[ $n =~ ^[1-9]$ ]] || { say "up N: N is 1 to 9"; exit 2; }
+  [[ $n =~ ^[1-9]$ ]] || { say "up '$n': how many nodes? allowed: 1 to 9"; exit 2; }
+  check_ports "$n"
   have=$(ids | wc -l)
   [ "$have" = 0 ] || [ "$have" = "$n" ] || { say "$DATA holds a cluster of $have nodes: use up $have, or clean first"; exit 1; }
   build
@@ -166,16 +176,31 @@ down() {
   for i in $(ids); do wait_gone "$i" 5 || { say "node $i is still there"; return 1; }; rm -f "$(home "$i")/pid"; done
 }
 
-id_of() { [[ ${1:-} =~ ^[0-9]+$ ]] && [ -d "$(home "$1")" ] && echo "$1" || { say "which node? nodes: $(ids | xargs)"; exit 2; }; }
+id_of() { # command id
+  local known; known=$(ids | xargs)
+  [ -n "${2:-}" ] || { say "$1: which node? nodes: ${known:-none; use up first}"; exit 2; }
+  [[ $2 =~ ^[0-9]+$ ]] && [ -d "$(home "$2")" ] || { say "$1 $2: there is no node $2; nodes: ${known:-none; use up first}"; exit 2; }
+  echo "$2"
+}
 
+# Standard output is the ID or nothing.
+controller() {
+  local i all=""
+  for i in $(ids); do all+="${all:+,}127.0.0.1:$(controller_port "$i")"; done
+  [ -n "$all" ] || { say "controller: there are no nodes; use up first"; exit 2; }
+  "$BIN" quorum --controllers "$all" --leader
+}
+
+have=$(ids | wc -l)
+[ "${1:-up}" = up ] || check_ports "$((have > 0 ? have : 3))"
 case ${1:-up} in
-  up) up "${2:-3}" ;;
+  up) up "${2-3}" ;;
   down) down ;;
   clean) down; for i in $(ids); do rm -rf "$(home "$i")"; done; rmdir "$DATA" 2> /dev/null || true ;;
-  kill) i=$(id_of "${2:-}"); signal KILL "$i"; wait_gone "$i" 5 ;;
-  stop) i=$(id_of "${2:-}"); signal TERM "$i"; wait_gone "$i" 40 || { say "node $i does not stop"; exit 1; } ;;
-  start) i=$(id_of "${2:-}"); start "$i"; settle "$i" ;;
+  kill) i=$(id_of "$1" "${2:-}"); signal KILL "$i"; wait_gone "$i" 5 ;;
+  stop) i=$(id_of "$1" "${2:-}"); signal TERM "$i"; wait_gone "$i" 40 || { say "node $i does not stop"; exit 1; } ;;
+  start) i=$(id_of "$1" "${2:-}"); start "$i"; settle "$i" ;;
   pids) for i in $(ids); do pid=$(pid_of "$i") && echo "$i $pid"; done; true ;;
-  controller) i=$(for i in $(ids); do printf '127.0.0.1:%s,' "$(controller_port "$i")"; done); "$BIN" quorum --controllers "${i%,}" --leader ;;
-  *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  controller) controller ;;
+  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

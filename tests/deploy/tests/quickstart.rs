@@ -60,6 +60,79 @@ fn wait_live(bootstrap: &str, count: usize) {
     });
 }
 
+/// Runs it with a program that must never be reached.
+fn refused(data: &Path, port: &str, words: &[&str]) -> String {
+    let output = Command::new(repository().join("deploy/quickstart.sh"))
+        .args(words)
+        .env("MILENA_BIN", "/nonexistent/milena")
+        .env("MILENA_DATA", data)
+        .env("MILENA_PORT", port)
+        .output()
+        .expect("run quickstart.sh");
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "{port} {words:?}"
+    );
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
+
+#[test]
+fn what_can_not_be_done_is_refused_in_one_clear_line() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let data = dir.path().join("data");
+    let port = PORT.to_string();
+    let cases: [(&str, &[&str], &str); 14] = [
+        ("21766", &["up", "3"], "allowed: 1 to 21765 for a cluster of 3"),
+        ("21766", &[], "allowed: 1 to 21765 for a cluster of 3"),
+        ("30000", &["up", "1"], "allowed: 1 to 21767 for a cluster of 1"),
+        ("abc", &["up"], "MILENA_PORT=abc: allowed: 1 to 21765"),
+        ("0", &["up"], "MILENA_PORT=0: allowed: 1 to 21765"),
+        ("abc", &["controller"], "MILENA_PORT=abc: allowed: 1 to"),
+        ("21765", &["up"], "/nonexistent/milena is not a program"),
+        (&port, &["up", "0"], "up '0': how many nodes? allowed: 1 to 9"),
+        (
+            &port,
+            &["up", "three"],
+            "up 'three': how many nodes? allowed: 1 to 9",
+        ),
+        (&port, &["up", ""], "up '': how many nodes? allowed: 1 to 9"),
+        (
+            &port,
+            &["kill", "7"],
+            "kill 7: there is no node 7; nodes: none; use up first",
+        ),
+        (&port, &["stop", "x"], "stop x: there is no node x"),
+        (&port, &["start"], "start: which node? nodes: none"),
+        (&port, &["controller"], "controller: there are no nodes"),
+    ];
+    for (port, words, part) in cases {
+        let said = refused(&data, port, words);
+        assert!(said.contains(part), "{port} {words:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    assert!(!data.exists(), "nothing was made");
+}
+
+/// Two of three gone: nobody leads, and nobody is named.
+fn names_no_controller_without_a_majority(quickstart: &Quickstart<'_>, ids: impl Iterator<Item = i32>) {
+    let controller: i32 = quickstart.ok(&["controller"]).trim().parse().expect("an id");
+    let others: Vec<String> = ids
+        .filter(|id| *id != controller)
+        .map(|id| id.to_string())
+        .collect();
+    for id in &others {
+        quickstart.ok(&["kill", id]);
+    }
+    until("a controller that steps down", Duration::from_secs(30), || {
+        let (is_named, said) = quickstart.run(&["controller"]);
+        assert_eq!(is_named, !said.is_empty(), "{said}");
+        (!is_named).then_some(())
+    });
+    for id in &others {
+        quickstart.ok(&["start", id]);
+    }
+}
+
 #[test]
 fn every_subcommand_does_what_it_says() {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -101,6 +174,9 @@ fn every_subcommand_does_what_it_says() {
     quickstart.ok(&["stop", &victim]);
     assert_eq!(quickstart.pids().len(), 2);
     quickstart.ok(&["start", &victim]);
+    wait_live(&bootstrap, 3);
+
+    names_no_controller_without_a_majority(&quickstart, pids.keys().copied());
     wait_live(&bootstrap, 3);
 
     quickstart.ok(&["down"]);
