@@ -203,7 +203,7 @@ impl Sorter {
             return;
         };
         let instead = match layers.get("node.id") {
-            Some(_) => "which is set: remove it".to_owned(),
+            Some(_) => "node.id, which is set, replaces it; remove it".to_owned(),
             None => format!("set node.id={} instead", entry.value.trim()),
         };
         if self
@@ -212,7 +212,7 @@ impl Sorter {
             .is_some_and(|id| id >= 0)
         {
             let text = format!(
-                "broker.id ({}) is a key of Kafka before 4, its name is node.id now: {instead}",
+                "broker.id ({}) is a key of Kafka before 4: {instead}",
                 entry.origin
             );
             self.warnings.push(text);

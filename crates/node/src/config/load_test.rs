@@ -357,7 +357,7 @@ fn a_wrong_listener_is_complained_of_once_and_says_what_is_allowed() {
         ("advertised.listeners=foo\ninter.broker.listener.name=NOPE", form),
         (
             "advertised.listeners=CONTROLLER://h:1",
-            "allowed: at least one that clients use, for example PLAINTEXT://<host>:9092",
+            "allowed: at least one that clients use, for example PLAINTEXT://<host>:1",
         ),
         (
             "advertised.listeners=PLAINTEXT://h:1,PLAINTEXT://i:1",
@@ -414,7 +414,7 @@ fn warnings_are_said_beside_problems() {
         "did you mean log.dirs?",
         "set listeners=PLAINTEXT://:9 instead",
         "these settings have no effect: num.replica.fetchers",
-        "broker.id (server.properties line 6) is a key of Kafka before 4, its name is node.id now: set node.id=1 instead",
+        "broker.id (server.properties line 6) is a key of Kafka before 4: set node.id=1 instead",
         "zookeeper.connect (server.properties line 3) has no effect since Kafka 4: the nodes keep the metadata \
          themselves (KRaft), and process.roles and controller.quorum.voters, which are set, replace it; remove it",
     ] {

@@ -405,13 +405,12 @@ impl Draft<'_> {
         advertised.retain(|listener| !controller_names.contains(&listener.name));
         let is_readable = self.are_listeners_readable();
         if advertised.is_empty() && self.settings.is_given(KEY) && self.are_readable(&[KEY]) && is_readable {
+            let (name, port) = brokers
+                .first()
+                .map_or(("PLAINTEXT", 9092), |own| (own.name.as_str(), own.address.port));
             let text = format!(
-                "only controllers' listeners are named; allowed: at least one that clients use, for example {}",
-                brokers
-                    .first()
-                    .map_or("PLAINTEXT", |broker| broker.name.as_str())
-                    .to_owned()
-                    + "://<host>:9092"
+                "only controllers' listeners are named; allowed: at least one that clients use, for example \
+                 {name}://<host>:{port}"
             );
             self.problem(KEY, text);
         } else if brokers.is_empty() && is_readable {

@@ -5,8 +5,9 @@ use super::signals::Signals;
 use crate::quorum::leaderless_for;
 use std::time::{Duration, Instant};
 
-/// How long there may be no active controller before nobody is expected to move the leaders any more.
-const LEADERLESS_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long there may be no active controller before nobody is expected to move the leaders any more. The controllers
+/// themselves name a leader for a lease or an election timeout after they last heard of it.
+const LEADERLESS_PATIENCE: Duration = Duration::from_millis(800);
 
 /// Stops both roles in order; a second signal skips what is waited for. `controllers`: the addresses of all voters.
 pub(super) async fn stop_roles(roles: &Roles, controllers: &[String], signals: &mut Signals) {
