@@ -1,8 +1,9 @@
 //! The bytes that a connection has received, cut into frames without copying.
 //!
 //! Frames are pieces of pooled chunks: the pages stay mapped and warm, because first-touch faults cost more than
-//! everything else on the way in. A chunk returns to its thread's pool when the last piece of it is dropped. Memory
-//! follows what has arrived, never what a length announces.
+//! everything else on the way in. A chunk that no connection reads into waits in its thread's pool, for the next frame
+//! while there is room in it, then for the end of its last piece. Memory follows what has arrived, never what a length
+//! announces.
 
 use bytes::BytesMut;
 use milena_wire::{FrameError, LENGTH_BYTES, request_frame_bytes};
@@ -16,42 +17,74 @@ const CHUNK_BYTES: [usize; 3] = [32 << 10, 256 << 10, (1 << 20) + (64 << 10)];
 /// A frame may take this many times what has arrived of it: growth in few steps, bounded by what the client paid.
 const GROWTH: usize = 8;
 
-/// Retired chunks that are looked at for one whose pieces are gone.
-const RECLAIM_TRIES: usize = 4;
+/// Room that is worth a read when no frame has begun.
+const SMALL_READ_BYTES: usize = 4 << 10;
 
+/// Chunks of the pool that are looked at for one with room, and for one whose pieces are gone.
+const TRIES: usize = 4;
+
+/// Chunks of a data thread that no connection is reading into.
 #[derive(Default)]
 struct Pool {
-    retired: [VecDeque<BytesMut>; CHUNK_BYTES.len()],
+    /// By class, the oldest first.
+    chunks: [VecDeque<BytesMut>; CHUNK_BYTES.len()],
     bytes: usize,
+}
+
+impl Pool {
+    /// A chunk with room for `room` bytes, which its class can hold.
+    ///
+    /// A new one that has room left comes first: a connection goes on where another one stopped. Otherwise each frame that
+    /// arrives alone would take a chunk of its own, and hold it as long as its records are in a tail ring. Then an old one
+    /// all of whose pieces are gone.
+    fn take(&mut self, class: usize, room: usize) -> BytesMut {
+        let size = CHUNK_BYTES[class];
+        let chunks = &mut self.chunks[class];
+        let newest = chunks.len().saturating_sub(TRIES)..chunks.len();
+        let with_room = newest.rev().find(|at| chunks[*at].capacity() >= room);
+        if let Some(chunk) = with_room.and_then(|at| chunks.remove(at)) {
+            self.bytes -= size;
+            return chunk;
+        }
+        for _ in 0..TRIES.min(chunks.len()) {
+            if let Some(mut chunk) = chunks.pop_front() {
+                if chunk.try_reclaim(size) {
+                    self.bytes -= size;
+                    return chunk;
+                }
+                // Pieces of it still wait for acknowledgements: it goes to the end of the line.
+                chunks.push_back(chunk);
+            }
+        }
+        BytesMut::with_capacity(size)
+    }
+
+    /// Keeps the chunk, and at most `bytes_max` in all: the oldest of the class that takes most goes.
+    fn retire(&mut self, class: usize, mut chunk: BytesMut, bytes_max: usize) {
+        chunk.clear();
+        self.chunks[class].push_back(chunk);
+        self.bytes += CHUNK_BYTES[class];
+        while self.bytes > bytes_max {
+            let largest = (0..CHUNK_BYTES.len()).max_by_key(|at| self.chunks[*at].len() * CHUNK_BYTES[*at]);
+            let Some(largest) = largest.filter(|at| !self.chunks[*at].is_empty()) else {
+                return;
+            };
+            self.chunks[largest].pop_front();
+            self.bytes -= CHUNK_BYTES[largest];
+        }
+    }
 }
 
 thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
-impl Pool {
-    fn take(&mut self, class: usize) -> BytesMut {
-        let size = CHUNK_BYTES[class];
-        for _ in 0..RECLAIM_TRIES.min(self.retired[class].len()) {
-            if let Some(mut chunk) = self.retired[class].pop_front() {
-                if chunk.try_reclaim(size) {
-                    self.bytes -= size;
-                    return chunk;
-                }
-                // Pieces of it still wait for acknowledgements: it goes to the end of the line.
-                self.retired[class].push_back(chunk);
-            }
-        }
-        BytesMut::with_capacity(size)
-    }
-
-    /// Keeps the chunk unless the pool would be larger than `bytes_max`.
-    fn retire(&mut self, class: usize, mut chunk: BytesMut, bytes_max: usize) {
-        if self.bytes + CHUNK_BYTES[class] <= bytes_max {
-            chunk.clear();
-            self.bytes += CHUNK_BYTES[class];
-            self.retired[class].push_back(chunk);
-        }
+/// What a chunk must have left for a frame that has not begun to arrive.
+fn useful_room(class: usize) -> usize {
+    match class {
+        0 => SMALL_READ_BYTES,
+        // A connection's frames are at most half as long as the chunks that it asks for.
+        _ => CHUNK_BYTES[class] / 2,
     }
 }
 
@@ -133,7 +166,7 @@ impl ReadBuffer {
         let missing = frame.saturating_sub(received);
         let spare = self.bytes.capacity() - received;
         // Room for the rest of the frame, or for a useful read when no frame has begun.
-        if spare >= missing.max(if received == 0 { 4 << 10 } else { 1 }) {
+        if spare >= missing.max(if received == 0 { SMALL_READ_BYTES } else { 1 }) {
             return;
         }
         let allowed = (GROWTH * received).max(CHUNK_BYTES[0]);
@@ -148,7 +181,11 @@ impl ReadBuffer {
         let class = class_for(target);
         let (class, mut fresh) =
             if target <= CHUNK_BYTES[class] && CHUNK_BYTES[class] <= allowed.max(2 * target) {
-                (Some(class), POOL.with(|pool| pool.borrow_mut().take(class)))
+                let room = if frame == 0 { useful_room(class) } else { target };
+                (
+                    Some(class),
+                    POOL.with(|pool| pool.borrow_mut().take(class, room.max(received))),
+                )
             } else {
                 (None, BytesMut::with_capacity(target))
             };
@@ -224,6 +261,33 @@ mod tests {
         announced.extend([0; 100]);
         assert!(feed(&mut buffer, &announced).await.is_empty());
         assert!(buffer.bytes.capacity() <= 64 << 10, "{}", buffer.bytes.capacity());
+    }
+
+    #[tokio::test]
+    async fn frames_that_arrive_alone_share_chunks() {
+        for (size, most) in [(200, 3), (40_000, 2), (150_000, 3)] {
+            let mut chunks: Vec<std::ops::Range<usize>> = Vec::new();
+            let mut kept = Vec::new();
+            let sent = frame(&vec![1; size]);
+            // The first ones tell the buffer what to expect.
+            for round in 0..(2 << 20) / sent.len() {
+                // Another connection each time: the chunk goes back to the pool in between.
+                let mut buffer = ReadBuffer::new(1 << 20, POOL_BYTES);
+                buffer.wanted = class_for(2 * size);
+                kept.extend(feed(&mut buffer, &sent).await);
+                let at = kept[round].as_ptr() as usize;
+                let near = |chunk: &std::ops::Range<usize>| chunk.start <= at && at < chunk.end;
+                if !chunks.iter().any(near) {
+                    chunks.push(at..at + CHUNK_BYTES[buffer.wanted]);
+                }
+            }
+            let held: usize = chunks.iter().map(ExactSizeIterator::len).sum();
+            assert!(
+                held <= most * (2 << 20),
+                "{size}: {held} bytes in {} chunks",
+                chunks.len()
+            );
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,9 @@ use bytes::{Bytes, BytesMut};
 use milena_types::{Offset, OffsetRange, TopicIdPartition};
 use std::collections::VecDeque;
 
+/// What keeping a batch takes beside its records: the entries here, and what else was in its request.
+const ENTRY_BYTES: usize = 256;
+
 /// The recent batches of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct TailRing {
@@ -32,7 +35,8 @@ impl RingBudget {
     }
 
     /// Counts a batch that was pushed to a ring.
-    pub(crate) fn charge(&mut self, id: TopicIdPartition, from: Offset, bytes: usize) {
+    pub(crate) fn charge(&mut self, id: TopicIdPartition, from: Offset, batch_bytes: usize) {
+        let bytes = batch_bytes + ENTRY_BYTES;
         self.bytes += bytes;
         self.order.push_back((id, from, bytes));
     }
@@ -176,7 +180,7 @@ mod tests {
             topic: TopicId::default(),
             partition: PartitionIndex(partition),
         };
-        let mut budget = RingBudget::new(5);
+        let mut budget = RingBudget::new(2 * ENTRY_BYTES + 5);
         budget.charge(id(1), Offset(0), 3);
         budget.charge(id(2), Offset(0), 2);
         assert_eq!(budget.next_eviction(), None);
