@@ -8,7 +8,7 @@ use milena_metadata::MetadataImage;
 use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
 use milena_rpc::proto;
-use milena_types::{ErrorCode, MetadataVersion};
+use milena_types::{ErrorCode, MetadataVersion, TopicId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,11 @@ impl ClusterHandle {
 impl ClusterView for ClusterHandle {
     fn image(&self) -> Arc<MetadataImage> {
         self.cache.image()
+    }
+
+    fn decided(&self, topic: TopicId) -> BoxFuture<'static, ()> {
+        let cache = Arc::clone(&self.cache);
+        Box::pin(async move { cache.decided(topic).await })
     }
 
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {

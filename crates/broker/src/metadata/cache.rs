@@ -4,7 +4,8 @@
 
 use arc_swap::ArcSwap;
 use milena_metadata::{MetadataDelta, MetadataImage};
-use milena_types::MetadataVersion;
+use milena_types::{MetadataVersion, TopicId};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
@@ -17,6 +18,9 @@ pub struct MetadataUpdate {
     pub delta: Arc<MetadataDelta>,
 }
 
+/// Topics that are remembered as deleted.
+const REMOVED_MAX: usize = 1_000;
+
 /// The last applied image.
 ///
 /// Ordering: listeners receive every update in the order of publication, and an update is readable through
@@ -26,6 +30,8 @@ pub struct MetadataCache {
     image: ArcSwap<MetadataImage>,
     version: watch::Sender<MetadataVersion>,
     listeners: Mutex<Vec<mpsc::UnboundedSender<MetadataUpdate>>>,
+    /// The topics that were deleted last.
+    removed: Mutex<VecDeque<TopicId>>,
 }
 
 impl Default for MetadataCache {
@@ -42,6 +48,7 @@ impl MetadataCache {
             image: ArcSwap::from_pointee(MetadataImage::default()),
             version: watch::channel(MetadataVersion::default()).0,
             listeners: Mutex::new(Vec::new()),
+            removed: Mutex::default(),
         }
     }
 
@@ -72,6 +79,7 @@ impl MetadataCache {
     pub fn publish(&self, image: Arc<MetadataImage>, delta: MetadataDelta) {
         let version = image.version;
         self.image.store(Arc::clone(&image));
+        self.remember_removed(&delta);
         let update = MetadataUpdate {
             image,
             delta: Arc::new(delta),
@@ -80,6 +88,33 @@ impl MetadataCache {
         listeners.retain(|listener| listener.send(update.clone()).is_ok());
         drop(listeners);
         self.version.send_replace(version);
+    }
+
+    fn remember_removed(&self, delta: &MetadataDelta) {
+        if delta.topics_removed.is_empty() {
+            return;
+        }
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        removed.extend(delta.topics_removed.iter().map(|topic| topic.id));
+        let surplus = removed.len().saturating_sub(REMOVED_MAX);
+        removed.drain(..surplus);
+    }
+
+    fn has_removed(&self, topic: TopicId) -> bool {
+        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        removed.contains(&topic)
+    }
+
+    /// Waits until the image holds the topic, or is known to have let it go.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn decided(&self, topic: TopicId) {
+        let mut watch = self.watch();
+        let decided =
+            |_: &MetadataVersion| self.image.load().topics.get(&topic).is_some() || self.has_removed(topic);
+        // The sender lives as long as `self`: waiting cannot fail.
+        let _ = watch.wait_for(decided).await;
     }
 
     /// Waits until the image is at `version` or later.
@@ -96,12 +131,40 @@ impl MetadataCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
+    use milena_metadata::{ChunkMap, TopicImage};
+    use milena_types::{TopicName, Uuid};
 
     fn at(version: u64) -> Arc<MetadataImage> {
         Arc::new(MetadataImage {
             version: MetadataVersion(version),
             ..MetadataImage::default()
         })
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_waited_for_until_it_exists_or_is_gone() {
+        let cache = MetadataCache::new();
+        let topic = TopicImage {
+            id: TopicId(Uuid([1; 16])),
+            name: TopicName::new("t").unwrap(),
+            partitions: ChunkMap::new(),
+        };
+        let topic = Arc::new(topic);
+        let mut waiting = std::pin::pin!(cache.decided(topic.id));
+        assert!((&mut waiting).now_or_never().is_none());
+        let mut with = MetadataImage::default();
+        with.topics.insert(topic.id, Arc::clone(&topic));
+        cache.publish(Arc::new(with), MetadataDelta::default());
+        waiting.await;
+        let gone = MetadataDelta {
+            topics_removed: vec![Arc::clone(&topic)],
+            ..MetadataDelta::default()
+        };
+        cache.publish(at(2), gone);
+        cache.decided(topic.id).await;
+        let mut never = std::pin::pin!(cache.decided(TopicId(Uuid([2; 16]))));
+        assert!((&mut never).now_or_never().is_none());
     }
 
     #[tokio::test]

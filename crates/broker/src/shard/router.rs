@@ -7,14 +7,17 @@
 use super::id::ShardId;
 use super::leadership::LeadershipSubscribers;
 use super::mailbox::Mailboxes;
-use milena_types::ErrorCode;
+use milena_types::{ErrorCode, MetadataVersion};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Reaches every partition of this broker, from any thread.
 #[derive(Clone, Debug)]
 pub struct Router {
     pub(super) mailboxes: Mailboxes,
     pub(super) leadership: Arc<LeadershipSubscribers>,
+    /// The image that every data thread has followed.
+    pub(super) followed: watch::Sender<MetadataVersion>,
 }
 
 impl Router {
@@ -22,7 +25,18 @@ impl Router {
         Self {
             mailboxes,
             leadership,
+            followed: watch::Sender::default(),
         }
+    }
+
+    /// Waits until every data thread has followed the image of this version, or a later one: what clients read in an image
+    /// is published before the partitions are there.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn followed(&self, version: MetadataVersion) {
+        // The sender lives as long as `self`: waiting cannot fail.
+        let _ = self.followed.subscribe().wait_for(|now| *now >= version).await;
     }
 
     /// How many data threads there are.

@@ -23,8 +23,8 @@ impl Shard {
     /// A partition of this broker.
     ///
     /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER when other brokers hold it, or KAFKA_STORAGE_ERROR when its
-    /// directory is gone.
+    /// KAFKA_STORAGE_ERROR when its directory is gone, or NOT_LEADER_OR_FOLLOWER: other brokers hold it, or this thread is
+    /// behind or ahead of the image in which the caller found it. Source: `ReplicaManager.getPartitionOrError`.
     pub(super) fn partition(
         &mut self,
         id: TopicIdPartition,
@@ -33,9 +33,7 @@ impl Shard {
             Some(partition) if self.cx.dirs.is_online(partition.dir) => Ok((partition, &mut self.cx)),
             Some(_) => Err(ErrorCode::KafkaStorageError),
             None if self.cx.unusable.contains(&id) => Err(ErrorCode::KafkaStorageError),
-            None if self.cx.image.partition(id).is_some() => Err(ErrorCode::NotLeaderOrFollower),
-            None if self.cx.image.topics.get(&id.topic).is_some() => Err(ErrorCode::UnknownTopicOrPartition),
-            None => Err(ErrorCode::UnknownTopicId),
+            None => Err(ErrorCode::NotLeaderOrFollower),
         }
     }
 

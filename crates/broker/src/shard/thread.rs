@@ -145,6 +145,7 @@ impl DataThreads {
 impl Router {
     /// Hands a newer image to every data thread. Resolves when all of them have followed it.
     pub async fn apply_metadata(&self, image: Arc<MetadataImage>, delta: Arc<MetadataDelta>) {
+        let version = image.version;
         let mut applied = Vec::with_capacity(self.mailboxes.len());
         for shard in self.mailboxes.shards() {
             let (done, waiting) = oneshot::channel();
@@ -160,6 +161,7 @@ impl Router {
             // A thread that has stopped follows nothing.
             let _ = waiting.await;
         }
+        self.followed.send_replace(version);
     }
 }
 

@@ -78,7 +78,7 @@ async fn requests_for_what_is_not_here_are_refused() {
     assert_eq!(wrong_broker.error, ErrorCode::NotLeaderOrFollower);
     assert_eq!(wrong_broker.current_leader.unwrap().0.0, 1);
     let no_partition = produce(cluster.router(1), partition(topic, 9), Acks::All, "b").await;
-    assert_eq!(no_partition.error, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(no_partition.error, ErrorCode::NotLeaderOrFollower);
     let no_topic = produce(
         cluster.router(1),
         partition(Default::default(), 0),
@@ -86,7 +86,7 @@ async fn requests_for_what_is_not_here_are_refused() {
         "b",
     )
     .await;
-    assert_eq!(no_topic.error, ErrorCode::UnknownTopicId);
+    assert_eq!(no_topic.error, ErrorCode::NotLeaderOrFollower);
     assert_eq!(
         fetch(cluster.router(2), id, 0).await.error,
         ErrorCode::NotLeaderOrFollower

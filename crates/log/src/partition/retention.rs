@@ -46,12 +46,16 @@ impl Removal {
         &self.path
     }
 
-    /// Removes it. Freeing a large file may take tens of milliseconds.
+    /// Removes it, a directory once its new name is on disk. Freeing a large file may take tens of milliseconds, and the
+    /// name waits for whatever else the file system is writing.
     ///
     /// # Errors
     /// The error of the operating system; what is left is removed when the directory is opened the next time.
     pub fn run(self) -> io::Result<()> {
         if self.is_dir {
+            if let Some(parent) = self.path.parent() {
+                self.fs.sync_dir(parent)?;
+            }
             self.fs.remove_dir_all(&self.path)
         } else {
             self.fs.remove_file(&self.path)
@@ -227,11 +231,8 @@ impl PartitionLog {
             .dir
             .with_file_name(deleted_dir_name(&self.partition, &unique));
         let fs = self.env.fs.clone();
-        let rename = || {
-            fs.rename(&self.dir, &renamed)?;
-            renamed.parent().map_or(Ok(()), |parent| fs.sync_dir(parent))
-        };
-        rename().map_err(LogError::new("rename", &self.dir))?;
+        fs.rename(&self.dir, &renamed)
+            .map_err(LogError::new("rename", &self.dir))?;
         Ok(Some(Removal {
             fs,
             path: renamed,

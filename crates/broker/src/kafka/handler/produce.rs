@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use milena_metadata::MetadataImage;
 use milena_metadata::image::TopicImage;
 use milena_record::{BATCH_OVERHEAD, BatchError, BatchHeader};
-use milena_types::{Acks, BrokerId, ErrorCode, Offset, Timestamp, TopicIdPartition};
+use milena_types::{Acks, BrokerId, ErrorCode, Offset, Timestamp, TopicId, TopicIdPartition};
 use milena_wire::DecodeError;
 use milena_wire::produce::{
     ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse, RecordError,
@@ -23,8 +23,53 @@ use std::time::Duration;
 /// The only client that may write to internal topics. Source: `AdminUtils.ADMIN_CLIENT_ID`.
 const ADMIN_CLIENT: &str = "__admin_client";
 
+/// Topics have their ids instead of their names (KIP-516).
+const FIRST_VERSION_WITH_IDS: i16 = 13;
+
+/// How long a topic id that this broker does not know may be one that it is about to hear of. Without this pause a client
+/// that another broker told of a new topic gets UNKNOWN_TOPIC_ID, which librdkafka takes for the end of its records.
+const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
+
 pub(in crate::kafka) fn begin(call: Call, body: BytesMut) -> Result<Begun, DecodeError> {
     let request = ProduceRequest::decode(call.version, body)?;
+    let unknown = unknown_topics(&call, &request);
+    if unknown.is_empty() {
+        return Ok(Begun {
+            answer: Box::pin(append(call, request)),
+            pipelined: true,
+        });
+    }
+    let answer = async move {
+        let _ = tokio::time::timeout(TOPIC_PATIENCE, hear_of(&call, &unknown)).await;
+        append(call, request).await
+    };
+    Ok(Begun {
+        answer: Box::pin(answer),
+        // What follows on this connection must not be appended before this.
+        pipelined: false,
+    })
+}
+
+/// Waits until these topics exist here, or are known to be gone.
+async fn hear_of(call: &Call, topics: &[TopicId]) {
+    let ctx = &call.peer.ctx;
+    for topic in topics {
+        ctx.cluster.decided(*topic).await;
+    }
+    ctx.router.followed(ctx.image().version).await;
+}
+
+fn unknown_topics(call: &Call, request: &ProduceRequest) -> Vec<TopicId> {
+    if call.version < FIRST_VERSION_WITH_IDS {
+        return Vec::new();
+    }
+    let image = call.peer.ctx.image();
+    let ids = request.topics.iter().map(|topic| topic.id);
+    ids.filter(|id| image.topics.get(id).is_none()).collect()
+}
+
+/// Begins the appends at once; the future waits for what the acks rule asks for.
+fn append(call: Call, request: ProduceRequest) -> impl Future<Output = Answer> {
     let image = call.peer.ctx.image();
     let acks = Acks::from_wire(request.acks);
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
@@ -34,7 +79,12 @@ pub(in crate::kafka) fn begin(call: Call, body: BytesMut) -> Result<Begun, Decod
     // Where the answer of each accepted partition goes.
     let mut places = Vec::new();
     for topic in request.topics {
-        let found = topics::find(&image, &topic.name, topic.id, call.version >= 13);
+        let found = topics::find(
+            &image,
+            &topic.name,
+            topic.id,
+            call.version >= FIRST_VERSION_WITH_IDS,
+        );
         let mut answers = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let checked = match acks {
@@ -71,7 +121,7 @@ pub(in crate::kafka) fn begin(call: Call, body: BytesMut) -> Result<Begun, Decod
         partitions: accepted,
     };
     let results = (!places.is_empty()).then(|| call.peer.ctx.router.produce(produce));
-    let answer = async move {
+    async move {
         if let Some(results) = results {
             for (result, (topic, partition)) in results.await.into_iter().zip(places) {
                 fill(&mut response.topics[topic].partitions[partition], result);
@@ -84,11 +134,7 @@ pub(in crate::kafka) fn begin(call: Call, body: BytesMut) -> Result<Begun, Decod
                 Answer::Frame(response.encode(call.version, call.correlation_id))
             }
         }
-    };
-    Ok(Begun {
-        answer: Box::pin(answer),
-        pipelined: true,
-    })
+    }
 }
 
 /// acks=0 has no answer: a failure closes the connection, so that the client looks for the leader again.

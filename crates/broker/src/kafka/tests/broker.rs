@@ -5,6 +5,7 @@ use crate::config::{BrokerConfig, NetworkConfig};
 use crate::coordinator::{ClusterView, Groups};
 use crate::kafka::{ConnectionSpread, Http2Handoff, KafkaContext, KafkaParts, serve};
 use crate::loggers::{LogLevel, LoggerControl, LoggerError, Loggers, ROOT_LOGGER};
+use crate::metadata::MetadataCache;
 use crate::shard::{ControlPlane, DataThreads, DataThreadsConfig, LogDirs, Router, ShardId};
 use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
@@ -14,7 +15,7 @@ use milena_metadata::quorum::{QuorumDescription, QuorumReplica};
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
 use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, TopicId, Uuid,
 };
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,14 +27,15 @@ use tokio_util::sync::CancellationToken;
 const NODE: BrokerId = BrokerId(1);
 
 /// The controller, played.
-struct Controller {
+pub(super) struct Controller {
     image: Mutex<Arc<MetadataImage>>,
+    cache: MetadataCache,
     router: Router,
 }
 
 impl Controller {
     /// Applies records and waits until the partitions follow.
-    async fn commit(&self, records: Vec<MetadataRecord>) {
+    pub(super) async fn commit(&self, records: Vec<MetadataRecord>) {
         let (image, delta) = {
             let mut current = self.image.lock().unwrap();
             let mut image = current.as_ref().clone();
@@ -43,6 +45,7 @@ impl Controller {
             };
             let delta = image.apply(&batch).unwrap();
             *current = Arc::new(image);
+            self.cache.publish(Arc::clone(&current), delta.clone());
             (Arc::clone(&current), delta)
         };
         self.router.apply_metadata(image, Arc::new(delta)).await;
@@ -67,7 +70,12 @@ struct View(Arc<Controller>);
 
 impl ClusterView for View {
     fn image(&self) -> Arc<MetadataImage> {
-        Arc::clone(&self.0.image.lock().unwrap())
+        self.0.cache.image()
+    }
+
+    fn decided(&self, topic: TopicId) -> BoxFuture<'static, ()> {
+        let controller = Arc::clone(&self.0);
+        Box::pin(async move { controller.cache.decided(topic).await })
     }
 
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {
@@ -145,6 +153,7 @@ pub(super) struct TestBroker {
     pub(super) http2: Arc<AtomicUsize>,
     /// Whether clients may speak.
     pub(super) doors: watch::Sender<bool>,
+    pub(super) controller: Arc<Controller>,
     shutdown: CancellationToken,
     _dir: tempfile::TempDir,
 }
@@ -218,8 +227,9 @@ impl TestBroker {
                 .unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, control(parts, ready, stop));
         });
-        started.recv().await.expect("the broker starts");
+        let controller = started.recv().await.expect("the broker starts");
         Self {
+            controller,
             address,
             http2,
             doors,
@@ -239,7 +249,7 @@ struct Parts {
     http2: Arc<AtomicUsize>,
 }
 
-async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: CancellationToken) {
+async fn control(parts: Parts, ready: mpsc::UnboundedSender<Arc<Controller>>, shutdown: CancellationToken) {
     let Parts {
         open,
         config,
@@ -258,6 +268,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: Cance
     let router = threads.router();
     let controller = Arc::new(Controller {
         image: Mutex::default(),
+        cache: MetadataCache::new(),
         router: router.clone(),
     });
     let genesis = controller.plan(|image, ctx| bootstrap(image, &cluster, ctx));
@@ -265,7 +276,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: Cance
     controller
         .commit(vec![MetadataRecord::Broker(registration)])
         .await;
-    let view: Arc<dyn ClusterView> = Arc::new(View(controller));
+    let view: Arc<dyn ClusterView> = Arc::new(View(Arc::clone(&controller)));
     let (groups, host) = Groups::create(
         &config.group,
         router.clone(),
@@ -295,7 +306,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<()>, shutdown: Cance
             });
         });
     }
-    ready.send(()).unwrap();
+    ready.send(controller).ok().unwrap();
     shutdown.cancelled().await;
     threads.shutdown().await;
 }

@@ -9,3 +9,4 @@ mod data;
 mod doors;
 mod groups;
 mod hostile;
+mod new_topics;
