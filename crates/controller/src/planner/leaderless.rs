@@ -179,14 +179,17 @@ mod tests {
             (state(Some(2), &[], &[], false), ""),
         ];
         for (after, text) in cases {
-            assert_eq!(found(&[led.clone()], &[after]).0, text);
+            assert_eq!(found(std::slice::from_ref(&led), &[after]).0, text);
         }
     }
 
     #[test]
     fn says_it_once_and_then_what_is_new() {
         let (waits, other) = (state(None, &[2], &[], false), state(None, &[], &[2], false));
-        assert_eq!(found(&[waits.clone()], &[waits.clone()]).0, "");
+        assert_eq!(
+            found(std::slice::from_ref(&waits), std::slice::from_ref(&waits)).0,
+            ""
+        );
         assert!(found(&[waits], &[other]).0.contains("last known"));
     }
 
@@ -203,11 +206,11 @@ mod tests {
         let before = state(None, &[], &[2], false);
         let after = state(Some(2), &[], &[], true);
         assert_eq!(
-            found(&[before], &[after.clone()]),
+            found(&[before], std::slice::from_ref(&after)),
             (String::new(), "t-0 (broker 2)".to_owned())
         );
         assert_eq!(
-            found(&[after.clone()], &[after]).1,
+            found(std::slice::from_ref(&after), std::slice::from_ref(&after)).1,
             "",
             "not again with each change"
         );
