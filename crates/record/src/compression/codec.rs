@@ -46,7 +46,7 @@ pub(super) fn reader(
         Compression::None => Box::new(bytes),
         Compression::Gzip => Box::new(gzip::reader(bytes)),
         Compression::Snappy => Box::new(snappy::reader(bytes, limit)?),
-        Compression::Lz4 => Box::new(lz4::reader(bytes)),
+        Compression::Lz4 => Box::new(lz4::reader(bytes)?),
         Compression::Zstd => Box::new(zstd::reader(bytes)?),
     })
 }

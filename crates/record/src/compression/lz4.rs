@@ -2,6 +2,7 @@
 //! `Lz4BlockOutputStream` does, because Java consumers refuse dependent blocks.
 
 use super::failed;
+use super::lz4_check::check;
 use super::lz4_frame::fitted_header;
 use crate::BatchError;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
@@ -16,7 +17,8 @@ pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
     encoder.finish().map_err(failed)
 }
 
-pub(super) fn reader(bytes: &[u8]) -> FrameDecoder<impl Read> {
+pub(super) fn reader(bytes: &[u8]) -> Result<FrameDecoder<impl Read>, BatchError> {
+    check(bytes)?;
     let (header, skipped) = fitted_header(bytes).unwrap_or_default();
-    FrameDecoder::new(Cursor::new(header).chain(&bytes[skipped..]))
+    Ok(FrameDecoder::new(Cursor::new(header).chain(&bytes[skipped..])))
 }

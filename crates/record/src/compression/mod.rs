@@ -8,12 +8,13 @@
 //! |---|---|
 //! | gzip | its window and tables (some 50 KiB), and the names in a member's header, as long as they are there |
 //! | snappy | the largest block: 32 KiB as Java writes it; a raw body is one block, at most 22 times its input, and the limit |
-//! | lz4 | two buffers of the block size of the format (64 KiB, 256 KiB, 1 MiB or 4 MiB) into which the largest block fits; of dependent blocks three |
+//! | lz4 | two buffers of the block size of the format (64 KiB, 256 KiB, 1 MiB or 4 MiB) into which the largest block fits |
 //! | zstd | its tables (some 160 KiB) and the window that the frame names, of which only what was decompressed is touched: 2 MiB at Kafka's default level, 128 MiB at most |
 
 mod codec;
 mod gzip;
 mod lz4;
+mod lz4_check;
 mod lz4_frame;
 mod snappy;
 mod stream;
