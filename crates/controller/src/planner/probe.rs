@@ -7,6 +7,7 @@
 use super::handle::{PlannerHandle, Refusal};
 use crate::publish::CommittedLog;
 use milena_metadata::plan;
+use milena_metadata::record::{BrokerRegistration, Endpoint};
 use milena_rpc::channel::authority;
 use milena_rpc::dial::{Dialled, dial};
 use milena_types::{BrokerEpoch, BrokerId};
@@ -21,7 +22,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Prober {
     planner: PlannerHandle,
     committed: Arc<CommittedLog>,
-    /// `inter.broker.listener.name`.
+    /// `inter.broker.listener.name`; empty on a controller that does not know it.
     listener: Arc<str>,
 }
 
@@ -52,22 +53,20 @@ impl Prober {
         if registration.fenced {
             return Ok(true);
         }
-        let listener = registration
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.listener == *self.listener);
-        let Some(listener) = listener else {
+        let addresses = addresses(registration, &self.listener);
+        if addresses.is_empty() {
             return Ok(false);
-        };
-        let address = authority(&listener.host, listener.port);
-        if !proof(dial(&address, DIAL_TIMEOUT).await) {
-            return Ok(false);
+        }
+        for address in &addresses {
+            if !proof(dial(address, DIAL_TIMEOUT).await) {
+                return Ok(false);
+            }
         }
         let decide =
             move |view: &super::View<'_>| plan::fence_broker(view.image, broker, Some(epoch), &view.context);
         let (fenced, _) = self.planner.submit(decide, |_, _, _, _| {}).await?;
         if fenced {
-            tracing::warn!(%broker, %epoch, address, "broker fenced: its process is gone");
+            tracing::warn!(%broker, %epoch, address = addresses.join(","), "broker fenced: its process is gone");
         }
         Ok(fenced)
     }
@@ -93,5 +92,44 @@ impl Prober {
             // Refused: another node is the active controller and looks itself.
             let _ = prober.probe(broker, epoch, proof).await;
         });
+    }
+}
+
+/// Where the broker's process listens: for its peers, or, on a controller that has no broker role and does not know that
+/// listener, everywhere. A process is gone when nobody is there at any of them.
+fn addresses(registration: &BrokerRegistration, listener: &str) -> Vec<String> {
+    let endpoints = registration.endpoints.iter();
+    let named = endpoints.clone().find(|endpoint| endpoint.listener == listener);
+    let looked_at: Vec<_> = named.map_or_else(|| endpoints.collect(), |endpoint| vec![endpoint]);
+    let address = |endpoint: &&Endpoint| authority(&endpoint.host, endpoint.port);
+    looked_at.iter().map(address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_types::{DirectoryId, IncarnationId};
+
+    #[test]
+    fn a_controller_that_does_not_know_the_listener_looks_at_all() {
+        let endpoint = |listener: &str, port| Endpoint {
+            listener: listener.to_owned(),
+            host: "h".to_owned(),
+            port,
+            security_protocol: "PLAINTEXT".to_owned(),
+        };
+        let registration = BrokerRegistration {
+            id: BrokerId(1),
+            epoch: BrokerEpoch(1),
+            incarnation: IncarnationId::default(),
+            endpoints: vec![endpoint("INTERNAL", 1), endpoint("EXTERNAL", 2)],
+            rack: None,
+            directories: vec![DirectoryId::default()],
+            fenced: false,
+            in_controlled_shutdown: false,
+        };
+        assert_eq!(addresses(&registration, "EXTERNAL"), ["h:2"]);
+        assert_eq!(addresses(&registration, ""), ["h:1", "h:2"]);
+        assert_eq!(addresses(&registration, "OTHER"), ["h:1", "h:2"]);
     }
 }

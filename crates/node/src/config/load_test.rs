@@ -314,7 +314,7 @@ fn an_empty_value_is_refused_where_it_is_no_value_wherever_it_is_given() {
 #[test]
 fn what_may_be_empty_is_taken_as_empty() {
     let file = "sasl.enabled.mechanisms=\nbroker.rack=\nssl.keystore.password=\nauthorizer.class.name=\n\
-                controller.quorum.voters=\nmilena.admin.listen=\nsuper.users=\nlog.cleanup.policy=";
+                controller.quorum.voters=\ncontroller.quorum.bootstrap.servers=localhost:9093\nmilena.admin.listen=\nsuper.users=\nlog.cleanup.policy=";
     let settings = config(file).settings;
     assert!(settings.list("sasl.enabled.mechanisms").is_empty());
     assert_eq!(settings.text("broker.rack"), None);
@@ -388,6 +388,10 @@ fn another_wrong_value_is_complained_of_once_and_says_what_is_allowed() {
         ),
         ("node.id=x", "node.id = 'x' (server.properties line 4): allowed:"),
         ("controller.quorum.voters=1@h:2,1@h:2", "id 1 is given twice"),
+        (
+            "controller.quorum.voters=",
+            "controller.quorum.voters = '' (server.properties line 4): allowed: id@host:port of each",
+        ),
         (
             "controller.quorum.heartbeat.ms=900\ncontroller.quorum.election.timeout.ms=800",
             "allowed: at most 266, a third of it",

@@ -101,6 +101,13 @@ impl Settings {
         self.given.get(key).is_some_and(|given| !given.text.is_empty())
     }
 
+    /// True when the key was given a blank value: nothing was meant, or nothing came of what was.
+    #[must_use]
+    pub fn is_blank(&self, key: &str) -> bool {
+        self.note(key);
+        self.given.get(key).is_some_and(|given| given.text.is_empty())
+    }
+
     /// Where the key's value was given.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {

@@ -89,7 +89,8 @@ pub(super) fn derive(
     let inter_broker_listener = if roles.broker {
         draft.inter_broker(&advertised, &protocols)
     } else {
-        String::new()
+        // A controller need not know it; where it does not, it looks at every endpoint of a broker.
+        settings.text("inter.broker.listener.name").unwrap_or_default()
     };
     let voters = draft.check_voters(voters, roles, node_id, &controllers, &bootstrap);
     let controller_addresses = match voters.is_empty() {
@@ -141,9 +142,7 @@ impl Draft<'_> {
         if self.settings.is_refused(key) {
             return;
         }
-        let value = self
-            .settings
-            .is_given(key)
+        let value = (self.settings.is_given(key) || self.settings.is_blank(key))
             .then(|| self.settings.written(key))
             .flatten();
         let origin = self.settings.origin(key);
@@ -546,6 +545,12 @@ impl Draft<'_> {
         }
         if voters.is_empty() {
             return match (roles.controller, own) {
+                // Perhaps a variable that somebody forgot to set: each of three nodes would found a cluster of its own.
+                (true, _) if bootstrap.is_empty() && self.settings.is_blank(KEY) => {
+                    let text = "allowed: id@host:port of each controller, separated by commas; left out, the node is alone";
+                    self.problem(KEY, text);
+                    voters
+                }
                 (true, Some(mut address)) => {
                     let is_self = bootstrap.iter().all(|server| server.port == address.port);
                     if bootstrap.len() > 1 || !is_self {
