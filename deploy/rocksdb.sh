@@ -42,11 +42,11 @@ milena_packages() {
     { say "apt-get failed; install by hand: ${missing[*]}"; return 1; }
 }
 
-# milena_build_tools   what the binary needs beside rustup's toolchain: a C++ compiler for RocksDB, libclang for its bindings.
+# milena_build_tools   what the binary needs beside rustup's toolchain: a C++ compiler for RocksDB, libclang for its bindings, make for jemalloc.
 milena_build_tools() {
   command -v cargo > /dev/null 2>&1 || PATH=$HOME/.cargo/bin:$PATH
   command -v cargo > /dev/null 2>&1 || { say "missing: cargo. Install Rust from https://rustup.rs"; return 1; }
-  milena_packages cc=gcc c++=g++ @libclang=libclang-dev
+  milena_packages cc=gcc c++=g++ make=make @libclang=libclang-dev
 }
 
 # milena_rocksdb   makes ROCKSDB_LIB_DIR point to a compiled RocksDB, compiling it when this machine has none.

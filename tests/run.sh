@@ -24,7 +24,7 @@ linked() {
 }
 each() { local p; for p in "$@"; do printf -- '-p\n%s\n' "$p"; done; }
 
-step_tools() { milena_build_tools; milena_packages make=make python3=python3; milena_rocksdb; }
+step_tools() { milena_build_tools; milena_packages python3=python3; milena_rocksdb; }
 step_format() { cargo fmt --all --check; }
 step_pure() { mapfile -t p < <(each "${PURE[@]}"); cargo test --locked --quiet "${p[@]}"; }
 step_lint() { cargo clippy --locked --release --workspace --all-targets --quiet -- -D warnings; }

@@ -10,6 +10,10 @@ use args::{Arguments, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Gives memory back after a burst, which glibc's keeps; its settings are in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Server(arguments) => server::run(arguments),
