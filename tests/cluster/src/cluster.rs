@@ -2,7 +2,7 @@
 
 use crate::ports::free_ports;
 use crate::wait::until;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -36,30 +36,46 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts nodes 1 to `n` and waits until all of them are in the cluster's metadata.
+    /// Starts nodes 1 to `n`, each of them broker and controller, and waits until all of them are in the cluster's metadata.
     ///
     /// # Panics
     /// When a node does not come up within its deadline; the panic shows the end of its log.
     #[must_use]
     pub fn start(n: i32, settings: Settings) -> Self {
-        let ports = free_ports(usize::try_from(n).unwrap_or(1) * 2);
         let ids: Vec<i32> = (1..=n).collect();
-        let split = ids.len();
+        Self::start_roles(&ids, &ids, settings)
+    }
+
+    /// Starts brokers 1 to `brokers` and, as processes of their own, controllers from 101 on.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_separate(brokers: i32, controllers: i32, settings: Settings) -> Self {
+        let brokers: Vec<i32> = (1..=brokers).collect();
+        let controllers: Vec<i32> = (101..101 + controllers).collect();
+        Self::start_roles(&brokers, &controllers, settings)
+    }
+
+    fn start_roles(brokers: &[i32], controllers: &[i32], settings: Settings) -> Self {
+        let ports = free_ports(brokers.len() + controllers.len());
+        let (client_ports, controller_ports) = ports.split_at(brokers.len());
+        let named = |ids: &[i32], ports: &[u16]| ids.iter().copied().zip(ports.iter().copied()).collect();
         let mut cluster = Self {
             dir: tempfile::Builder::new()
                 .prefix("milena-test")
                 .tempdir()
                 .expect("temporary directory"),
-            client_ports: ids.iter().copied().zip(ports[..split].iter().copied()).collect(),
-            controller_ports: ids.iter().copied().zip(ports[split..].iter().copied()).collect(),
+            client_ports: named(brokers, client_ports),
+            controller_ports: named(controllers, controller_ports),
             running: BTreeMap::new(),
             settings,
             keep: std::env::var_os("MILENA_TEST_KEEP").is_some(),
         };
-        for id in &ids {
-            cluster.start_node(*id);
+        for id in cluster.all_ids() {
+            cluster.start_node(id);
         }
-        cluster.wait_brokers(ids.len());
+        cluster.wait_brokers(brokers.len());
         cluster
     }
 
@@ -79,10 +95,15 @@ impl Cluster {
         format!("127.0.0.1:{}", self.client_ports[&id])
     }
 
-    /// Node ids.
+    /// The brokers' node ids.
     #[must_use]
     pub fn ids(&self) -> Vec<i32> {
         self.client_ports.keys().copied().collect()
+    }
+
+    fn all_ids(&self) -> BTreeSet<i32> {
+        let ids = self.client_ports.keys().chain(self.controller_ports.keys());
+        ids.copied().collect()
     }
 
     /// A node's log directory.
@@ -196,7 +217,7 @@ impl Cluster {
     /// The last lines of every node's output.
     #[must_use]
     pub fn tails(&self) -> String {
-        self.ids().iter().fold(String::new(), |mut text, id| {
+        self.all_ids().iter().fold(String::new(), |mut text, id| {
             let _ = writeln!(text, "--- node {id}\n{}", self.tail(*id));
             text
         })
@@ -215,18 +236,25 @@ impl Cluster {
             .iter()
             .map(|(i, p)| format!("{i}@127.0.0.1:{p}"))
             .collect();
-        let client = self.client_ports[&id];
-        let controller = self.controller_ports[&id];
+        let (mut roles, mut listeners) = (Vec::new(), Vec::new());
+        if let Some(port) = self.client_ports.get(&id) {
+            roles.push("broker");
+            listeners.push(format!("PLAINTEXT://127.0.0.1:{port}"));
+        }
+        if let Some(port) = self.controller_ports.get(&id) {
+            roles.push("controller");
+            listeners.push(format!("CONTROLLER://127.0.0.1:{port}"));
+        }
         let mut text = format!(
-            "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={voters}\n\
-             controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n\
-             listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{client}\n\
+            "process.roles={roles}\nnode.id={id}\ncontroller.quorum.voters={voters}\n\
+             controller.listener.names=CONTROLLER\nlisteners={listeners}\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nlog.dirs={dir}\n\
              num.partitions=4\ndefault.replication.factor={rf}\nmin.insync.replicas={isr}\n\
              offsets.topic.replication.factor={rf}\ntransaction.state.log.replication.factor={rf}\n\
              transaction.state.log.min.isr={isr}\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=true\n",
             voters = voters.join(","),
+            roles = roles.join(","),
+            listeners = listeners.join(","),
             dir = self.log_dir(id).display(),
             rf = n.min(3),
             isr = if n < 3 { 1 } else { 2 },
@@ -240,7 +268,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for id in self.ids() {
+        for id in self.all_ids() {
             self.kill(id);
         }
         if self.keep || std::thread::panicking() {

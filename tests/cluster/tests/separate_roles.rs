@@ -1,0 +1,41 @@
+//! Brokers and controllers as processes of their own, as larger clusters run them.
+
+use milena_cluster_tests::{Cluster, Load, Settings, admin, check, until};
+use std::time::Duration;
+
+const TOPIC: &str = "separate";
+const PARTITIONS: i32 = 6;
+
+/// The session would end long after the deadline: only the broken streams can tell of the death.
+#[test]
+fn a_killed_broker_is_noticed_before_its_session_ends() {
+    let settings = Settings::default().with("broker.session.timeout.ms", "300000");
+    let mut cluster = Cluster::start_separate(3, 3, settings);
+    let bootstrap = cluster.bootstrap();
+    admin::create_topic(&bootstrap, TOPIC, PARTITIONS, 3, &[("min.insync.replicas", "2")]);
+    let load = Load::start(&bootstrap, TOPIC, PARTITIONS, 1000);
+    let progress = |count: usize| {
+        let before = load.acked();
+        until("acknowledgements", Duration::from_secs(60), || {
+            (load.acked() >= before + count).then_some(())
+        });
+    };
+    progress(1000);
+    let victim = 2;
+    let killed = load.elapsed();
+    cluster.kill(victim);
+    until("leaders that live", Duration::from_secs(60), || {
+        let views = admin::partitions(&bootstrap, TOPIC);
+        let moved = |view: &admin::PartitionView| view.leader > 0 && view.leader != victim;
+        (views.iter().filter(|view| moved(view)).count() == 6).then_some(())
+    });
+    progress(2000);
+    println!(
+        "kill -9 of a broker, controllers apart: longest time without an acknowledgement: {:?}",
+        load.longest_gap_per_partition(&(0..PARTITIONS).collect::<Vec<_>>(), killed, load.elapsed())
+    );
+    cluster.start_node(victim);
+    admin::wait_full_isr(&bootstrap, TOPIC, 6, Duration::from_secs(60));
+    let report = load.finish();
+    check::assert_nothing_lost(&bootstrap, TOPIC, PARTITIONS, &report);
+}
