@@ -39,7 +39,8 @@ pub struct LogConfig {
     pub producer_expiration_ms: i64,
     /// `file.delete.delay.ms`: how long a deleted segment's files stay, renamed. Default 60 s.
     pub file_delete_delay_ms: i64,
-    /// Most bytes a compressed batch may unpack to when it must be looked into. Default 256 MiB; checking it holds none of them.
+    /// Most bytes a compressed batch may unpack to when it must be looked into. Default 256 MiB;
+    /// checking it holds none of them.
     pub decompressed_bytes_max: usize,
 }
 

@@ -112,6 +112,9 @@ impl Attributes {
 }
 
 impl Compression {
+    /// Every codec, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
     /// The number in the attributes.
     #[must_use]
     pub fn id(self) -> i16 {
@@ -127,14 +130,8 @@ impl Compression {
     /// The codec of a number, if there is one.
     #[must_use]
     pub fn from_id(id: i16) -> Option<Self> {
-        match id {
-            0 => Some(Compression::None),
-            1 => Some(Compression::Gzip),
-            2 => Some(Compression::Snappy),
-            3 => Some(Compression::Lz4),
-            4 => Some(Compression::Zstd),
-            _ => None,
-        }
+        let at = usize::try_from(id).ok()?;
+        Self::ALL.get(at).copied()
     }
 
     /// The codec's name in `compression.type`.

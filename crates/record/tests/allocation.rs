@@ -1,56 +1,11 @@
 //! What walking the records of a batch takes from the heap, however far they expand.
 //!
 //! The codec written in C has its own heap: of that, what the process holds is looked at.
-#![allow(unsafe_code)]
 
 use bytes::Bytes;
+use milena_counting::peak_bytes;
 use milena_record::{BatchBuilder, BatchError, Compression, TimestampType, validate_records};
 use milena_types::{Offset, Timestamp};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // The thread may be ending: then nobody measures.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + bytes);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
-    });
-}
-
-// SAFETY: every call goes to the system allocator unchanged; the counters are plain cells of the calling thread that
-// neither allocate nor run destructors.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: `pointer` came from `alloc` above with the same layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Runs `work` and says how many bytes of heap it held at once, above what was held before.
-fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = LIVE.get();
-    PEAK.set(before);
-    let result = work();
-    (result, usize::try_from(PEAK.get() - before).unwrap_or(0))
-}
-
 const MEBIBYTE: usize = 1 << 20;
 
 /// A batch of records of 1 MiB that compresses to about 1 MiB or less: mostly zeroes, and as much noise as `noise` says.

@@ -77,6 +77,22 @@ mod tests {
         assert_eq!(dial("no-such-node.invalid:1", PATIENCE).await, Dialled::Vanished);
     }
 
+    #[tokio::test]
+    async fn a_host_that_does_not_answer_says_nothing() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts: once the backlog is full, the host is silent.
+        let mut waiting = Vec::new();
+        let short = Duration::from_millis(100);
+        while let Ok(stream) = tokio::time::timeout(short, TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+            assert!(waiting.len() < 100, "the backlog has an end");
+        }
+        assert_eq!(dial(&address.to_string(), short).await, Dialled::Unclear);
+    }
+
     #[test]
     fn only_the_hosts_own_words_count() {
         assert!(outcome(ErrorKind::ConnectionRefused).is_gone());

@@ -220,8 +220,8 @@ impl OffsetFetchRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::allocation::peak_bytes;
     use bytes::{BufMut, BytesMut};
+    use milena_counting::peak_bytes;
 
     /// Version 8 with one group and so many topics of one partition; short names.
     fn body(topics: usize) -> Bytes {

@@ -142,6 +142,11 @@ mod tests {
         })
     }
 
+    async fn in_time(decided: impl Future<Output = ()>) {
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(20), decided).await;
+        waited.expect("nothing is left to wait for");
+    }
+
     #[tokio::test]
     async fn a_topic_is_waited_for_until_it_exists_or_is_gone() {
         let cache = MetadataCache::new();
@@ -156,13 +161,13 @@ mod tests {
         let mut with = MetadataImage::default();
         with.topics.insert(topic.id, Arc::clone(&topic));
         cache.publish(Arc::new(with), MetadataDelta::default());
-        waiting.await;
+        in_time(waiting).await;
         let gone = MetadataDelta {
             topics_removed: vec![Arc::clone(&topic)],
             ..MetadataDelta::default()
         };
         cache.publish(at(2), gone);
-        cache.decided(topic.id).await;
+        in_time(cache.decided(topic.id)).await;
         let mut never = std::pin::pin!(cache.decided(TopicId(Uuid([2; 16]))));
         assert!((&mut never).now_or_never().is_none());
     }

@@ -61,7 +61,7 @@ impl Leaderless {
                 None => id.to_string(),
             };
             match after.leader {
-                None if before.is_none_or(|b| b.leader.is_some() || wait(b) != wait(after)) => {
+                None if before.is_none_or(|b| b.leader.is_some() || holders(b) != holders(after)) => {
                     found.waiting.add(|| format!("{} ({})", name(), wait(after)));
                 }
                 Some(leader) if after.recovering && before.is_some_and(|b| b.leader.is_none()) => {
@@ -89,18 +89,23 @@ impl Leaderless {
     }
 }
 
+/// Who may lead a partition that has no leader: ISR, ELR, and the first of the last known.
+fn holders(state: &PartitionRegistration) -> (&[BrokerId], &[BrokerId], Option<BrokerId>) {
+    (&state.isr, &state.elr, state.last_known_elr.first().copied())
+}
+
 /// What a partition without a leader waits for.
 fn wait(state: &PartitionRegistration) -> String {
     let list = |brokers: &[BrokerId]| {
         let ids: Vec<_> = brokers.iter().map(ToString::to_string).collect();
         ids.join(" or ")
     };
-    match (&state.isr[..], &state.elr[..], &state.last_known_elr[..]) {
-        ([], [], []) => {
+    match holders(state) {
+        ([], [], None) => {
             "no replica is known to hold the data: kafka-leader-election --election-type unclean takes any"
                 .to_owned()
         }
-        ([], [], [last, ..]) => format!("waits for broker {last}, the last known leader"),
+        ([], [], Some(last)) => format!("waits for broker {last}, the last known leader"),
         (isr, elr, _) => format!("waits for broker {}", list(&[isr, elr].concat())),
     }
 }

@@ -64,8 +64,9 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
 impl PartitionLog {
     /// Opens the log in a directory, or an empty one where no directory is; creates no file.
     ///
-    /// After a clean shutdown nothing is scanned but for the last batches of producers. Otherwise every byte past the recovery point is checked, a torn tail is cut
-    /// off durably, and indexes, epochs and producers are rebuilt; opening twice gives the same log. No file stays open.
+    /// After a clean shutdown nothing is scanned but for the last batches of producers. Otherwise every byte past the recovery
+    /// point is checked, a torn tail is cut off durably, and indexes, epochs and producers are rebuilt; opening twice gives
+    /// the same log. No file stays open.
     ///
     /// # Errors
     /// [`OpenError`].

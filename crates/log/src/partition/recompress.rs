@@ -1,7 +1,8 @@
 //! Rewrites a client's batch when the topic wants another codec, or when its offsets are not dense.
 //!
 //! Copies and compresses, and holds all records uncompressed meanwhile (twice; their size is known to be within bounds from
-//! the walk before): only for topics whose `compression.type` is not `producer`. Source: `LogValidator.java`.
+//! the walk before): only where the topic's `compression.type` is not the producer's, or for compressed batches of old
+//! clients whose offsets have gaps. Source: `LogValidator.java`.
 
 use crate::config::LogConfig;
 use crate::error::AppendError;

@@ -259,8 +259,8 @@ impl PartitionLog {
         fs.open(path, OpenMode::Truncate)?.write_all_at(bytes, 0)
     }
 
-    /// Loads the newest snapshot at or below `newest`, completes it and replays the log from there; gives the offset where the replay began
-    /// and how many damaged snapshots were removed.
+    /// Loads the newest snapshot at or below `newest`, completes it and replays the log from there; gives the offset where
+    /// the replay began and how many damaged snapshots were removed.
     pub(super) fn reload_producers(
         &mut self,
         newest: Offset,

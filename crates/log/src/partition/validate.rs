@@ -1,8 +1,8 @@
 //! May a client's batch enter this topic? Source: `LogValidator.java`, `UnifiedLog.analyzeAndValidateRecords`.
 //!
-//! Every record of a client's batch is walked, decompressed piece by piece when need be and never kept: a checksum says that a batch is
-//! what its sender built, not that anybody can read it. A body that cannot be read, or that holds another number of
-//! records than the header claims, would stop every consumer behind it, or make offsets jump.
+//! Every record of a client's batch is walked, decompressed piece by piece when need be and never kept: a checksum says
+//! that a batch is what its sender built, not that anybody can read it. A body that cannot be read, or that holds another
+//! number of records than the header claims, would stop every consumer behind it, or make offsets jump.
 
 use super::append_leader::{AppendContext, AppendOrigin};
 use crate::config::LogConfig;

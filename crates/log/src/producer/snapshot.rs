@@ -5,7 +5,8 @@
 //!   i64 producer id | i16 epoch | i32 last sequence | i64 last offset | i32 offset delta | i64 timestamp
 //!   | i32 coordinator epoch | i64 first offset of the open transaction, or -1
 //! ```
-//! Only the newest batch of each producer is kept, as in Kafka; the log completes it when a snapshot is loaded. Source: `ProducerSnapshot.json`.
+//! Only the newest batch of each producer is kept, as in Kafka; the log completes it when a snapshot is loaded. Source:
+//! `ProducerSnapshot.json`.
 
 use super::entry::{BatchMetadata, ProducerEntry};
 use super::state::ProducerState;

@@ -230,13 +230,7 @@ fn tampered(codec: Compression, change: impl Fn(&mut [u8])) -> BytesMut {
 
 #[test]
 fn a_body_that_no_consumer_could_read_is_refused() {
-    let codecs = [
-        Compression::None,
-        Compression::Gzip,
-        Compression::Snappy,
-        Compression::Lz4,
-        Compression::Zstd,
-    ];
+    let codecs = Compression::ALL;
     let claim = |count: i32| {
         move |batch: &mut [u8]| {
             batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
@@ -280,6 +274,38 @@ fn gaps_between_uncompressed_records_are_refused() {
         ErrorCode::InvalidRecord
     );
     assert_eq!(log.log_end_offset(), Offset(0));
+}
+
+#[test]
+fn gaps_between_compressed_records_are_closed() {
+    let first = BatchHeader::parse(&tampered(Compression::None, |_| ())).unwrap();
+    for codec in Compression::ALL
+        .into_iter()
+        .filter(|codec| *codec != Compression::None)
+    {
+        // Its records say 5 and 9.
+        let mut body = tampered(Compression::None, |_| ())[61..].to_vec();
+        let second = body.len() / 2;
+        (body[4], body[second + 4]) = (2 * 5, 2 * 9);
+        let packed = milena_record::compress(codec, None, &body).unwrap();
+        let mut sent = BytesMut::from(&tampered(codec, |_| ())[..61]);
+        sent.extend_from_slice(&packed);
+        let length = i32::try_from(sent.len() - 12).unwrap();
+        sent[8..12].copy_from_slice(&length.to_be_bytes());
+        let crc = milena_record::crc32c(&sent[21..]);
+        sent[17..21].copy_from_slice(&crc.to_be_bytes());
+
+        let fs = disk();
+        let (mut log, _) = open(&fs, &LogConfig::default());
+        let appended = try_append(&mut log, sent).unwrap();
+        let header = BatchHeader::parse(&appended.bytes).unwrap();
+        assert_eq!(header.compression(), Ok(codec));
+        assert_eq!(header.last_offset_delta, first.last_offset_delta, "{codec:?}");
+        let stored = milena_record::records(&appended.bytes, 1 << 20).unwrap();
+        let offsets: Vec<i64> = stored.iter().map(|record| record.offset.0).collect();
+        assert_eq!(offsets, [0, 1], "{codec:?}");
+        assert_eq!(log.log_end_offset(), Offset(2), "{codec:?}");
+    }
 }
 
 #[test]

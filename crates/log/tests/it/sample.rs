@@ -36,13 +36,7 @@ fn write(path: &Path) -> usize {
     };
     let options = dir.open_options(partition, TopicId(Uuid([3; 16])), Arc::new(config), Timestamp(0));
     let (mut log, _) = PartitionLog::open(options).unwrap();
-    let codecs = [
-        Compression::None,
-        Compression::Gzip,
-        Compression::Snappy,
-        Compression::Lz4,
-        Compression::Zstd,
-    ];
+    let codecs = Compression::ALL;
     for i in 0..200_i32 {
         let timestamp = 1000 + i64::from(i) * 7 - i64::from(i % 5) * 20;
         let mut builder = BatchBuilder::new(

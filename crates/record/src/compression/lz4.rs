@@ -2,8 +2,8 @@
 //! `Lz4BlockOutputStream` does, because Java consumers refuse dependent blocks.
 
 use super::failed;
-use super::lz4_check::check;
-use super::lz4_frame::fitted_header;
+use super::lz4_fit::fitted_header;
+use super::lz4_frame::parse;
 use crate::BatchError;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use std::io::{Cursor, Read, Write};
@@ -18,7 +18,8 @@ pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
 }
 
 pub(super) fn reader(bytes: &[u8]) -> Result<FrameDecoder<impl Read>, BatchError> {
-    check(bytes)?;
-    let (header, skipped) = fitted_header(bytes).unwrap_or_default();
-    Ok(FrameDecoder::new(Cursor::new(header).chain(&bytes[skipped..])))
+    let frame = parse(bytes).map_err(failed)?;
+    let header = fitted_header(&frame).unwrap_or_default();
+    let rest = &bytes[header.len()..];
+    Ok(FrameDecoder::new(Cursor::new(header).chain(rest)))
 }

@@ -1,192 +1,141 @@
-//! The block size that an LZ4 frame names, brought down to what its blocks really take.
+//! The structure of an LZ4 frame, and which frames are accepted: those that every client reads.
 //!
-//! Go's encoder names 4 MiB in front of any batch, and a decoder keeps and clears two buffers of that size. So the lengths
-//! in the blocks are added up first, without decompressing anything, and the decoder gets the smallest size of the format
-//! into which the largest block fits. Whatever looks odd here stays as it is: it is the decoder that judges.
+//! ```text
+//! magic u32 | flags u8 | block size u8 | content size u64, if flagged | header checksum u8
+//! then blocks: length u32, top bit set when stored | bytes | checksum u32, if flagged
+//! then the end mark, 0 u32 | checksum u32 of the content, if flagged
+//! ```
 //!
-//! Source: `lz4_Frame_format.md`, `lz4_Block_format.md`.
+//! One frame of independent blocks, with its end mark and nothing behind it. Java refuses dependent blocks and frames that
+//! end early, librdkafka whatever follows the frame; the decoder here would take all three. Nothing is decompressed.
+//! Source: `Lz4BlockInputStream.java`, `lz4_Frame_format.md`.
 
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+const VERSION_BITS: u8 = 0xC0;
+const VERSION: u8 = 0x40;
+const INDEPENDENT_BLOCKS: u8 = 0x20;
 const BLOCK_CHECKSUMS: u8 = 0x10;
 const CONTENT_SIZE: u8 = 0x08;
-const DICTIONARY: u8 = 0x01;
-/// Ids of block sizes: 4 is 64 KiB, each further one four times as much, up to 7.
-const SIZE_IDS: std::ops::RangeInclusive<u8> = 4..=7;
+const CONTENT_CHECKSUM: u8 = 0x04;
+const RESERVED_OR_DICTIONARY: u8 = 0x03;
 const STORED: u32 = 1 << 31;
 
-/// The header to read instead of the one of `frame`, and how long that one is; `None` when it is good as it is.
-pub(super) fn fitted_header(frame: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let flags = *frame.get(4)?;
-    if !frame.starts_with(&MAGIC) || flags & DICTIONARY != 0 {
-        return None;
-    }
-    let checksum_at = if flags & CONTENT_SIZE == 0 { 6 } else { 14 };
-    let mut header = frame.get(..=checksum_at)?.to_vec();
-    let id = header[5] >> 4;
-    if header[checksum_at] != checksum(&header[4..checksum_at]) || !SIZE_IDS.contains(&id) {
-        return None;
-    }
-    let largest = largest_block(&frame[checksum_at + 1..], flags & BLOCK_CHECKSUMS != 0, id)?;
-    let fitting = SIZE_IDS.into_iter().find(|id| largest <= size_of(*id))?;
-    if fitting >= id {
-        return None;
-    }
-    header[5] = fitting << 4;
-    header[checksum_at] = checksum(&header[4..checksum_at]);
-    Some((header, checksum_at + 1))
+const SHORT: &str = "the LZ4 frame is cut off";
+
+/// A frame whose structure is sound; what its blocks and checksums hold is the decoder's business.
+pub(super) struct Frame<'a> {
+    /// From the magic to the header checksum.
+    pub(super) header: &'a [u8],
+    /// The first block and all that follows.
+    rest: &'a [u8],
+    block_checksum: usize,
 }
 
-fn size_of(id: u8) -> usize {
-    (64 << 10) << (2 * (id - SIZE_IDS.start()))
+/// One block, still compressed unless it is stored.
+pub(super) struct Block<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) is_stored: bool,
 }
 
-/// Bytes of the largest block, compressed or not; `None` when a smaller size than `id` will not do.
-fn largest_block(mut blocks: &[u8], checksums: bool, id: u8) -> Option<usize> {
-    let mut largest = 0;
-    while let Some((word, rest)) = blocks.split_first_chunk::<4>() {
-        let word = u32::from_le_bytes(*word);
-        if word == 0 {
-            break;
-        }
-        let length = usize::try_from(word & !STORED).ok()?;
-        let (block, rest) = rest.split_at_checked(length)?;
-        let unpacked = if word & STORED == 0 {
-            unpacked_bytes(block)?
-        } else {
-            length
-        };
-        largest = largest.max(length).max(unpacked);
-        if largest.saturating_mul(4) > size_of(id) {
-            return None;
-        }
-        blocks = if checksums { rest.get(4..)? } else { rest };
-    }
-    Some(largest)
-}
-
-/// The length of a block's content: literals and copies are added up.
-fn unpacked_bytes(mut block: &[u8]) -> Option<usize> {
-    let mut total = 0usize;
-    loop {
-        let (token, rest) = block.split_first()?;
-        block = rest;
-        let literals = run_length(usize::from(token >> 4), &mut block)?;
-        total = total.checked_add(literals)?;
-        block = block.get(literals..)?;
-        if block.is_empty() {
-            return Some(total);
-        }
-        block = block.get(2..)?;
-        let copied = run_length(usize::from(token & 15), &mut block)?;
-        total = total.checked_add(copied)?.checked_add(4)?;
+impl<'a> Frame<'a> {
+    /// The blocks in order.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'a>> + use<'a> {
+        let (mut rest, checksum) = (self.rest, self.block_checksum);
+        // `parse` has walked them once, so none can fail here.
+        std::iter::from_fn(move || next_block(&mut rest, checksum).ok().flatten())
     }
 }
 
-/// A length that goes on behind the token when its four bits are full.
-fn run_length(bits: usize, block: &mut &[u8]) -> Option<usize> {
-    let mut length = bits;
-    let mut more = bits == 15;
-    while more {
-        let (byte, rest) = block.split_first()?;
-        *block = rest;
-        length = length.checked_add(usize::from(*byte))?;
-        more = *byte == 255;
+/// Reads a frame; the error says why it is not accepted.
+pub(super) fn parse(bytes: &[u8]) -> Result<Frame<'_>, &'static str> {
+    let after_magic = bytes.strip_prefix(&MAGIC).ok_or("not an LZ4 frame")?;
+    let flags = *after_magic.first().ok_or(SHORT)?;
+    if flags & VERSION_BITS != VERSION || flags & RESERVED_OR_DICTIONARY != 0 {
+        return Err("the LZ4 frame is of a kind that Kafka does not use");
     }
-    Some(length)
+    if flags & INDEPENDENT_BLOCKS == 0 {
+        return Err("the blocks of the LZ4 frame depend on each other");
+    }
+    let flagged = |flag: u8, bytes: usize| if flags & flag != 0 { bytes } else { 0 };
+    let header_bytes = MAGIC.len() + 3 + flagged(CONTENT_SIZE, 8);
+    let (header, rest) = bytes.split_at_checked(header_bytes).ok_or(SHORT)?;
+    let block_checksum = flagged(BLOCK_CHECKSUMS, 4);
+    let mut behind = rest;
+    while next_block(&mut behind, block_checksum)?.is_some() {}
+    match behind.get(flagged(CONTENT_CHECKSUM, 4)..) {
+        Some([]) => Ok(Frame {
+            header,
+            rest,
+            block_checksum,
+        }),
+        Some(_) => Err("bytes follow the LZ4 frame"),
+        None => Err(SHORT),
+    }
 }
 
-/// The checksum of a frame's descriptor: the second byte of its xxHash32. For fewer than 16 bytes, as all are.
-fn checksum(descriptor: &[u8]) -> u8 {
-    const PRIMES: [u32; 5] = [0x9E37_79B1, 0x85EB_CA77, 0xC2B2_AE3D, 0x27D4_EB2F, 0x1656_67B1];
-    let length = u32::try_from(descriptor.len()).unwrap_or(u32::MAX);
-    let mut hash = PRIMES[4].wrapping_add(length);
-    let (words, bytes) = descriptor.as_chunks::<4>();
-    for word in words {
-        hash = hash.wrapping_add(u32::from_le_bytes(*word).wrapping_mul(PRIMES[2]));
-        hash = hash.rotate_left(17).wrapping_mul(PRIMES[3]);
+/// Takes the block at the front; `None` at the end mark, which is taken, too.
+fn next_block<'a>(rest: &mut &'a [u8], checksum: usize) -> Result<Option<Block<'a>>, &'static str> {
+    let (word, after) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+    let word = u32::from_le_bytes(*word);
+    if word == 0 {
+        *rest = after;
+        return Ok(None);
     }
-    for byte in bytes {
-        hash = hash.wrapping_add(u32::from(*byte).wrapping_mul(PRIMES[4]));
-        hash = hash.rotate_left(11).wrapping_mul(PRIMES[0]);
-    }
-    hash = (hash ^ hash >> 15).wrapping_mul(PRIMES[1]);
-    hash = (hash ^ hash >> 13).wrapping_mul(PRIMES[2]);
-    hash ^= hash >> 16;
-    hash.to_le_bytes()[1]
+    let length = usize::try_from(word & !STORED).map_err(|_| SHORT)?;
+    let (bytes, after) = after.split_at_checked(length).ok_or(SHORT)?;
+    *rest = after.get(checksum..).ok_or(SHORT)?;
+    Ok(Some(Block {
+        bytes,
+        is_stored: word & STORED != 0,
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
-    use proptest::prelude::*;
+    use lz4_flex::frame::{BlockMode, FrameEncoder, FrameInfo};
     use std::io::Write;
 
-    fn frame(info: FrameInfo, content: &[u8]) -> Vec<u8> {
+    fn frame(mode: BlockMode, bits: u8, content: &[u8]) -> Vec<u8> {
+        let info = FrameInfo::new()
+            .block_mode(mode)
+            .block_checksums(bits & 1 != 0)
+            .content_checksum(bits & 2 != 0)
+            .content_size((bits & 4 != 0).then_some(content.len() as u64));
         let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
         encoder.write_all(content).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn read(frame: &[u8]) -> Result<Vec<u8>, crate::BatchError> {
-        crate::decompress(crate::Compression::Lz4, frame, 32 << 20)
-    }
-
-    /// The size that is read instead of 4 MiB.
-    fn fitted(content: &[u8]) -> Option<u8> {
-        let frame = frame(FrameInfo::new().block_size(BlockSize::Max4MB), content);
-        assert_eq!(read(&frame).as_deref(), Ok(content));
-        fitted_header(&frame).map(|(header, _)| header[5] >> 4)
+    #[test]
+    fn whole_frames_of_independent_blocks_are_good_and_nothing_else() {
+        let content: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[n as usize % 2]).collect();
+        for bits in 0..8 {
+            let good = frame(BlockMode::Independent, bits, &content);
+            assert!(parse(&good).is_ok(), "{bits}");
+            for cut in [1, 2, 4, 5, 8, 9, good.len() / 2, good.len() - 5, good.len()] {
+                assert!(
+                    parse(&good[..good.len() - cut]).is_err(),
+                    "{bits}: {cut} bytes less"
+                );
+            }
+            let two = [&good[..], &good[..]].concat();
+            assert_eq!(parse(&two).err(), Some("bytes follow the LZ4 frame"));
+            assert_eq!(
+                parse(&[&good[..], b"x"].concat()).err(),
+                Some("bytes follow the LZ4 frame")
+            );
+            let linked = frame(BlockMode::Linked, bits, &content);
+            assert!(parse(&linked).err().is_some_and(|why| why.contains("depend")));
+        }
+        assert!(parse(b"").is_err());
     }
 
     #[test]
-    fn the_smallest_size_that_fits_is_read() {
-        for (bytes, id) in [
-            (1, Some(4)),
-            (65_536, Some(4)),
-            (65_537, Some(5)),
-            (1 << 18, Some(5)),
-            ((1 << 18) + 1, Some(6)),
-            (1 << 20, Some(6)),
-            ((1 << 20) + 1, None),
-            (9 << 20, None),
-        ] {
-            assert_eq!(fitted(&vec![b'x'; bytes]), id, "{bytes}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_header_is_not_mended() {
-        let good = frame(FrameInfo::new().block_size(BlockSize::Max4MB), b"some text");
-        for at in 4..7 {
-            let mut bad = good.clone();
-            bad[at] ^= 0x10;
-            assert_eq!(fitted_header(&bad), None, "{at}");
-            assert!(read(&bad).is_err(), "{at}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_kind_of_frame_reads_the_same(
-            content in proptest::collection::vec(0u8..3, 0..300_000), size in 4usize..8, bits in 0u8..16,
-        ) {
-            let sizes = [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB];
-            let info = FrameInfo::new()
-                .block_size(sizes[size - 4])
-                .block_mode(BlockMode::Independent)
-                .block_checksums(bits & 2 != 0)
-                .content_checksum(bits & 4 != 0)
-                .content_size((bits & 8 != 0).then_some(content.len() as u64));
-            let frame = frame(info, &content);
-            prop_assert_eq!(read(&frame).unwrap(), content);
-            prop_assert!(read(&frame[..frame.len() / 2]).is_err());
-        }
-
-        #[test]
-        fn garbage_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = unpacked_bytes(&bytes);
-            let _ = largest_block(&bytes, true, 7);
+    fn what_the_encoder_here_writes_is_good() {
+        for content in [&b""[..], b"x", &[7; 100_000]] {
+            let written = crate::compress(crate::Compression::Lz4, None, content).unwrap();
+            assert!(parse(&written).is_ok());
         }
     }
 }

@@ -14,7 +14,7 @@
 mod codec;
 mod gzip;
 mod lz4;
-mod lz4_check;
+mod lz4_fit;
 mod lz4_frame;
 mod snappy;
 mod stream;

@@ -1,6 +1,5 @@
 //! Hostile bytes: whatever arrives, decoding neither panics nor allocates above four times its frame plus 64 KiB.
 
-use super::allocation::peak_bytes;
 use super::sample::{Numbers, body};
 use crate::fetch::FetchRequest;
 use crate::produce::ProduceRequest;
@@ -8,6 +7,7 @@ use crate::request::{decode_only, schema_of};
 use crate::versions::ApiKey;
 use crate::{HeaderStart, RequestHeader};
 use bytes::{Bytes, BytesMut};
+use milena_counting::peak_bytes;
 use proptest::prelude::*;
 
 fn limit(body: usize) -> usize {

@@ -1,6 +1,5 @@
 //! Tests of the whole crate: every API in every version, against the message library and against hostile bytes.
 
-pub(crate) mod allocation;
 mod codecs;
 mod golden;
 mod hostile;

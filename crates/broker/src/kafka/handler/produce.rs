@@ -32,16 +32,18 @@ const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
 
 pub(in crate::kafka) fn begin(call: Call, body: BytesMut) -> Result<Begun, DecodeError> {
     let request = ProduceRequest::decode(call.version, body)?;
-    let unknown = unknown_topics(&call, &request);
+    let image = call.peer.ctx.image();
+    let unknown = unknown_topics(&image, call.version, &request);
     if unknown.is_empty() {
         return Ok(Begun {
-            answer: Box::pin(append(call, request)),
+            answer: Box::pin(append(call, &image, request)),
             pipelined: true,
         });
     }
     let answer = async move {
         let _ = tokio::time::timeout(TOPIC_PATIENCE, hear_of(&call, &unknown)).await;
-        append(call, request).await
+        let image = call.peer.ctx.image();
+        append(call, &image, request).await
     };
     Ok(Begun {
         answer: Box::pin(answer),
@@ -59,18 +61,20 @@ async fn hear_of(call: &Call, topics: &[TopicId]) {
     ctx.router.followed(ctx.image().version).await;
 }
 
-fn unknown_topics(call: &Call, request: &ProduceRequest) -> Vec<TopicId> {
-    if call.version < FIRST_VERSION_WITH_IDS {
+fn unknown_topics(image: &MetadataImage, version: i16, request: &ProduceRequest) -> Vec<TopicId> {
+    if version < FIRST_VERSION_WITH_IDS {
         return Vec::new();
     }
-    let image = call.peer.ctx.image();
     let ids = request.topics.iter().map(|topic| topic.id);
     ids.filter(|id| image.topics.get(id).is_none()).collect()
 }
 
 /// Begins the appends at once; the future waits for what the acks rule asks for.
-fn append(call: Call, request: ProduceRequest) -> impl Future<Output = Answer> {
-    let image = call.peer.ctx.image();
+fn append(
+    call: Call,
+    image: &MetadataImage,
+    request: ProduceRequest,
+) -> impl Future<Output = Answer> + use<> {
     let acks = Acks::from_wire(request.acks);
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let transactional = request.transactional_id.is_some();
@@ -80,7 +84,7 @@ fn append(call: Call, request: ProduceRequest) -> impl Future<Output = Answer> {
     let mut places = Vec::new();
     for topic in request.topics {
         let found = topics::find(
-            &image,
+            image,
             &topic.name,
             topic.id,
             call.version >= FIRST_VERSION_WITH_IDS,

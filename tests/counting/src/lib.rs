@@ -1,4 +1,6 @@
-//! A counting allocator, so that tests can say how much a decoder takes.
+//! A counting allocator, so that tests can say how much of the heap a piece of work takes.
+//!
+//! Linking this crate makes it the allocator of the test. Allocators of other languages are not seen.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -39,13 +41,14 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Runs `work` and says how many bytes of heap it held at once, above what was held before.
-pub(crate) fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
+pub fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);
     let result = work();
     (result, usize::try_from(PEAK.get() - before).unwrap_or(0))
 }
 
+#[cfg(test)]
 #[test]
 fn the_allocator_counts() {
     let (_, bytes) = peak_bytes(|| drop(Vec::<u8>::with_capacity(10_000)));
