@@ -8,7 +8,7 @@ use milena_metadata::MetadataImage;
 use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
 use milena_rpc::proto;
-use milena_types::{ErrorCode, MetadataVersion, TopicId};
+use milena_types::{ErrorCode, MetadataVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,16 +35,17 @@ impl ClusterHandle {
             deadline,
         }
     }
+
+    /// Where the answers' effects become visible.
+    #[must_use]
+    pub fn cache(&self) -> &Arc<MetadataCache> {
+        &self.cache
+    }
 }
 
 impl ClusterView for ClusterHandle {
     fn image(&self) -> Arc<MetadataImage> {
         self.cache.image()
-    }
-
-    fn decided(&self, topic: TopicId) -> BoxFuture<'static, ()> {
-        let cache = Arc::clone(&self.cache);
-        Box::pin(async move { cache.decided(topic).await })
     }
 
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {

@@ -20,6 +20,7 @@ pub struct BrokerControl {
     registration: Arc<Registration>,
     proposals: mpsc::UnboundedSender<Proposal>,
     lost: mpsc::UnboundedSender<BrokerId>,
+    cache: Arc<MetadataCache>,
 }
 
 impl BrokerControl {
@@ -51,6 +52,7 @@ impl BrokerControl {
             registration,
             proposals,
             lost,
+            cache: Arc::clone(cache),
         }
     }
 }
@@ -73,6 +75,8 @@ impl ControlPlane for BrokerControl {
     }
 
     fn peer_lost(&self, broker: BrokerId) {
+        // Before the suspicion is followed up: a client of that broker may ask this one in the same millisecond.
+        self.cache.doubt(broker);
         // At shutdown nobody looks any more.
         let _ = self.lost.send(broker);
     }

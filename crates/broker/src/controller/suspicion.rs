@@ -74,7 +74,10 @@ impl Suspicion {
             }
             match dial(&address, DIAL_TIMEOUT).await {
                 Dialled::Refused | Dialled::Vanished => {}
-                Dialled::Answered if start.elapsed() >= BENEFIT_OF_DOUBT => return,
+                Dialled::Answered if start.elapsed() >= BENEFIT_OF_DOUBT => {
+                    self.cache.dispel(peer);
+                    return;
+                }
                 Dialled::Answered | Dialled::Unclear => {
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
 use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
-use milena_types::{ErrorCode, LeaderEpoch, Offset, OffsetRange, TopicId, TopicIdPartition};
+use milena_types::{ErrorCode, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
 use std::sync::Arc;
 
 use crate::shard::api::InternalRead;
@@ -39,10 +39,6 @@ pub trait OffsetsLog: Clone + Send + Sync + 'static {
 pub trait ClusterView: Send + Sync + 'static {
     /// The last applied image.
     fn image(&self) -> Arc<MetadataImage>;
-
-    /// Waits until the image holds the topic, or is known to have let it go: this broker may hear of it later than the
-    /// broker that told a client of it. For an id that was never given it waits for ever.
-    fn decided(&self, topic: TopicId) -> BoxFuture<'static, ()>;
 
     /// Asks the active controller.
     ///

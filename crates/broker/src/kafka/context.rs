@@ -6,6 +6,7 @@ use super::producer_ids::ProducerIds;
 use super::session::FetchSessions;
 use crate::config::BrokerConfig;
 use crate::coordinator::{ClusterView, Groups};
+use crate::metadata::MetadataCache;
 use crate::shard::Router;
 use milena_metadata::MetadataImage;
 use milena_metadata::config::BrokerDefaults;
@@ -17,7 +18,9 @@ use tokio::sync::watch;
 pub struct KafkaParts {
     /// The broker's configuration.
     pub config: Arc<BrokerConfig>,
-    /// The metadata image and the way to the active controller.
+    /// The metadata image, and what is known of peers besides.
+    pub metadata: Arc<MetadataCache>,
+    /// The way to the active controller.
     pub cluster: Arc<dyn ClusterView>,
     /// The partitions of this broker.
     pub router: Router,
@@ -30,6 +33,7 @@ pub struct KafkaParts {
 /// What handlers work with. One a broker, behind an `Arc`, used by all data threads.
 pub struct KafkaContext {
     pub(super) config: Arc<BrokerConfig>,
+    pub(super) metadata: Arc<MetadataCache>,
     pub(super) cluster: Arc<dyn ClusterView>,
     pub(super) router: Router,
     pub(super) groups: Groups,
@@ -56,6 +60,7 @@ impl KafkaContext {
     pub fn new(parts: KafkaParts) -> Arc<Self> {
         let KafkaParts {
             config,
+            metadata,
             cluster,
             router,
             groups,
@@ -69,6 +74,7 @@ impl KafkaContext {
             sessions: FetchSessions::new(config.network.fetch_session_slots),
             admission: Admission::new(&config.network),
             config,
+            metadata,
             cluster,
             router,
             groups,
@@ -78,6 +84,6 @@ impl KafkaContext {
 
     /// The last applied metadata image.
     pub(super) fn image(&self) -> Arc<MetadataImage> {
-        self.cluster.image()
+        self.metadata.image()
     }
 }

@@ -13,17 +13,16 @@ pub(super) fn on_listener<'a>(broker: &'a BrokerRegistration, listener: &str) ->
         .find(|endpoint| endpoint.listener.eq_ignore_ascii_case(listener))
 }
 
-/// The live brokers that the client can reach, by ascending id.
-pub(super) fn live<'a>(
+/// The brokers that Metadata lists for the client, by ascending id: those alive, and those who died a moment ago.
+pub(super) fn listed<'a>(
     image: &'a MetadataImage,
     listener: &'a str,
+    departed: &'a [BrokerId],
 ) -> impl Iterator<Item = (&'a BrokerRegistration, &'a Endpoint)> {
-    let alive = image
-        .brokers
-        .values()
-        .map(AsRef::as_ref)
-        .filter(|broker| !broker.fenced);
-    alive.filter_map(move |broker| on_listener(broker, listener).map(|endpoint| (broker, endpoint)))
+    let brokers = image.brokers.values().map(AsRef::as_ref);
+    brokers
+        .filter(|broker| !broker.fenced || departed.contains(&broker.id))
+        .filter_map(move |broker| on_listener(broker, listener).map(|endpoint| (broker, endpoint)))
 }
 
 /// The endpoint of one live broker, for the hints in Produce and Fetch answers (KIP-951).
@@ -42,7 +41,7 @@ pub(super) fn node(image: &MetadataImage, listener: &str, id: BrokerId) -> Optio
 /// alive, so that no further connection is needed; -1 when none is.
 pub(super) fn controller(image: &MetadataImage, listener: &str, own: BrokerId) -> i32 {
     let mut first = None;
-    for (broker, _) in live(image, listener) {
+    for (broker, _) in listed(image, listener, &[]) {
         if broker.id == own {
             return own.0;
         }

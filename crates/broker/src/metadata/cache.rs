@@ -2,12 +2,16 @@
 //!
 //! Written by the metadata subscription alone (control thread), read from any thread.
 
+use super::departures::Departures;
+use super::doubts::Doubts;
 use arc_swap::ArcSwap;
 use milena_metadata::{MetadataDelta, MetadataImage};
-use milena_types::{MetadataVersion, TopicId};
+use milena_types::{BrokerId, MetadataVersion, TopicId};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
 
 /// One step of the image: what it is now, and what changed since the step before.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct MetadataCache {
     listeners: Mutex<Vec<mpsc::UnboundedSender<MetadataUpdate>>>,
     /// The topics that were deleted last.
     removed: Mutex<VecDeque<TopicId>>,
+    departures: Mutex<Departures>,
+    doubts: watch::Sender<Doubts>,
 }
 
 impl Default for MetadataCache {
@@ -49,6 +55,8 @@ impl MetadataCache {
             version: watch::channel(MetadataVersion::default()).0,
             listeners: Mutex::new(Vec::new()),
             removed: Mutex::default(),
+            departures: Mutex::default(),
+            doubts: watch::Sender::default(),
         }
     }
 
@@ -68,23 +76,22 @@ impl MetadataCache {
     #[must_use]
     pub fn updates(&self) -> mpsc::UnboundedReceiver<MetadataUpdate> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(sender);
+        lock(&self.listeners).push(sender);
         receiver
     }
 
     /// Makes `image` the current one. Called by the subscription, in the order of versions.
     pub fn publish(&self, image: Arc<MetadataImage>, delta: MetadataDelta) {
         let version = image.version;
-        self.image.store(Arc::clone(&image));
+        let before = self.image.swap(Arc::clone(&image));
         self.remember_removed(&delta);
+        lock(&self.departures).follow(&before, &image, &delta.brokers, Instant::now());
+        self.doubts.send_if_modified(|doubts| doubts.follow(&image));
         let update = MetadataUpdate {
             image,
             delta: Arc::new(delta),
         };
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = lock(&self.listeners);
         listeners.retain(|listener| listener.send(update.clone()).is_ok());
         drop(listeners);
         self.version.send_replace(version);
@@ -94,15 +101,14 @@ impl MetadataCache {
         if delta.topics_removed.is_empty() {
             return;
         }
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut removed = lock(&self.removed);
         removed.extend(delta.topics_removed.iter().map(|topic| topic.id));
         let surplus = removed.len().saturating_sub(REMOVED_MAX);
         removed.drain(..surplus);
     }
 
     fn has_removed(&self, topic: TopicId) -> bool {
-        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        removed.contains(&topic)
+        lock(&self.removed).contains(&topic)
     }
 
     /// Waits until the image holds the topic, or is known to have let it go.
@@ -117,6 +123,44 @@ impl MetadataCache {
         let _ = watch.wait_for(decided).await;
     }
 
+    /// The brokers that died less than `span` ago and have not come back, by ascending id: no longer in the image's service,
+    /// but not gone for clients either.
+    #[must_use]
+    pub fn departed_within(&self, span: Duration) -> Vec<BrokerId> {
+        lock(&self.departures).within(span, Instant::now())
+    }
+
+    /// A peer's stream broke: [`MetadataCache::undoubted`] waits until more is known.
+    pub fn doubt(&self, peer: BrokerId) {
+        let image = self.image();
+        let raise = |doubts: &mut Doubts| doubts.raise(&image, peer, Instant::now());
+        if self.doubts.send_if_modified(raise) {
+            tracing::debug!(%peer, "a peer is in doubt: who asks for leaders waits");
+        }
+    }
+
+    /// The peer lives after all.
+    pub fn dispel(&self, peer: BrokerId) {
+        self.doubts.send_if_modified(|doubts| doubts.dispel(peer));
+    }
+
+    /// Waits while a peer may be dead and the image does not show it, a second at most for each: to be called before clients
+    /// are told who leads.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn undoubted(&self) {
+        let mut doubts = self.doubts.subscribe();
+        loop {
+            let held_until = doubts.borrow_and_update().held_until(Instant::now());
+            let Some(until) = held_until else {
+                return;
+            };
+            // The sender lives as long as `self`: either something has changed, or the time is up.
+            let _ = timeout_at(until, doubts.changed()).await;
+        }
+    }
+
     /// Waits until the image is at `version` or later.
     ///
     /// # Cancel safety
@@ -128,8 +172,13 @@ impl MetadataCache {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{fenced, image, registered};
     use super::*;
     use futures_util::FutureExt;
     use milena_metadata::{ChunkMap, TopicImage};
@@ -170,6 +219,44 @@ mod tests {
         in_time(cache.decided(topic.id)).await;
         let mut never = std::pin::pin!(cache.decided(TopicId(Uuid([2; 16]))));
         assert!((&mut never).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_doubt_sees_the_image_that_ends_it() {
+        let cache = MetadataCache::new();
+        cache.publish(Arc::new(image([registered(2, 7)])), MetadataDelta::default());
+        in_time(cache.undoubted()).await;
+        cache.doubt(BrokerId(2));
+        let mut waiting = std::pin::pin!(cache.undoubted());
+        assert!((&mut waiting).now_or_never().is_none());
+        let dead = MetadataDelta {
+            brokers: vec![BrokerId(2)],
+            ..MetadataDelta::default()
+        };
+        cache.publish(Arc::new(image([fenced(2, 7)])), dead);
+        assert!((&mut waiting).now_or_never().is_some());
+        let of_session = Duration::from_secs(9);
+        assert_eq!(cache.departed_within(of_session), [BrokerId(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_peer_that_lives_or_for_long() {
+        let cache = MetadataCache::new();
+        cache.publish(
+            Arc::new(image([registered(2, 7), registered(3, 7)])),
+            MetadataDelta::default(),
+        );
+        cache.doubt(BrokerId(2));
+        cache.dispel(BrokerId(2));
+        assert!(cache.undoubted().now_or_never().is_some());
+        let start = Instant::now();
+        cache.doubt(BrokerId(3));
+        cache.undoubted().await;
+        let waited = start.elapsed();
+        assert!(
+            waited >= Duration::from_secs(1) && waited < Duration::from_secs(2),
+            "{waited:?}"
+        );
     }
 
     #[tokio::test]

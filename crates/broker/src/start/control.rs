@@ -236,6 +236,7 @@ fn serve(
     serving: &CancellationToken,
 ) -> std::io::Result<()> {
     let router = threads.router();
+    let metadata = Arc::clone(cluster.cache());
     let cluster: Arc<dyn ClusterView> = Arc::new(cluster);
     let (groups, host) = Groups::create(
         &config.group,
@@ -247,6 +248,7 @@ fn serve(
     tokio::task::spawn_local(groups.clone().follow_deletions(updates));
     let kafka = KafkaContext::new(KafkaParts {
         config: Arc::clone(config),
+        metadata,
         cluster,
         router,
         groups,

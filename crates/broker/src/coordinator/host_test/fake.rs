@@ -161,10 +161,6 @@ impl ClusterView for FakeCluster {
         self.image.lock().unwrap().clone()
     }
 
-    fn decided(&self, _topic: TopicId) -> BoxFuture<'static, ()> {
-        Box::pin(async {})
-    }
-
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {
         self.asked.lock().unwrap().push(request);
         let error = self.refuses_with.lock().unwrap().unwrap_or_default();

@@ -61,6 +61,7 @@ async fn find(call: &Call, kind: i8, key: &str) -> Found {
         "The coordinator is not available.",
     );
     let ctx = &call.peer.ctx;
+    ctx.metadata.undoubted().await;
     let broker = ctx
         .groups
         .find_coordinator(key)

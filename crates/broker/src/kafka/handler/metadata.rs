@@ -18,7 +18,9 @@ use milena_wire::{topic_id, uuid};
 
 pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let ctx = &call.peer.ctx;
+    ctx.metadata.undoubted().await;
     let image = ctx.image();
+    let departed = ctx.metadata.departed_within(ctx.config.session_timeout);
     let scope = Scope {
         image: &image,
         listener: &call.peer.listener,
@@ -46,7 +48,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
         create_missing(call, missing);
     }
     MetadataResponse::default()
-        .with_brokers(reachable_brokers(&image, &call.peer.listener))
+        .with_brokers(listed_brokers(&image, &call.peer.listener, &departed))
         .with_cluster_id(image.cluster.as_ref().map(|cluster| text(cluster.0.as_str())))
         .with_controller_id(endpoints::controller(&image, &call.peer.listener, ctx.config.node_id).into())
         .with_topics(topics)
@@ -55,7 +57,11 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
         ))
 }
 
-fn reachable_brokers(image: &MetadataImage, listener: &str) -> Vec<MetadataResponseBroker> {
+fn listed_brokers(
+    image: &MetadataImage,
+    listener: &str,
+    departed: &[BrokerId],
+) -> Vec<MetadataResponseBroker> {
     let row = |(registration, endpoint): (
         &milena_metadata::record::BrokerRegistration,
         &milena_metadata::record::Endpoint,
@@ -66,7 +72,7 @@ fn reachable_brokers(image: &MetadataImage, listener: &str) -> Vec<MetadataRespo
             .with_port(i32::from(endpoint.port))
             .with_rack(registration.rack.as_deref().map(text))
     };
-    endpoints::live(image, listener).map(row).collect()
+    endpoints::listed(image, listener, departed).map(row).collect()
 }
 
 /// Starts the creation of what a client named. The offsets topic is created with its own settings.

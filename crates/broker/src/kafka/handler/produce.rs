@@ -56,7 +56,7 @@ pub(in crate::kafka) fn begin(call: Call, body: BytesMut) -> Result<Begun, Decod
 async fn hear_of(call: &Call, topics: &[TopicId]) {
     let ctx = &call.peer.ctx;
     for topic in topics {
-        ctx.cluster.decided(*topic).await;
+        ctx.metadata.decided(*topic).await;
     }
     ctx.router.followed(ctx.image().version).await;
 }

@@ -15,7 +15,7 @@ use milena_metadata::quorum::{QuorumDescription, QuorumReplica};
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
 use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, TopicId, Uuid,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid,
 };
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ const NODE: BrokerId = BrokerId(1);
 /// The controller, played.
 pub(super) struct Controller {
     image: Mutex<Arc<MetadataImage>>,
-    cache: MetadataCache,
+    pub(super) cache: Arc<MetadataCache>,
     router: Router,
 }
 
@@ -71,11 +71,6 @@ struct View(Arc<Controller>);
 impl ClusterView for View {
     fn image(&self) -> Arc<MetadataImage> {
         self.0.cache.image()
-    }
-
-    fn decided(&self, topic: TopicId) -> BoxFuture<'static, ()> {
-        let controller = Arc::clone(&self.0);
-        Box::pin(async move { controller.cache.decided(topic).await })
     }
 
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {
@@ -268,7 +263,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<Arc<Controller>>, sh
     let router = threads.router();
     let controller = Arc::new(Controller {
         image: Mutex::default(),
-        cache: MetadataCache::new(),
+        cache: Arc::new(MetadataCache::new()),
         router: router.clone(),
     });
     let genesis = controller.plan(|image, ctx| bootstrap(image, &cluster, ctx));
@@ -286,6 +281,7 @@ async fn control(parts: Parts, ready: mpsc::UnboundedSender<Arc<Controller>>, sh
     tokio::task::spawn_local(host.run(shutdown.child_token()));
     let ctx = KafkaContext::new(KafkaParts {
         config,
+        metadata: Arc::clone(&controller.cache),
         cluster: view,
         router: router.clone(),
         groups,

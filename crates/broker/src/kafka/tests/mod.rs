@@ -7,6 +7,7 @@ mod client;
 mod configs;
 mod data;
 mod doors;
+mod failover;
 mod groups;
 mod hostile;
 mod new_topics;
