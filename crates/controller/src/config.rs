@@ -74,7 +74,7 @@ pub struct ControllerConfig {
 }
 
 impl ControllerConfig {
-    /// A configuration with default timing: heartbeat 150 ms, election 450 to 900 ms, session 9 s.
+    /// A configuration with default timing: heartbeat 200 ms, election 600 to 1,200 ms, session 9 s.
     #[must_use]
     pub fn new(
         node_id: BrokerId,
@@ -88,9 +88,9 @@ impl ControllerConfig {
             listen: Vec::new(),
             metadata_dir,
             cluster_id: None,
-            heartbeat: Duration::from_millis(150),
-            election_min: Duration::from_millis(450),
-            election_max: Duration::from_millis(900),
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(600),
+            election_max: Duration::from_millis(1_200),
             session_timeout: Duration::from_secs(9),
             rebalance_interval: Some(Duration::from_secs(300)),
             inter_broker_listener: "PLAINTEXT".to_owned(),

@@ -3,17 +3,8 @@
 //! Source: `KafkaConfig.validateValues` and the group configurations' `validate`.
 
 use super::finding::Problem;
+use super::quorum_timing;
 use super::settings::Settings;
-use std::time::Duration;
-
-/// The shortest election timeout when nothing is given.
-const ELECTION_DEFAULT: Duration = Duration::from_millis(450);
-
-/// Kafka's keys of the election timeout.
-const ELECTION_KEYS: [&str; 2] = [
-    "controller.quorum.fetch.timeout.ms",
-    "controller.quorum.election.timeout.ms",
-];
 
 /// (smaller, larger): the first must not be greater than the second.
 const AT_MOST: &[(&str, &str)] = &[
@@ -82,44 +73,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
     };
     compare(AT_MOST, false);
     compare(LESS_THAN, true);
-    check_election(settings, problems);
-}
-
-/// How long a voter without a leader waits before it stands for election: the shortest and the longest time.
-///
-/// Kafka's two keys count when they are given; its defaults (1 s and 2 s) do not, because failover is to be faster.
-pub(crate) fn election_timeouts(settings: &Settings) -> (Duration, Duration) {
-    let given = |key: &str| settings.is_given(key).then(|| settings.millis(key));
-    let shortest = ELECTION_KEYS
-        .map(given)
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(ELECTION_DEFAULT);
-    (shortest, shortest * 2)
-}
-
-/// A leader must be able to miss heartbeats before it is deposed.
-fn check_election(settings: &Settings, problems: &mut Vec<Problem>) {
-    const KEY: &str = "controller.quorum.heartbeat.ms";
-    if ELECTION_KEYS.iter().any(|key| settings.is_refused(key)) || settings.is_refused(KEY) {
-        return;
-    }
-    let (shortest, _) = election_timeouts(settings);
-    let longest_heartbeat = shortest / 3;
-    if settings.millis(KEY) > longest_heartbeat {
-        problems.push(Problem {
-            key: KEY.to_owned(),
-            value: settings.written(KEY),
-            origin: settings.origin(KEY),
-            text: format!(
-                "contradicts the election timeout of {} ms (controller.quorum.election.timeout.ms, \
-                 controller.quorum.fetch.timeout.ms); allowed: at most {}, a third of it",
-                shortest.as_millis(),
-                longest_heartbeat.as_millis()
-            ),
-        });
-    }
+    quorum_timing::check(settings, problems);
 }
 
 /// What is allowed and yet hardly meant.

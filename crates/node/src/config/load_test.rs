@@ -1,7 +1,7 @@
 //! Whole configurations, as people write them: what they become, and what is said about them.
 
 use super::*;
-use crate::config::Roles;
+use crate::config::{QuorumTiming, Roles};
 
 fn inputs(file: &str, environment: &[(&str, &str)]) -> Inputs {
     let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
@@ -431,4 +431,25 @@ fn a_used_key_is_not_said_to_have_no_effect() {
     let file = "num.partitions=2\nack.durability=replicated\nbroker.rack=a\nlog.preallocate=true";
     let warnings = load(&inputs(file, &[])).unwrap().warnings;
     assert_eq!(warnings, ["these settings have no effect: log.preallocate"]);
+}
+
+#[test]
+fn the_heartbeat_follows_a_short_election_unless_it_is_given() {
+    let timing = |file: &str| {
+        let timing = QuorumTiming::of(&config(file).settings);
+        [timing.heartbeat, timing.election_min, timing.election_max].map(|time| time.as_millis())
+    };
+    assert_eq!(timing(""), [200, 600, 1_200]);
+    assert_eq!(
+        timing("controller.quorum.election.timeout.ms=300"),
+        [100, 300, 600]
+    );
+    assert_eq!(
+        timing("controller.quorum.fetch.timeout.ms=300\ncontroller.quorum.heartbeat.ms=50"),
+        [50, 300, 600]
+    );
+    assert_eq!(
+        timing("controller.quorum.fetch.timeout.ms=3000"),
+        [200, 3_000, 6_000]
+    );
 }

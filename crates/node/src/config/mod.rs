@@ -13,15 +13,16 @@ mod legacy;
 mod load;
 mod nearest;
 mod properties;
+mod quorum_timing;
 mod settings;
 mod topology;
 mod used;
 
 pub use address::{Address, Listener, Voter};
-pub(crate) use contradictions::election_timeouts;
 pub use finding::{ConfigError, Problem};
 pub use load::{Inputs, Loaded, load};
 pub use milena_metadata::config::broker::{Allowed, KeySpec, Kind, Value, all_keys, lookup};
+pub(crate) use quorum_timing::QuorumTiming;
 pub use settings::{Origin, Settings};
 pub use topology::{NodeConfig, Roles};
 pub use used::USED_KEYS;

@@ -60,8 +60,8 @@ pub fn broker_config(node: &NodeConfig, cluster_id: Option<ClusterId>) -> Result
 
 /// What runs where nothing was set and the table's default, which is Kafka's, does not hold.
 fn own_defaults(node: &NodeConfig) -> BTreeMap<String, String> {
-    let (election, _) = crate::config::election_timeouts(&node.settings);
-    let election = election.as_millis().to_string();
+    let timing = crate::config::QuorumTiming::of(&node.settings);
+    let election = timing.election_min.as_millis().to_string();
     let threads = BrokerConfig::default().data_threads();
     let listeners = node.broker_listeners.iter().chain(&node.controller_listeners);
     let written = |listeners: &mut dyn Iterator<Item = &crate::config::Listener>| {
@@ -74,6 +74,10 @@ fn own_defaults(node: &NodeConfig) -> BTreeMap<String, String> {
         ),
         ("controller.quorum.election.timeout.ms", election.clone()),
         ("controller.quorum.fetch.timeout.ms", election),
+        (
+            "controller.quorum.heartbeat.ms",
+            timing.heartbeat.as_millis().to_string(),
+        ),
         ("inter.broker.listener.name", node.inter_broker_listener.clone()),
         ("listeners", written(&mut { listeners })),
         ("metadata.log.dir", node.metadata_log_dir.display().to_string()),

@@ -35,10 +35,10 @@ pub fn controller_config(
     config
         .inter_broker_listener
         .clone_from(&node.inter_broker_listener);
-    config.heartbeat = settings.millis("controller.quorum.heartbeat.ms");
-    let (election_min, election_max) = crate::config::election_timeouts(settings);
-    config.election_min = election_min;
-    config.election_max = election_max;
+    let timing = crate::config::QuorumTiming::of(settings);
+    config.heartbeat = timing.heartbeat;
+    config.election_min = timing.election_min;
+    config.election_max = timing.election_max;
     config.session_timeout = settings.millis("broker.session.timeout.ms");
     let seconds = settings
         .integer("leader.imbalance.check.interval.seconds")

@@ -9,7 +9,7 @@ pub(super) const OWN_KEYS: &[KeySpec] = &[
     // When a replica may advertise an offset towards acks=all, for topics without a setting of their own.
     key("ack.durability", String, Some("flushed"), OneOf(&["flushed", "replicated"])),
     // How often the active controller tells the other voters that it lives.
-    key("controller.quorum.heartbeat.ms", Int, Some("150"), Min(1)),
+    key("controller.quorum.heartbeat.ms", Int, Some("200"), Min(1)),
     // host:port of the HTTP admin endpoint (/health, /ready, /metrics, /log-level); empty for none.
     key("milena.admin.listen", String, Some(""), Any),
     // text or json.
