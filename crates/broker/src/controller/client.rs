@@ -10,6 +10,7 @@ use crate::config::ControllerVoter;
 use milena_rpc::channel::{AddressError, MESSAGE_BYTES_MAX, connect_lazy};
 use milena_rpc::proto::controller_client::ControllerClient as Stub;
 use milena_rpc::{ConvertError, NotLeader};
+use milena_types::BrokerId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -82,6 +83,13 @@ impl ControllerClient {
             voters: voters.into(),
             active: Arc::new(AtomicUsize::new(0)),
         })
+    }
+
+    /// The node that answered last: the active controller, as far as is known here.
+    #[must_use]
+    pub fn active(&self) -> Option<BrokerId> {
+        let at = self.active.load(Ordering::Relaxed) % self.voters.len().max(1);
+        self.voters.get(at).map(|voter| voter.config.id)
     }
 
     /// Calls the active controller until it answers or `deadline` has passed; one attempt takes at most `attempt`.

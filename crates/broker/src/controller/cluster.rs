@@ -8,7 +8,7 @@ use milena_metadata::MetadataImage;
 use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
 use milena_rpc::proto;
-use milena_types::{ErrorCode, MetadataVersion};
+use milena_types::{BrokerId, ErrorCode, MetadataVersion};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ impl ClusterHandle {
 impl ClusterView for ClusterHandle {
     fn image(&self) -> Arc<MetadataImage> {
         self.cache.image()
+    }
+
+    fn active_controller(&self) -> Option<BrokerId> {
+        self.client.active()
     }
 
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
 use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest};
-use milena_types::{ErrorCode, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
+use milena_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
 use std::sync::Arc;
 
 use crate::shard::api::InternalRead;
@@ -39,6 +39,9 @@ pub trait OffsetsLog: Clone + Send + Sync + 'static {
 pub trait ClusterView: Send + Sync + 'static {
     /// The last applied image.
     fn image(&self) -> Arc<MetadataImage>;
+
+    /// The node of the active controller, as far as is known here.
+    fn active_controller(&self) -> Option<BrokerId>;
 
     /// Asks the active controller.
     ///

@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::auto_create::AutoCreation;
+use super::endpoints;
 use super::producer_ids::ProducerIds;
 use super::session::FetchSessions;
 use crate::config::BrokerConfig;
@@ -85,5 +86,11 @@ impl KafkaContext {
     /// The last applied metadata image.
     pub(super) fn image(&self) -> Arc<MetadataImage> {
         self.metadata.image()
+    }
+
+    /// Whom a client on this listener is told to take for the controller; -1: nobody.
+    pub(super) fn controller(&self, image: &MetadataImage, listener: &str) -> i32 {
+        let active = self.cluster.active_controller();
+        endpoints::controller(image, listener, self.config.node_id, active)
     }
 }

@@ -37,15 +37,69 @@ pub(super) fn node(image: &MetadataImage, listener: &str, id: BrokerId) -> Optio
     })
 }
 
-/// The broker that clients are told is the controller: any live one, because every broker forwards. This one if it is
-/// alive, so that no further connection is needed; -1 when none is.
-pub(super) fn controller(image: &MetadataImage, listener: &str, own: BrokerId) -> i32 {
-    let mut first = None;
-    for (broker, _) in listed(image, listener, &[]) {
-        if broker.id == own {
-            return own.0;
+/// The broker that clients are told is the controller: any live one, because every broker forwards; -1 when none is.
+///
+/// This one, so that no further connection is needed, unless its node is the active controller as well: the client would
+/// lose both at once, and librdkafka's AdminClient takes a second to look for another.
+pub(super) fn controller(
+    image: &MetadataImage,
+    listener: &str,
+    own: BrokerId,
+    active: Option<BrokerId>,
+) -> i32 {
+    let live = || listed(image, listener, &[]).map(|(broker, _)| broker.id);
+    let spared = || live().filter(|id| Some(*id) != active);
+    let chosen = spared()
+        .find(|id| *id == own)
+        .or_else(|| spared().next())
+        .or_else(|| live().next());
+    chosen.map_or(-1, |id| id.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_types::{BrokerEpoch, IncarnationId, Uuid};
+    use std::sync::Arc;
+
+    fn image(brokers: &[i32]) -> MetadataImage {
+        let mut image = MetadataImage::default();
+        for id in brokers.iter().copied().map(BrokerId) {
+            let broker = BrokerRegistration {
+                id,
+                epoch: BrokerEpoch(1),
+                incarnation: IncarnationId(Uuid([1; 16])),
+                endpoints: vec![Endpoint {
+                    listener: "PLAINTEXT".to_owned(),
+                    host: "h".to_owned(),
+                    port: 1,
+                    security_protocol: "PLAINTEXT".to_owned(),
+                }],
+                rack: None,
+                directories: Vec::new(),
+                fenced: false,
+                in_controlled_shutdown: false,
+            };
+            image.brokers.insert(id, Arc::new(broker));
         }
-        first = first.or(Some(broker.id.0));
+        image
     }
-    first.unwrap_or(-1)
+
+    #[test]
+    fn the_controller_of_clients_is_near_but_not_the_active_one() {
+        for (brokers, own, active, expected) in [
+            (vec![1, 2, 3], 2, Some(1), 2),
+            (vec![1, 2, 3], 2, None, 2),
+            (vec![1, 2, 3], 1, Some(1), 2),
+            (vec![1, 2, 3], 2, Some(2), 1),
+            // Controllers of their own are no brokers.
+            (vec![1, 2, 3], 3, Some(100), 3),
+            (vec![1], 1, Some(1), 1),
+            (vec![1], 2, Some(2), 1),
+            (vec![], 1, Some(1), -1),
+        ] {
+            let told = controller(&image(&brokers), "PLAINTEXT", BrokerId(own), active.map(BrokerId));
+            assert_eq!(told, expected, "{brokers:?} {own} {active:?}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ use milena_metadata::MetadataImage;
 use milena_metadata::quorum::QuorumDescription;
 use milena_metadata::request::{AdminReply, AdminRequest, CreateTopicResult, Outcome};
 use milena_types::{
-    ErrorCode, LeaderEpoch, Offset, OffsetRange, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
+    BrokerId, ErrorCode, LeaderEpoch, Offset, OffsetRange, PartitionIndex, TopicId, TopicIdPartition,
+    TopicName, Uuid,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc};
@@ -159,6 +160,10 @@ pub(super) struct FakeCluster {
 impl ClusterView for FakeCluster {
     fn image(&self) -> Arc<MetadataImage> {
         self.image.lock().unwrap().clone()
+    }
+
+    fn active_controller(&self) -> Option<BrokerId> {
+        None
     }
 
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {

@@ -52,7 +52,7 @@ pub(in crate::kafka) async fn handle(
         .with_cluster_id(text(
             image.cluster.as_ref().map_or("", |cluster| cluster.0.as_str()),
         ))
-        .with_controller_id(endpoints::controller(&image, listener, call.peer.ctx.config.node_id).into())
+        .with_controller_id(call.peer.ctx.controller(&image, listener).into())
         .with_brokers(brokers)
         .with_cluster_authorized_operations(authorized_operations::of_cluster(
             request.include_cluster_authorized_operations,

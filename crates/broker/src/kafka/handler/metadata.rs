@@ -50,7 +50,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: MetadataRequest) -> M
     MetadataResponse::default()
         .with_brokers(listed_brokers(&image, &call.peer.listener, &departed))
         .with_cluster_id(image.cluster.as_ref().map(|cluster| text(cluster.0.as_str())))
-        .with_controller_id(endpoints::controller(&image, &call.peer.listener, ctx.config.node_id).into())
+        .with_controller_id(ctx.controller(&image, &call.peer.listener).into())
         .with_topics(topics)
         .with_cluster_authorized_operations(authorized_operations::of_cluster(
             request.include_cluster_authorized_operations,

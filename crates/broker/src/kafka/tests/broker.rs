@@ -73,6 +73,10 @@ impl ClusterView for View {
         self.0.cache.image()
     }
 
+    fn active_controller(&self) -> Option<BrokerId> {
+        Some(NODE)
+    }
+
     fn admin(&self, request: AdminRequest) -> BoxFuture<'static, Result<AdminReply, ErrorCode>> {
         let controller = Arc::clone(&self.0);
         Box::pin(async move {
