@@ -1,6 +1,7 @@
 //! Brokers and controllers as processes of their own, as larger clusters run them.
 
 use milena_cluster_tests::{Cluster, Load, Settings, admin, check, until};
+use std::process::Command;
 use std::time::Duration;
 
 const TOPIC: &str = "separate";
@@ -39,4 +40,31 @@ fn a_killed_broker_is_noticed_before_its_session_ends() {
     admin::wait_full_isr(&bootstrap, TOPIC, all, Duration::from_secs(60));
     let report = load.finish();
     check::assert_nothing_lost(&bootstrap, TOPIC, PARTITIONS, &report);
+}
+
+/// With the active controller frozen nobody moves the leaders away before another is elected.
+#[test]
+fn a_second_sigterm_does_not_wait_for_the_leaders_to_move() {
+    let mut cluster = Cluster::start_separate(3, 3, Settings::default());
+    let bootstrap = cluster.bootstrap();
+    admin::create_topic(&bootstrap, TOPIC, PARTITIONS, 3, &[("min.insync.replicas", "2")]);
+    let signal = |name: &str, pid: Option<u32>| {
+        let sent = Command::new("kill")
+            .args([name, &pid.unwrap().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {name}");
+    };
+    let active = until("an active controller", Duration::from_secs(30), || {
+        cluster.controller()
+    });
+    let said = |cluster: &Cluster, words: &str| {
+        std::fs::read_to_string(cluster.log_file(1)).is_ok_and(|log| log.contains(words))
+    };
+    signal("-STOP", cluster.pid(active));
+    signal("-TERM", cluster.pid(1));
+    until("a controlled shutdown", Duration::from_secs(30), || {
+        said(&cluster, "controlled shutdown begins").then_some(())
+    });
+    cluster.stop(1, Duration::from_secs(30));
+    assert!(said(&cluster, "second signal: leaving without moving leaders"));
 }

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+/// No voter has this index.
+const NOBODY: usize = usize::MAX;
 /// The pause after every voter has been asked in vain.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 
@@ -49,8 +51,10 @@ struct Voter {
 #[derive(Clone)]
 pub struct ControllerClient {
     voters: Arc<[Voter]>,
-    /// Index of the voter that answered last.
-    active: Arc<AtomicUsize>,
+    /// Index of the voter that is asked next: who answered last, or who may be active instead.
+    next: Arc<AtomicUsize>,
+    /// Index of the voter that answered last; [`NOBODY`] at first.
+    answered: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for ControllerClient {
@@ -81,14 +85,15 @@ impl ControllerClient {
             .collect::<Result<Vec<_>, AddressError>>()?;
         Ok(Self {
             voters: voters.into(),
-            active: Arc::new(AtomicUsize::new(0)),
+            next: Arc::new(AtomicUsize::new(0)),
+            answered: Arc::new(AtomicUsize::new(NOBODY)),
         })
     }
 
     /// The node that answered last: the active controller, as far as is known here.
     #[must_use]
     pub fn active(&self) -> Option<BrokerId> {
-        let at = self.active.load(Ordering::Relaxed) % self.voters.len().max(1);
+        let at = self.answered.load(Ordering::Relaxed);
         self.voters.get(at).map(|voter| voter.config.id)
     }
 
@@ -109,11 +114,14 @@ impl ControllerClient {
         let mut last = "no voter is configured".to_owned();
         let mut tried = 0;
         while start.elapsed() < deadline {
-            let at = self.active.load(Ordering::Relaxed) % self.voters.len().max(1);
+            let at = self.next.load(Ordering::Relaxed) % self.voters.len().max(1);
             let Some(voter) = self.voters.get(at) else { break };
             let until = (Instant::now() + attempt).min(start + deadline);
             let status = match timeout_at(until, request(voter.stub.clone())).await {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Ok(response)) => {
+                    self.answered.store(at, Ordering::Relaxed);
+                    return Ok(response.into_inner());
+                }
                 Ok(Err(status)) => status,
                 Err(_elapsed) => Status::deadline_exceeded("no answer"),
             };
@@ -137,7 +145,7 @@ impl ControllerClient {
         let next = (from + 1) % self.voters.len().max(1);
         if let Some(hint) = NotLeader::from_status(status) {
             let hinted = self.voters.iter().position(|v| Some(v.config.id) == hint.leader);
-            self.active
+            self.next
                 .store(hinted.filter(|at| *at != from).unwrap_or(next), Ordering::Relaxed);
             return true;
         }
@@ -151,7 +159,7 @@ impl ControllerClient {
                 | Code::Internal
         );
         if elsewhere {
-            self.active.store(next, Ordering::Relaxed);
+            self.next.store(next, Ordering::Relaxed);
         }
         elsewhere
     }

@@ -1,6 +1,7 @@
 //! Three controllers in one process, over loopback, on disk.
 
 mod cluster;
+mod cut_off;
 mod failover;
 mod metadata;
 mod restore;

@@ -1,10 +1,9 @@
 //! A dead leader process is replaced at once instead of after its lease.
 //!
-//! Evidence is a leader's append stream that broke *and* a new connection to it that fails: its host says that nobody
-//! listens there any more, or the host itself is gone, as a container's is. Then this node does what the leader would
-//! have asked for before an orderly exit: a leadership transfer, which lets an election pass the lease. Raft's safety does
-//! not rest on the lease (nothing here reads under it), so that wrong evidence costs an election and nothing else. A
-//! leader that is silent but alive (stopped, cut off) is left to the ordinary election timeout.
+//! Evidence is a leader's append stream that broke *and* a new connection to it that fails. The voter then gives up the lease
+//! that it holds for the leader, and asks for pre-votes: when a majority has the same evidence, an election follows; a voter
+//! that only cannot see a living leader gets none from those who do, and disturbs nobody. A leader that is silent but
+//! alive (stopped, cut off from all) is left to the ordinary election timeout.
 
 use super::peers::Peers;
 use super::types::{Raft, TypeConfig, Vote};
@@ -22,6 +21,9 @@ const DIALS: u32 = 20;
 const DIAL_PAUSE: Duration = Duration::from_millis(10);
 /// How long each next voter waits for those before it.
 const TURN: Duration = Duration::from_millis(80);
+/// Rounds of pre-votes, and the pause after each: the others may have the same evidence a moment later.
+const ROUNDS: u32 = 20;
+const ROUND_PAUSE: Duration = Duration::from_millis(20);
 
 /// An append stream of the leader under this vote has ended.
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
         }
         tracing::info!(
             leader,
-            "the active controller's process is gone: electing another one"
+            "the active controller cannot be reached: asking the other voters for an election"
         );
         if let Err(error) = succeed(&raft, &peers, vote, leader).await {
             tracing::warn!(%error, "no early election");
@@ -95,7 +97,7 @@ async fn becomes_silent(address: &str, matters: impl Fn() -> bool) -> bool {
     false
 }
 
-/// The remaining voters stand in the order of their ids, one turn apart, until one has won.
+/// The remaining voters stand in the order of their ids, one turn apart, until one has won or none has found a majority.
 async fn succeed(
     raft: &Raft,
     peers: &Peers,
@@ -103,17 +105,20 @@ async fn succeed(
     dead: u64,
 ) -> Result<(), openraft::errors::Fatal<TypeConfig>> {
     let own = *raft.node_id();
-    let last_log_id = None;
-    for (candidate, _) in peers.iter().filter(|(id, _)| *id != dead) {
-        // For another node this only lifts the lease here, so that its election passes.
-        let transfer = TransferLeaderRequest::new(vote, candidate, last_log_id);
-        if raft.handle_transfer_leader(transfer).await?.is_err() || candidate == own {
-            return Ok(());
-        }
-        tokio::time::sleep(TURN).await;
+    // A transfer to somebody else changes nothing here but the lease.
+    let transfer = TransferLeaderRequest::new(vote, dead, None);
+    if raft.handle_transfer_leader(transfer).await?.is_err() {
+        return Ok(());
+    }
+    let before = peers.iter().filter(|(id, _)| *id != dead && *id < own).count();
+    let turn = TURN * u32::try_from(before).unwrap_or(u32::MAX);
+    tokio::time::sleep(turn).await;
+    for _ in 0..ROUNDS {
         if !is_current(raft, &vote) {
-            return Ok(());
+            break;
         }
+        raft.trigger().elect(true).await?;
+        tokio::time::sleep(ROUND_PAUSE).await;
     }
     Ok(())
 }

@@ -397,6 +397,10 @@ fn another_wrong_value_is_complained_of_once_and_says_what_is_allowed() {
             "allowed: at most 266, a third of it",
         ),
         (
+            "controller.quorum.fetch.timeout.ms=2",
+            "controller.quorum.fetch.timeout.ms = '2' (server.properties line 4): is shorter than 3 heartbeats; allowed: at least 3",
+        ),
+        (
             "log.dirs=/a,/a,/a",
             "'/a' is given twice; allowed: each directory once",
         ),

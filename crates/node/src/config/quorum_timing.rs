@@ -10,6 +10,9 @@ const ELECTION_DEFAULT: Duration = Duration::from_millis(600);
 /// So many heartbeats fit an election timeout at least.
 const HEARTBEATS_PER_ELECTION: u32 = 3;
 
+/// The shortest heartbeat.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(1);
+
 const HEARTBEAT_KEY: &str = "controller.quorum.heartbeat.ms";
 
 /// Kafka's keys of the election timeout.
@@ -38,12 +41,8 @@ impl QuorumTiming {
             .flatten()
             .min()
             .unwrap_or(ELECTION_DEFAULT);
-        let longest = election_min / HEARTBEATS_PER_ELECTION;
-        let heartbeat = given(HEARTBEAT_KEY).unwrap_or_else(|| {
-            settings
-                .millis(HEARTBEAT_KEY)
-                .min(longest.max(Duration::from_millis(1)))
-        });
+        let longest = (election_min / HEARTBEATS_PER_ELECTION).max(HEARTBEAT_MIN);
+        let heartbeat = given(HEARTBEAT_KEY).unwrap_or_else(|| settings.millis(HEARTBEAT_KEY).min(longest));
         Self {
             heartbeat,
             election_min,
@@ -54,22 +53,41 @@ impl QuorumTiming {
 
 /// A leader must be able to miss heartbeats before it is deposed.
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
-    if ELECTION_KEYS.iter().any(|key| settings.is_refused(key)) || settings.is_refused(HEARTBEAT_KEY) {
+    let shortest = HEARTBEAT_MIN * HEARTBEATS_PER_ELECTION;
+    let mut complain = |key: &str, text: String| {
+        problems.push(Problem {
+            key: key.to_owned(),
+            value: settings.written(key),
+            origin: settings.origin(key),
+            text,
+        });
+    };
+    let given = |key: &&str| settings.is_given(key) && !settings.is_refused(key);
+    let mut is_too_short = false;
+    for key in ELECTION_KEYS
+        .iter()
+        .filter(|key| given(key) && settings.millis(key) < shortest)
+    {
+        is_too_short = true;
+        let text = format!(
+            "is shorter than {HEARTBEATS_PER_ELECTION} heartbeats; allowed: at least {}",
+            shortest.as_millis()
+        );
+        complain(key, text);
+    }
+    let is_refused = ELECTION_KEYS.iter().any(|key| settings.is_refused(key));
+    if is_too_short || is_refused || !given(&HEARTBEAT_KEY) {
         return;
     }
     let timing = QuorumTiming::of(settings);
-    let longest_heartbeat = timing.election_min / HEARTBEATS_PER_ELECTION;
-    if timing.heartbeat > longest_heartbeat {
-        problems.push(Problem {
-            key: HEARTBEAT_KEY.to_owned(),
-            value: settings.written(HEARTBEAT_KEY),
-            origin: settings.origin(HEARTBEAT_KEY),
-            text: format!(
-                "contradicts the election timeout of {} ms (controller.quorum.election.timeout.ms, \
-                 controller.quorum.fetch.timeout.ms); allowed: at most {}, a third of it",
-                timing.election_min.as_millis(),
-                longest_heartbeat.as_millis()
-            ),
-        });
+    let longest = timing.election_min / HEARTBEATS_PER_ELECTION;
+    if timing.heartbeat > longest {
+        let text = format!(
+            "contradicts the election timeout of {} ms (controller.quorum.election.timeout.ms, \
+             controller.quorum.fetch.timeout.ms); allowed: at most {}, a third of it",
+            timing.election_min.as_millis(),
+            longest.as_millis()
+        );
+        complain(HEARTBEAT_KEY, text);
     }
 }
