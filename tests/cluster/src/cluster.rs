@@ -159,18 +159,28 @@ impl Cluster {
         }
     }
 
+    /// Sends a signal to a running node, by the signal's name.
+    ///
+    /// # Panics
+    /// When the node does not run, or there is no such signal.
+    pub fn signal(&self, id: i32, name: &str) {
+        let pid = self.pid(id).expect("a running node").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "kill -s {name}");
+    }
+
     /// SIGTERM, and waits for the exit.
     ///
     /// # Panics
     /// When it takes longer than `deadline` or fails.
     pub fn stop(&mut self, id: i32, deadline: Duration) {
+        if !self.running.contains_key(&id) {
+            return;
+        }
+        self.signal(id, "TERM");
         let Some(mut child) = self.running.remove(&id) else {
             return;
         };
-        let sent = Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status();
-        assert!(sent.is_ok_and(|s| s.success()), "kill -TERM");
         let status = until("exit after SIGTERM", deadline, || child.try_wait().ok().flatten());
         assert!(
             status.success(),

@@ -1,7 +1,6 @@
 //! Brokers and controllers as processes of their own, as larger clusters run them.
 
 use milena_cluster_tests::{Cluster, Load, Settings, admin, check, until};
-use std::process::Command;
 use std::time::Duration;
 
 const TOPIC: &str = "separate";
@@ -48,20 +47,14 @@ fn a_second_sigterm_does_not_wait_for_the_leaders_to_move() {
     let mut cluster = Cluster::start_separate(3, 3, Settings::default());
     let bootstrap = cluster.bootstrap();
     admin::create_topic(&bootstrap, TOPIC, PARTITIONS, 3, &[("min.insync.replicas", "2")]);
-    let signal = |name: &str, pid: Option<u32>| {
-        let sent = Command::new("kill")
-            .args([name, &pid.unwrap().to_string()])
-            .status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill {name}");
-    };
     let active = until("an active controller", Duration::from_secs(30), || {
         cluster.controller()
     });
     let said = |cluster: &Cluster, words: &str| {
         std::fs::read_to_string(cluster.log_file(1)).is_ok_and(|log| log.contains(words))
     };
-    signal("-STOP", cluster.pid(active));
-    signal("-TERM", cluster.pid(1));
+    cluster.signal(active, "STOP");
+    cluster.signal(1, "TERM");
     until("a controlled shutdown", Duration::from_secs(30), || {
         said(&cluster, "controlled shutdown begins").then_some(())
     });

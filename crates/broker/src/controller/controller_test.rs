@@ -142,6 +142,8 @@ fn calls_follow_the_leader_through_moves_and_deaths() {
                 matches!(reply, Ok(AdminReply::UnregisterBroker(_))),
                 "{leader}: {reply:?}"
             );
+            let active = Some(side.quorum.voters()[leader].id);
+            assert_eq!(cluster.active_controller(), active);
             // The answer comes after its effects have reached this broker.
             assert_eq!(side.cache.image().version, side.quorum.state().image.version);
         }
@@ -149,7 +151,15 @@ fn calls_follow_the_leader_through_moves_and_deaths() {
         side.quorum.kill(1);
         side.quorum.elect(None);
         let call = spawn_local(cluster.admin(unregister()));
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let last = Some(side.quorum.voters()[1].id);
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert_eq!(
+                cluster.active_controller(),
+                last,
+                "who is asked is not who answered"
+            );
+        }
         assert!(!call.is_finished(), "nobody could answer");
         let elected = Instant::now();
         side.quorum.elect(Some(0));
@@ -619,11 +629,16 @@ fn living_fenced_and_unknown_peers_are_not_reported() {
         let _following = side.follow();
         side.at(1).await;
         let lost = suspect(&side);
+        side.cache.doubt(BrokerId(2));
         for id in [2, 3, 9, 1] {
             lost.send(BrokerId(id)).unwrap();
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(side.quorum.state().suspects.is_empty());
+        assert!(
+            side.cache.is_dispelled(BrokerId(2)),
+            "nobody waits for the living"
+        );
         // The task still works.
         lost.send(BrokerId(4)).unwrap();
         eventually("reported", || {

@@ -59,30 +59,18 @@ pub(super) fn controller(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milena_types::{BrokerEpoch, IncarnationId, Uuid};
-    use std::sync::Arc;
+    use crate::metadata::tests::{image, registered};
 
-    fn image(brokers: &[i32]) -> MetadataImage {
-        let mut image = MetadataImage::default();
-        for id in brokers.iter().copied().map(BrokerId) {
-            let broker = BrokerRegistration {
-                id,
-                epoch: BrokerEpoch(1),
-                incarnation: IncarnationId(Uuid([1; 16])),
-                endpoints: vec![Endpoint {
-                    listener: "PLAINTEXT".to_owned(),
-                    host: "h".to_owned(),
-                    port: 1,
-                    security_protocol: "PLAINTEXT".to_owned(),
-                }],
-                rack: None,
-                directories: Vec::new(),
-                fenced: false,
-                in_controlled_shutdown: false,
-            };
-            image.brokers.insert(id, Arc::new(broker));
+    fn listening(id: i32) -> BrokerRegistration {
+        BrokerRegistration {
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".to_owned(),
+                host: "h".to_owned(),
+                port: 1,
+                security_protocol: "PLAINTEXT".to_owned(),
+            }],
+            ..registered(id, 1)
         }
-        image
     }
 
     #[test]
@@ -98,7 +86,8 @@ mod tests {
             (vec![1], 2, Some(2), 1),
             (vec![], 1, Some(1), -1),
         ] {
-            let told = controller(&image(&brokers), "PLAINTEXT", BrokerId(own), active.map(BrokerId));
+            let image = image(brokers.iter().copied().map(listening));
+            let told = controller(&image, "PLAINTEXT", BrokerId(own), active.map(BrokerId));
             assert_eq!(told, expected, "{brokers:?} {own} {active:?}");
         }
     }

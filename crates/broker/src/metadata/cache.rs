@@ -144,6 +144,11 @@ impl MetadataCache {
         self.doubts.send_if_modified(|doubts| doubts.dispel(peer));
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_dispelled(&self, peer: BrokerId) -> bool {
+        self.doubts.borrow().is_dispelled(peer)
+    }
+
     /// Waits while a peer may be dead and the image does not show it, a second at most for each: to be called before clients
     /// are told who leads.
     ///

@@ -60,6 +60,12 @@ impl Doubts {
         self.0.len() < before
     }
 
+    /// The peer was in doubt and lives.
+    #[cfg(test)]
+    pub(super) fn is_dispelled(&self, peer: BrokerId) -> bool {
+        self.0.get(&peer).is_some_and(|doubt| doubt.dispelled)
+    }
+
     /// Until when answers wait, should nothing happen before; `None` when nobody is in doubt.
     pub(super) fn held_until(&self, now: Instant) -> Option<Instant> {
         let open = self.0.values().filter(|doubt| !doubt.dispelled);

@@ -9,14 +9,14 @@ pub use cache::{MetadataCache, MetadataUpdate};
 pub use saved_image::{SavedImage, SavedImageError};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use milena_metadata::MetadataImage;
     use milena_metadata::record::BrokerRegistration;
     use milena_types::{BrokerEpoch, BrokerId, IncarnationId, Uuid};
     use std::sync::Arc;
 
     /// A broker that serves.
-    pub(super) fn registered(id: i32, epoch: i64) -> BrokerRegistration {
+    pub(crate) fn registered(id: i32, epoch: i64) -> BrokerRegistration {
         BrokerRegistration {
             id: BrokerId(id),
             epoch: BrokerEpoch(epoch),
@@ -38,7 +38,7 @@ mod tests {
     }
 
     /// An image of these brokers.
-    pub(super) fn image(brokers: impl IntoIterator<Item = BrokerRegistration>) -> MetadataImage {
+    pub(crate) fn image(brokers: impl IntoIterator<Item = BrokerRegistration>) -> MetadataImage {
         let mut image = MetadataImage::default();
         for broker in brokers {
             image.brokers.insert(broker.id, Arc::new(broker));

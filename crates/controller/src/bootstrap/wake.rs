@@ -11,12 +11,12 @@
 //! pre-votes protect a leader that this voter could not see.
 
 use super::ask::{ASK_INTERVAL, ask_others};
+use crate::raft::lease;
 use crate::raft::peers::Peers;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::service::Quorum;
 use milena_rpc::proto::FindClusterResponse;
 use openraft::errors::Fatal;
-use openraft::raft::TransferLeaderRequest;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,10 +29,7 @@ pub(crate) async fn forget_lease(raft: &Raft, peers: &Peers) -> Result<(), Fatal
     let vote = raft.with_raft_state(|state| *state.vote_ref()).await?;
     let other = peers.iter().map(|(id, _)| id).find(|id| id != raft.node_id());
     if let Some(other) = other.filter(|_| vote.is_committed()) {
-        // A transfer to another voter changes nothing here but the lease.
-        raft.handle_transfer_leader(TransferLeaderRequest::new(vote, other, None))
-            .await?
-            .ok();
+        lease::give_up(raft, vote, other).await?;
     }
     Ok(())
 }

@@ -5,11 +5,11 @@
 //! that only cannot see a living leader gets none from those who do, and disturbs nobody. A leader that is silent but
 //! alive (stopped, cut off from all) is left to the ordinary election timeout.
 
+use super::lease;
 use super::peers::Peers;
 use super::types::{Raft, TypeConfig, Vote};
 use milena_rpc::dial::{Dialled, dial};
 use openraft::async_runtime::WatchReceiver;
-use openraft::raft::TransferLeaderRequest;
 use openraft::vote::RaftLeaderId;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -105,9 +105,7 @@ async fn succeed(
     dead: u64,
 ) -> Result<(), openraft::errors::Fatal<TypeConfig>> {
     let own = *raft.node_id();
-    // A transfer to somebody else changes nothing here but the lease.
-    let transfer = TransferLeaderRequest::new(vote, dead, None);
-    if raft.handle_transfer_leader(transfer).await?.is_err() {
+    if !lease::give_up(raft, vote, dead).await? {
         return Ok(());
     }
     let before = peers.iter().filter(|(id, _)| *id != dead && *id < own).count();

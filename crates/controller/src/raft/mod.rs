@@ -7,6 +7,7 @@ pub(crate) mod append_stream;
 pub(crate) mod caught_up;
 pub(crate) mod codec;
 pub(crate) mod early_election;
+pub(crate) mod lease;
 pub(crate) mod majority;
 pub(crate) mod network;
 pub(crate) mod peers;

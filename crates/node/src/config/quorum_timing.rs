@@ -41,7 +41,7 @@ impl QuorumTiming {
             .flatten()
             .min()
             .unwrap_or(ELECTION_DEFAULT);
-        let longest = (election_min / HEARTBEATS_PER_ELECTION).max(HEARTBEAT_MIN);
+        let longest = election_min / HEARTBEATS_PER_ELECTION;
         let heartbeat = given(HEARTBEAT_KEY).unwrap_or_else(|| settings.millis(HEARTBEAT_KEY).min(longest));
         Self {
             heartbeat,

@@ -13,10 +13,9 @@ const SIZE_IDS: std::ops::RangeInclusive<u8> = 4..=7;
 
 /// The header to read instead of that of `frame`, equally long; `None` when it is good as it is.
 pub(super) fn fitted_header(frame: &Frame<'_>) -> Option<Vec<u8>> {
-    let mut header = frame.header.to_vec();
-    let checksum_at = header.len() - 1;
-    let id = header[5] >> 4;
-    if header[checksum_at] != checksum(&header[4..checksum_at]) || !SIZE_IDS.contains(&id) {
+    let checksum_at = frame.header.len() - 1;
+    let id = frame.header[5] >> 4;
+    if frame.header[checksum_at] != checksum(&frame.header[4..checksum_at]) || !SIZE_IDS.contains(&id) {
         return None;
     }
     let largest = largest_block(frame, id)?;
@@ -24,6 +23,7 @@ pub(super) fn fitted_header(frame: &Frame<'_>) -> Option<Vec<u8>> {
     if fitting >= id {
         return None;
     }
+    let mut header = frame.header.to_vec();
     header[5] = fitting << 4;
     header[checksum_at] = checksum(&header[4..checksum_at]);
     Some(header)

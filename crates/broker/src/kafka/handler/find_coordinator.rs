@@ -16,6 +16,7 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
+    call.peer.ctx.metadata.undoubted().await;
     if call.version < 4 {
         let found = find(call, request.key_type, request.key.as_str()).await;
         let row = row(request.key.as_str(), found);
@@ -61,7 +62,6 @@ async fn find(call: &Call, kind: i8, key: &str) -> Found {
         "The coordinator is not available.",
     );
     let ctx = &call.peer.ctx;
-    ctx.metadata.undoubted().await;
     let broker = ctx
         .groups
         .find_coordinator(key)

@@ -2,10 +2,10 @@
 
 use super::broker::TestBroker;
 use super::client::Client;
+use crate::metadata::tests::registered;
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataRecord, PartitionRegistration};
 use milena_types::{
-    BrokerEpoch, BrokerId, IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
-    TopicIdPartition, TopicName, Uuid,
+    BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
 };
 use milena_wire::messages::{ApiVersionsRequest, MetadataRequest, MetadataResponse};
 
@@ -14,19 +14,14 @@ const DYING: BrokerId = BrokerId(2);
 
 fn dying(fenced: bool) -> MetadataRecord {
     MetadataRecord::Broker(BrokerRegistration {
-        id: DYING,
-        epoch: BrokerEpoch(2),
-        incarnation: IncarnationId(Uuid([2; 16])),
         endpoints: vec![Endpoint {
             listener: "PLAINTEXT".to_owned(),
             host: "127.0.0.1".to_owned(),
             port: 1,
             security_protocol: "PLAINTEXT".to_owned(),
         }],
-        rack: None,
-        directories: Vec::new(),
         fenced,
-        in_controlled_shutdown: false,
+        ..registered(DYING.0, 2)
     })
 }
 
