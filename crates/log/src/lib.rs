@@ -11,6 +11,7 @@
 //! page cache; only a synced flush ticket makes them durable.
 
 pub mod checkpoint;
+pub mod compaction;
 mod config;
 mod dir;
 mod durable_file;

@@ -92,6 +92,12 @@ impl Attributes {
         Self(self.0 | Self::LOG_APPEND_TIME)
     }
 
+    /// These attributes with the delete horizon bit set: the base timestamp is one.
+    #[must_use]
+    pub fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
     /// It belongs to a transaction.
     #[must_use]
     pub fn is_transactional(self) -> bool {

@@ -47,6 +47,11 @@ impl LogFile for StdFile {
         self.0.sync_data()
     }
 
+    fn set_modified(&self, at: i64) -> io::Result<()> {
+        let since = std::time::Duration::from_millis(u64::try_from(at).unwrap_or_default());
+        self.0.set_modified(std::time::UNIX_EPOCH + since)
+    }
+
     fn std_file(&self) -> Option<&File> {
         Some(&self.0)
     }

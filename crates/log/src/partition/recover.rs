@@ -81,6 +81,10 @@ impl PartitionLog {
         let mut scanned = Vec::new();
         let mut stop = None;
         for meta in &self.segments[first..] {
+            if meta.base > progress.expected && (progress.expected < trusted || self.compacted_by_kafka) {
+                // Compaction has taken the end of the segment before.
+                progress.expected = meta.base;
+            }
             if meta.base != progress.expected {
                 stop = Some(format!(
                     "segment {} does not follow offset {}",

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod appends;
+mod compaction;
+mod compaction_crash;
 mod crash;
 mod dirs;
 mod producers;
