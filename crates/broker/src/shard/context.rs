@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(super) checkpoint_dirty: HashSet<TopicIdPartition>,
     /// Partitions of this broker whose log could not be opened.
     pub(super) unusable: HashSet<TopicIdPartition>,
+    /// Compacted partitions with a batch that cannot be read: left alone until they are opened again.
+    pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
     pub(super) dirs_failed: Vec<usize>,
     started: Instant,
@@ -75,6 +77,7 @@ impl Context {
             uncommitted: HashSet::new(),
             checkpoint_dirty: HashSet::new(),
             unusable: HashSet::new(),
+            uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
             started: Instant::now(),
         }

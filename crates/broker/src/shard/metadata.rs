@@ -13,7 +13,9 @@ use milena_log::{CorruptionPolicy, OpenError};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
 use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
-use milena_types::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicIdPartition, TopicPartition};
+use milena_types::{
+    BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+};
 use std::sync::Arc;
 
 impl Shard {
@@ -75,6 +77,7 @@ impl Shard {
             .dirs
             .open_partition(id, &name, &settings.log, corruption, wall_clock());
         self.cx.unusable.remove(&id);
+        self.cx.uncleanable.remove(&id);
         match opened {
             Ok((log, high_watermark)) => {
                 let (start, end) = (log.log_start_offset(), log.log_end_offset());
@@ -118,6 +121,7 @@ impl Shard {
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
         self.cx.unusable.remove(&id);
+        self.cx.uncleanable.remove(&id);
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
         };
@@ -283,6 +287,7 @@ impl Partition {
             leader,
             leader_epoch,
             attach: None,
+            replicated: Offset::ZERO,
             ack_queued: false,
         });
         if self.log.flushed_offset() < self.log.log_end_offset() {

@@ -6,7 +6,7 @@ use super::group::{Source, groups};
 use super::manifest::{self, NewSegment, Replacement};
 use super::map::OffsetMap;
 use super::output::{Output, Place};
-use super::permit::Permit;
+use super::permit::{CompactionId, Permit};
 use super::transactions::CleanedTransactions;
 use crate::config::LogConfig;
 use crate::env::{Env, LogFile, OpenMode};
@@ -91,6 +91,12 @@ impl CompactionJob {
             stats: CompactionStats::default(),
             parts,
         }
+    }
+
+    /// Which compaction it is.
+    #[must_use]
+    pub fn id(&self) -> CompactionId {
+        self.parts.permit.id()
     }
 
     /// Which log it is.

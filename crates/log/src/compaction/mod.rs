@@ -37,6 +37,7 @@ mod transactions;
 pub use error::CompactionError;
 pub use job::{CompactionJob, CompactionStats, GroupDone, Pace};
 pub use map::OffsetMap;
+pub use permit::CompactionId;
 pub use rules::{Cleanable, CompactionRules};
 
 pub(crate) use filter::{FilterRules, LastRecord};

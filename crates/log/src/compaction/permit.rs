@@ -7,6 +7,7 @@
 use super::error::CompactionError;
 use super::manifest::Replacement;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
@@ -36,15 +37,31 @@ pub(crate) enum Ended {
 
 /// The permit of one compaction, shared by the log's owner and the cleaner.
 #[derive(Debug)]
-pub(crate) struct Permit(Mutex<State>);
+pub(crate) struct Permit {
+    id: CompactionId,
+    state: Mutex<State>,
+}
+
+/// Tells a compaction from every other one of this process: what a job says counts only while it is the log's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionId(u64);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Permit {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(State::Working(Vec::new())))
+        Self {
+            id: CompactionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            state: Mutex::new(State::Working(Vec::new())),
+        }
+    }
+
+    pub(crate) fn id(&self) -> CompactionId {
+        self.id
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails once the owner has ended it.

@@ -6,8 +6,8 @@
 use super::PartitionLog;
 use super::files::SegmentMeta;
 use crate::compaction::{
-    Cleanable, CompactionJob, CompactionRules, Ended, FilterRules, JobParts, LastRecord, Permit, Replacement,
-    Source, forget_swap, read_mark, remove_mark,
+    Cleanable, CompactionId, CompactionJob, CompactionRules, Ended, FilterRules, JobParts, LastRecord,
+    Permit, Replacement, Source, forget_swap, read_mark, remove_mark,
 };
 use crate::error::LogError;
 use crate::format::DELETED_SUFFIX;
@@ -193,16 +193,14 @@ impl PartitionLog {
             .collect()
     }
 
-    /// Takes the segments of a group that the cleaner has committed; false when there is none. Readers go on in the files
+    /// Takes the segments of a group that this compaction has committed; false when it is not the log's any more. Readers go on in the files
     /// that they have open.
     ///
     /// # Errors
     /// A file could not be renamed; the log takes no more appends and is put in order when it is opened again.
-    pub fn swap_compacted(&mut self, now: Timestamp) -> Result<bool, LogError> {
-        let committed = self
-            .compaction
-            .as_ref()
-            .and_then(|running| running.0.take_committed());
+    pub fn swap_compacted(&mut self, id: CompactionId, now: Timestamp) -> Result<bool, LogError> {
+        let running = self.compaction.as_ref().filter(|running| running.0.id() == id);
+        let committed = running.and_then(|running| running.0.take_committed());
         match committed {
             Some(replacement) => self.install(&replacement, now).map(|()| true),
             None => Ok(false),
@@ -241,10 +239,10 @@ impl PartitionLog {
         self.remove_snapshots(|snapshot| vanished.contains(&snapshot))
     }
 
-    /// The compaction is over: clean up to `end` after the last group and [`CompactionJob::write_mark`]; `None` when it
+    /// This compaction is over: clean up to `end` after the last group and [`CompactionJob::write_mark`]; `None` when it
     /// failed.
-    pub fn compaction_over(&mut self, end: Option<Offset>) {
-        if self.compaction.take().is_some()
+    pub fn compaction_over(&mut self, id: CompactionId, end: Option<Offset>) {
+        if self.compaction.take_if(|running| running.0.id() == id).is_some()
             && let Some(end) = end
         {
             self.clean_upto = Some(end);

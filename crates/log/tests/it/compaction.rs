@@ -48,13 +48,13 @@ pub(crate) fn compact_with(
                     "a delete that some replica lacks is gone"
                 );
                 job.commit()?;
-                assert!(log.swap_compacted(now)?);
+                assert!(log.swap_compacted(job.id(), now)?);
                 job.finish_swap()?;
             }
         }
     }
     job.write_mark()?;
-    log.compaction_over(Some(job.end_offset()));
+    log.compaction_over(job.id(), Some(job.end_offset()));
     Ok(Some(job.end_offset()))
 }
 
@@ -627,7 +627,7 @@ fn stopped_at(log: &mut PartitionLog, stage: usize) -> milena_log::compaction::C
         job.commit().unwrap();
     }
     if stage > 2 {
-        log.swap_compacted(NOW).unwrap();
+        log.swap_compacted(job.id(), NOW).unwrap();
     }
     job
 }
@@ -773,7 +773,7 @@ fn retention_waits_for_a_compaction() {
     let mut job = stopped_at(&mut log, 1);
     assert!(log.delete_old_segments(NOW, Offset(12)).unwrap().is_empty());
     job.discard().unwrap();
-    log.compaction_over(None);
+    log.compaction_over(job.id(), None);
     assert!(!log.delete_old_segments(NOW, Offset(12)).unwrap().is_empty());
     assert_eq!(log.log_start_offset(), Offset(12));
 }
@@ -802,7 +802,7 @@ fn damage_is_named_and_nothing_changes() {
         "{error}"
     );
     job.discard().unwrap();
-    log.compaction_over(None);
+    log.compaction_over(job.id(), None);
     assert_eq!(names(&fs), expected);
 }
 
