@@ -39,9 +39,20 @@ struct Progress {
     epoch: Option<LeaderEpoch>,
     /// Starts of epochs, in order of appearance.
     epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Offsets were missing somewhere, and might be.
+    saw_hole: bool,
 }
 
 impl Progress {
+    fn from(base: Offset) -> Self {
+        Self {
+            expected: base,
+            epoch: None,
+            epochs: Vec::new(),
+            saw_hole: false,
+        }
+    }
+
     /// Says what is wrong with a batch at this place, if anything.
     fn judge(&mut self, header: &BatchHeader, holes_allowed: bool) -> Option<String> {
         let (offset, epoch) = (header.base_offset, header.partition_leader_epoch);
@@ -53,6 +64,7 @@ impl Progress {
                 "batch at offset {offset} has leader epoch {epoch} after {previous}"
             ));
         }
+        self.saw_hole |= offset > self.expected;
         if self.epoch != Some(epoch) {
             self.epochs.push((epoch, offset));
             self.epoch = Some(epoch);
@@ -73,15 +85,16 @@ impl PartitionLog {
         let Some(first) = self.segment_of(trusted) else {
             return Ok(None);
         };
-        let mut progress = Progress {
-            expected: self.segments[first].base,
-            epoch: None,
-            epochs: Vec::new(),
-        };
+        let mut progress = Progress::from(self.segments[first].base);
+        let holes_allowed = self.has_holes || self.config.compact;
         let mut scanned = Vec::new();
         let mut stop = None;
         for meta in &self.segments[first..] {
-            if meta.base != progress.expected {
+            if holes_allowed && meta.base > progress.expected {
+                // Compaction took the end of the segment before.
+                progress.expected = meta.base;
+                progress.saw_hole = true;
+            } else if meta.base != progress.expected {
                 stop = Some(format!(
                     "segment {} does not follow offset {}",
                     meta.base, progress.expected
@@ -119,6 +132,10 @@ impl PartitionLog {
         for (at, segment) in scanned.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
         }
+        if progress.saw_hole {
+            // Kafka, which may have compacted this log, leaves no such word.
+            self.remember_holes()?;
+        }
         self.log_end = end;
         self.flushed = trusted.min(end).max(self.segments[0].base);
         for (epoch, start) in progress.epochs {
@@ -153,7 +170,7 @@ impl PartitionLog {
                     break;
                 }
                 Some(Ok(batch)) => {
-                    stop = progress.judge(&batch.header, trust || self.has_holes);
+                    stop = progress.judge(&batch.header, trust || self.has_holes || self.config.compact);
                     if stop.is_some() {
                         break;
                     }

@@ -5,6 +5,7 @@
 mod appends;
 mod crash;
 mod dirs;
+mod kafka_made;
 mod producers;
 mod reads;
 mod recovery;
