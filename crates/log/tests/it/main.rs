@@ -10,6 +10,7 @@ mod producers;
 mod reads;
 mod recovery;
 mod retention;
+mod rolling;
 mod sample;
 mod support;
 mod transactions;
