@@ -268,13 +268,9 @@ fn new_dir(path: &Path) -> LogDir {
     .expect("open")
 }
 
-#[test]
-fn kafka_finds_nothing_wrong_with_transactions() {
-    let temp = tempfile::tempdir().expect("temporary directory");
-    let at = |name: &str| temp.path().join(name);
-
-    // Closed: with a log start inside a segment, after retention has taken the segments below it.
-    let dir = new_dir(&at("closed"));
+/// Closed, with a log start inside a segment, after retention has taken the segments below it.
+fn write_closed(path: &Path) {
+    let dir = new_dir(path);
     let mut writer = Writer::new(&dir, "closed");
     writer.transactions(60);
     let end = writer.log.log_end_offset();
@@ -293,9 +289,11 @@ fn kafka_finds_nothing_wrong_with_transactions() {
     }
     dir.write_clean_shutdown(BrokerEpoch(42))
         .expect("clean shutdown file");
+}
 
-    // Dead: some is flushed, less is known to be.
-    let dir = new_dir(&at("dead"));
+/// Left by a crash: some is flushed, less is known to be.
+fn write_dead(path: &Path) {
+    let dir = new_dir(path);
     let mut writer = Writer::new(&dir, "dead");
     writer.transactions(25);
     writer.flush();
@@ -307,14 +305,14 @@ fn kafka_finds_nothing_wrong_with_transactions() {
     writer.transactions(10);
     writer.flush();
     writer.transactions(25);
-    drop(writer);
+}
 
-    // Cut, as a follower that diverged is, and written on.
-    let dir = new_dir(&at("cut"));
+/// Cut, as a follower that diverged is, and written on; left by a crash.
+fn write_cut(path: &Path) {
+    let dir = new_dir(path);
     let mut writer = Writer::new(&dir, "cut");
     writer.transactions(40);
     writer.log.truncate_to(Offset(200)).expect("truncate");
-    writer.sequences = [100, 100, 100];
     let producers: Vec<_> = writer
         .log
         .active_producers()
@@ -329,9 +327,15 @@ fn kafka_finds_nothing_wrong_with_transactions() {
         writer.end(9, round % 3, ControlRecord::Abort);
     }
     writer.flush();
-    drop(writer);
-    drop(dir);
+}
 
+#[test]
+fn kafka_finds_nothing_wrong_with_transactions() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let at = |name: &str| temp.path().join(name);
+    write_closed(&at("closed"));
+    write_dead(&at("dead"));
+    write_cut(&at("cut"));
     let states = ["closed", "dead", "cut"].map(|name| (name, at(name)));
     let verdicts = judged_by_kafka(&states.each_ref().map(|(_, dir)| dir.as_path()));
     for ((how, dir), verdict) in states.iter().zip(verdicts) {
