@@ -250,3 +250,57 @@ fn what_kafka_wrote_is_appended_to() {
         }
     }
 }
+
+/// Every small file as Kafka wrote it is what Milena would write.
+#[test]
+fn small_files_are_kafkas_to_the_byte() {
+    use milena_log::checkpoint::{encode_epochs, encode_offsets, parse_epochs, parse_offsets};
+    let temp = unpack("clean");
+    let read = |name: &str| std::fs::read_to_string(temp.path().join(name)).unwrap();
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines[2..].sort();
+        lines
+    };
+    for name in ["recovery-point", "replication", "log-start", "cleaner"] {
+        let text = read(&format!("{name}-offset-checkpoint"));
+        let again = encode_offsets(&parse_offsets(text.as_bytes()).unwrap());
+        // Kafka writes the lines in the order of a hash map.
+        assert_eq!(
+            (sorted(&again), again.len()),
+            (sorted(&text), text.len()),
+            "{name}"
+        );
+    }
+    for topic in TOPICS {
+        let text = read(&format!("{topic}-0/leader-epoch-checkpoint"));
+        assert_eq!(
+            encode_epochs(&parse_epochs(text.as_bytes()).unwrap()),
+            text,
+            "{topic}"
+        );
+    }
+    let (kafkas, clean) = (read("meta.properties"), read(".kafka_cleanshutdown"));
+    let metadata = read("codecs-0/partition.metadata");
+    let dir = LogDir::open(temp.path(), BrokerId(1), None).unwrap();
+    let without_date: String = kafkas
+        .lines()
+        .filter(|line| !line.starts_with("#") || line.len() == 1)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(dir.meta_properties().encode(), without_date);
+    dir.write_clean_shutdown(dir.was_clean().unwrap()).unwrap();
+    assert_eq!(read(".kafka_cleanshutdown"), clean);
+    // Written when a log's directory is created, from the id of the topic.
+    let id: Uuid = metadata.lines().nth(1).unwrap()["topic_id: ".len()..]
+        .parse()
+        .unwrap();
+    let partition = TopicPartition {
+        topic: TopicName::new("made-here").unwrap(),
+        partition: PartitionIndex(0),
+    };
+    let opts = dir.open_options(partition, TopicId(id), Arc::new(LogConfig::default()), NOW);
+    let (mut log, _) = PartitionLog::open(opts).unwrap();
+    log.append_as_leader(batch(&["v"]), &ctx(0)).unwrap();
+    assert_eq!(read("made-here-0/partition.metadata"), metadata);
+}
