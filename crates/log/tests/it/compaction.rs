@@ -85,12 +85,7 @@ fn put(log: &mut PartitionLog, key: &str, value: Option<&str>) -> Offset {
 
 /// Closes the active segment, as its age would, and flushes it, so that it can be compacted.
 pub(crate) fn roll(log: &mut PartitionLog) {
-    let config = log.config().clone();
-    let mut aged = LogConfig::clone(&config);
-    aged.segment_ms = -1_000_000_000;
-    log.set_config(std::sync::Arc::new(aged));
-    assert!(log.roll_if_due(NOW).unwrap());
-    log.set_config(config);
+    log.roll(NOW).unwrap();
     flush(log);
 }
 
@@ -206,10 +201,7 @@ fn bounds_of_what_may_be_compacted() {
     assert_eq!(upper(&mut log, &rules, 0, 5000), None);
     let (mut unflushed, _) = open(&disk(), &compacted());
     append(&mut unflushed, &["1"]);
-    let mut aged = compacted();
-    aged.segment_ms = -1_000_000_000;
-    unflushed.set_config(std::sync::Arc::new(aged));
-    assert!(unflushed.roll_if_due(NOW).unwrap());
+    unflushed.roll(NOW).unwrap();
     assert_eq!(
         upper(&mut unflushed, &rules, 1, 5000),
         None,

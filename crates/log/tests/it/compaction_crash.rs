@@ -84,7 +84,7 @@ impl Run<'_> {
                 if self.log.segments() > 0
                     && self.log.log_end_offset() > self.log.active_base_offset().unwrap()
                 {
-                    return try_roll(&mut self.log);
+                    return self.log.roll(Timestamp(1_000_000)).is_ok();
                 }
                 true
             }
@@ -169,16 +169,6 @@ impl Run<'_> {
             assert_eq!(state(&stored(&self.log)), state_below(&self.history, end));
         }
     }
-}
-
-fn try_roll(log: &mut PartitionLog) -> bool {
-    let before = log.config().clone();
-    let mut aged = LogConfig::clone(&before);
-    aged.segment_ms = -1_000_000_000;
-    log.set_config(std::sync::Arc::new(aged));
-    let done = log.roll_if_due(Timestamp(1_000_000)).is_ok();
-    log.set_config(before);
-    done
 }
 
 /// Every record in the log.
