@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The file of the epoch cache: written by flushers and the owner, never an older state over a newer one.
 #[derive(Debug)]
 pub(super) struct EpochFile {
-    path: PathBuf,
     /// Version that is in the file, and the newest one that was handed out.
     versions: Mutex<(u64, u64)>,
     /// The log was deleted: a flush that finds its files gone has nothing to do.
@@ -27,9 +26,8 @@ pub(super) struct EpochFile {
 }
 
 impl EpochFile {
-    pub(super) fn new(dir: &Path) -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            path: dir.join(EPOCH_CHECKPOINT_FILE),
             versions: Mutex::new((0, 0)),
             deleted: AtomicBool::new(false),
         })
@@ -45,10 +43,10 @@ impl EpochFile {
         versions.1
     }
 
-    fn write(&self, fs: &dyn FileSystem, version: u64, text: &str) -> io::Result<()> {
+    fn write(&self, fs: &dyn FileSystem, dir: &Path, version: u64, text: &str) -> io::Result<()> {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         if version > versions.0 {
-            replace_file(fs, &self.path, text.as_bytes())?;
+            replace_file(fs, &dir.join(EPOCH_CHECKPOINT_FILE), text.as_bytes())?;
             versions.0 = version;
         }
         Ok(())
@@ -74,8 +72,8 @@ pub struct FlushTicket {
     files: Vec<Arc<dyn LogFile>>,
     dirs: Vec<PathBuf>,
     epoch_file: Arc<EpochFile>,
-    /// Version and text of the epoch file, when it is to be written.
-    epochs: Option<(u64, String)>,
+    /// Version, directory and text of the epoch file, when it is to be written.
+    epochs: Option<(u64, PathBuf, String)>,
     /// Version of the directory's names that `dirs` makes durable.
     dir_version: u64,
     seals: Vec<Offset>,
@@ -94,8 +92,8 @@ impl FlushTicket {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        if let Some((version, text)) = &self.epochs {
-            self.epoch_file.write(&*self.fs, *version, text)?;
+        if let Some((version, dir, text)) = &self.epochs {
+            self.epoch_file.write(&*self.fs, dir, *version, text)?;
         }
         for file in &self.files {
             file.sync_data()?;
@@ -147,16 +145,15 @@ impl PartitionLog {
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
-        let epoch_file = self
-            .epoch_file
-            .get_or_insert_with(|| EpochFile::new(&self.dir))
-            .clone();
+        let epoch_file = self.epoch_file.get_or_insert_with(EpochFile::new).clone();
         if std::mem::take(&mut self.epochs_dirty) {
             self.pending.epoch_version = epoch_file.next_version();
         }
         // Tickets may complete in any order: each carries whatever no completed one has.
-        let epochs = (self.pending.epoch_version > self.pending.epoch_durable)
-            .then(|| (self.pending.epoch_version, encode_epochs(self.epochs.entries())));
+        let epochs = (self.pending.epoch_version > self.pending.epoch_durable).then(|| {
+            let text = encode_epochs(self.epochs.entries());
+            (self.pending.epoch_version, self.dir.clone(), text)
+        });
         self.submitted = self.log_end;
         self.seals_submitted = self.unsynced_seals.len();
         Ok(FlushTicket {
@@ -217,7 +214,7 @@ impl PartitionLog {
         if ticket.generation == self.generation {
             let pending = &mut self.pending;
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
-            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
+            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, ..)| *version);
             pending.epoch_durable = pending.epoch_durable.max(epoch_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
             self.unsynced_seals.retain(|base| !ticket.seals.contains(base));
@@ -250,11 +247,7 @@ impl PartitionLog {
         }
         let synced = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
         if !synced || self.active.is_some() || self.flushed < self.log_end {
-            if let Some(mut active) = self.active.take() {
-                active
-                    .seal()
-                    .map_err(LogError::new("write index in", &self.dir))?;
-            }
+            self.close_active()?;
             self.write_snapshot()?;
             if let Some(last) = self.segments.last() {
                 self.unsynced_seals.push(last.base);

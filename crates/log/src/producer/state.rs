@@ -24,7 +24,8 @@ pub struct CompletedTxn {
 /// The producers of one partition. Empty for most: then it owns no heap memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
-    entries: HashMap<ProducerId, ProducerEntry>,
+    /// Boxed, because a map of one has room for four.
+    entries: HashMap<ProducerId, Box<ProducerEntry>>,
     ongoing: BTreeMap<Offset, ProducerId>,
     /// First offset to marker offset.
     completed: BTreeMap<Offset, Offset>,
@@ -34,7 +35,8 @@ impl ProducerState {
     /// A state of these producers.
     #[must_use]
     pub fn from_entries(entries: impl IntoIterator<Item = (ProducerId, ProducerEntry)>) -> Self {
-        let entries: HashMap<_, _> = entries.into_iter().collect();
+        let boxed = |(id, entry)| (id, Box::new(entry));
+        let entries: HashMap<_, _> = entries.into_iter().map(boxed).collect();
         let ongoing = entries
             .iter()
             .filter_map(|(id, e)| e.txn_first_offset.map(|first| (first, *id)))
@@ -49,12 +51,12 @@ impl ProducerState {
     /// What is known of `producer_id`.
     #[must_use]
     pub fn entry(&self, producer_id: ProducerId) -> Option<&ProducerEntry> {
-        self.entries.get(&producer_id)
+        self.entries.get(&producer_id).map(Box::as_ref)
     }
 
     /// Every producer, in any order.
     pub fn entries(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
-        self.entries.iter().map(|(id, entry)| (*id, entry))
+        self.entries.iter().map(|(id, entry)| (*id, &**entry))
     }
 
     /// How many producers are known.
@@ -77,7 +79,7 @@ impl ProducerState {
         let entry = self
             .entries
             .entry(producer_id)
-            .or_insert_with(ProducerEntry::unknown);
+            .or_insert_with(|| Box::new(ProducerEntry::unknown()));
         entry.add(header.producer_epoch, BatchMetadata::of(header));
         if header.is_transactional() && entry.txn_first_offset.is_none() {
             entry.txn_first_offset = Some(header.base_offset);
@@ -111,7 +113,7 @@ impl ProducerState {
         let entry = self
             .entries
             .entry(producer_id)
-            .or_insert_with(ProducerEntry::unknown);
+            .or_insert_with(|| Box::new(ProducerEntry::unknown()));
         entry.move_to_epoch(header.producer_epoch);
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp = header.max_timestamp;
@@ -158,11 +160,16 @@ impl ProducerState {
         self.entries.retain(|_, entry| {
             entry.txn_first_offset.is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
         });
-        before - self.entries.len()
+        let expired = before - self.entries.len();
+        if expired > 0 {
+            self.entries.shrink_to_fit();
+        }
+        expired
     }
 
     /// Gives back spare memory.
     pub fn shrink(&mut self) {
         self.entries.shrink_to_fit();
+        self.entries.values_mut().for_each(|entry| entry.shrink());
     }
 }

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod appends;
+mod counting_fs;
 mod crash;
 mod dirs;
+mod idle;
 mod producers;
 mod reads;
 mod recovery;
