@@ -237,6 +237,8 @@ pub struct LogWorkConfig {
     pub start_offset_checkpoint_interval: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
+    /// `num.recovery.threads.per.data.dir`: threads that open logs, for each of `log.dirs`.
+    pub recovery_threads: usize,
 }
 
 impl Default for LogWorkConfig {
@@ -247,6 +249,7 @@ impl Default for LogWorkConfig {
             recovery_checkpoint_interval: Duration::from_secs(60),
             start_offset_checkpoint_interval: Duration::from_secs(60),
             producer_id_expiration: Duration::from_secs(86_400),
+            recovery_threads: 2,
         }
     }
 }

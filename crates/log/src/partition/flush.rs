@@ -9,7 +9,7 @@ use crate::checkpoint::encode_epochs;
 use crate::durable_file::replace_file;
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
-use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, file_path};
+use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, TEMPORARY_SUFFIX, file_path};
 use milena_types::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,14 @@ pub(super) struct PendingVersions {
     epoch_durable: u64,
 }
 
+impl PendingVersions {
+    /// All of it is durable.
+    fn settle(&mut self) {
+        self.dir_durable = self.dir_version;
+        self.epoch_durable = self.epoch_version;
+    }
+}
+
 /// A promise of durability that any thread can make true.
 #[derive(Debug)]
 pub struct FlushTicket {
@@ -112,6 +120,18 @@ impl FlushTicket {
 }
 
 impl PartitionLog {
+    /// Gives up the order of the epoch file's versions, when no ticket is left that could write an older one.
+    pub(super) fn forget_epoch_file(&mut self) {
+        let unshared = self
+            .epoch_file
+            .as_ref()
+            .is_some_and(|file| Arc::strong_count(file) == 1);
+        if unshared && !self.epochs_dirty && self.pending.epoch_version <= self.pending.epoch_durable {
+            self.epoch_file = None;
+            (self.pending.epoch_version, self.pending.epoch_durable) = (0, 0);
+        }
+    }
+
     /// True when a ticket would cover something that no earlier ticket covers.
     #[must_use]
     pub fn has_dirty_data(&self) -> bool {
@@ -237,6 +257,47 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// True when [`PartitionLog::close`] has something to do.
+    #[must_use]
+    pub fn is_unclosed(&self) -> bool {
+        let written = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
+        !self.segments.is_empty() && (!written || self.active.is_some() || self.flushed < self.log_end)
+    }
+
+    /// The first half of [`PartitionLog::close`] for many logs at once: everything is written, nothing is forced to the disk.
+    /// Force the whole file system then, and call [`PartitionLog::finish_close`]; only that ends what this began.
+    ///
+    /// # Errors
+    /// A file operation failed; the directory must not be marked as cleanly shut down.
+    pub fn begin_close(&mut self) -> Result<(), LogError> {
+        if self.is_unclosed() {
+            self.close_active()?;
+            self.write_snapshot()?;
+            // A crash may leave it torn: then it is rebuilt from the log, which recovery reads past the recovery point.
+            let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
+            let temporary = path.with_added_extension(TEMPORARY_SUFFIX);
+            let fs = &self.env.fs;
+            let write = || {
+                let text = encode_epochs(self.epochs.entries());
+                fs.open(&temporary, OpenMode::Truncate)?
+                    .write_all_at(text.as_bytes(), 0)?;
+                fs.rename(&temporary, &path)
+            };
+            write().map_err(LogError::new("write", &path))?;
+        }
+        self.env.sealed.remove_log(self.log_id);
+        Ok(())
+    }
+
+    /// The second half: the whole file system was forced to the disk since [`PartitionLog::begin_close`].
+    pub fn finish_close(&mut self) {
+        (self.flushed, self.submitted) = (self.log_end, self.log_end);
+        self.unsynced_seals = Vec::new();
+        self.seals_submitted = 0;
+        (self.epochs_dirty, self.dir_dirty) = (false, false);
+        self.pending.settle();
+    }
+
     /// Ends a log's life cleanly: indexes, producer snapshot, everything flushed, no file open.
     ///
     /// # Errors
@@ -245,8 +306,7 @@ impl PartitionLog {
         if self.segments.is_empty() {
             return Ok(());
         }
-        let synced = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
-        if !synced || self.active.is_some() || self.flushed < self.log_end {
+        if self.is_unclosed() {
             self.close_active()?;
             self.write_snapshot()?;
             if let Some(last) = self.segments.last() {

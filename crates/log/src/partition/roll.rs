@@ -180,6 +180,7 @@ impl PartitionLog {
             .map_err(LogError::new("write index in", &self.dir))?;
         self.modified = self.modified(base)?;
         self.shrink();
+        self.forget_epoch_file();
         Ok(())
     }
 }

@@ -128,4 +128,8 @@ impl FileSystem for CountingFs {
         self.note(Call::Change(path.to_owned()));
         self.disk.sync_dir(path)
     }
+
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_file_system(path)
+    }
 }

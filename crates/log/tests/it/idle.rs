@@ -232,6 +232,42 @@ fn a_resumed_log_is_the_log_that_opening_gives() {
 }
 
 #[test]
+fn logs_that_are_closed_together_are_as_durable_as_one_by_one() {
+    let disk = Disk::of(disk());
+    let mut logs = disk.fill();
+    for log in &mut logs {
+        // The last batches are in the page cache only, and the index in memory.
+        log.append_as_leader(produced(5, 1, 40, 2, false), &ctx(3))
+            .unwrap();
+        assert!(log.is_unclosed());
+        log.begin_close().unwrap();
+        assert!(log.idle_log().is_none(), "nothing is on disk yet");
+    }
+    disk.calls.sync_file_system(Path::new("/logs")).unwrap();
+    for log in &mut logs {
+        log.finish_close();
+        assert!(!log.is_unclosed());
+    }
+    let dir = disk.dir();
+    Disk::leave_word(&dir, &logs);
+    dir.write_clean_shutdown(BrokerEpoch(1)).unwrap();
+    let copy = Disk::of(disk.fs.after_crash(Survival::NothingUnsynced));
+    let (resumed, opened) = (
+        copy.dir(),
+        Disk::of(copy.fs.after_crash(Survival::NothingUnsynced)).dir(),
+    );
+    for (index, log) in logs.iter().enumerate() {
+        let a = resumed.resume(&Disk::options(&resumed, index)).unwrap();
+        let b = PartitionLog::open(OpenOptions {
+            clean: true,
+            ..Disk::options(&opened, index)
+        });
+        assert_eq!(format!("{:?}", facts(&a)), format!("{:?}", facts(log)));
+        assert_eq!(format!("{:?}", facts(&b.unwrap().0)), format!("{:?}", facts(log)));
+    }
+}
+
+#[test]
 fn word_of_another_shutdown_is_not_believed() {
     let disk = cleanly_shut_down();
     // As Kafka would write it, after a run of its own.

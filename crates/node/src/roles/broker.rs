@@ -196,6 +196,7 @@ fn log_work(settings: &Settings) -> LogWorkConfig {
         retention_check_interval: settings.millis("log.retention.check.interval.ms"),
         initial_task_delay: settings.millis("log.initial.task.delay.ms"),
         producer_id_expiration: settings.millis("producer.id.expiration.ms"),
+        recovery_threads: settings.count("num.recovery.threads.per.data.dir"),
         ..LogWorkConfig::default()
     }
 }
