@@ -239,6 +239,8 @@ pub struct LogWorkConfig {
     pub producer_id_expiration: Duration,
     /// `num.recovery.threads.per.data.dir`: threads that open logs, for each of `log.dirs`.
     pub recovery_threads: usize,
+    /// A log that was not written to for so long is closed.
+    pub close_after: Duration,
 }
 
 impl Default for LogWorkConfig {
@@ -250,6 +252,7 @@ impl Default for LogWorkConfig {
             start_offset_checkpoint_interval: Duration::from_secs(60),
             producer_id_expiration: Duration::from_secs(86_400),
             recovery_threads: 2,
+            close_after: Duration::from_secs(30),
         }
     }
 }

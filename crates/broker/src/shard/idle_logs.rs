@@ -6,10 +6,7 @@ use milena_log::PartitionLog;
 use milena_types::TopicIdPartition;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// A log that was not written to for so long is closed.
-const IDLE_AFTER: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 /// From so many logs on, a shutdown forces the whole file system to the disk instead of one file after the other.
 const TOGETHER_MIN: usize = 8;
@@ -180,13 +177,13 @@ impl Shard {
                 self.cx.open_logs.insert(*id, now);
             }
         }
-        let mut failed = Vec::new();
+        let (mut failed, close_after) = (Vec::new(), self.cx.config.log_work.close_after);
         let partitions = &mut self.partitions;
         self.cx.open_logs.retain(|id, since| {
             let Some(partition) = partitions.get_mut(id) else {
                 return false;
             };
-            if now.duration_since(*since) < IDLE_AFTER {
+            if now.duration_since(*since) < close_after {
                 return true;
             }
             match partition.log.release_idle() {

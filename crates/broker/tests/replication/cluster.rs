@@ -3,7 +3,7 @@
 use crate::controller::{CLUSTER, Control, Controller};
 use bytes::{Bytes, BytesMut};
 use milena_broker::BrokerConfig;
-use milena_broker::config::ReplicaConfig;
+use milena_broker::config::{LogWorkConfig, ReplicaConfig};
 use milena_broker::shard::{
     DataThreads, DataThreadsConfig, FetchCall, FetchPartition, FetchPartitionResult, LogDirs, ProduceCall,
     ProducePartition, ProduceResult, Router, ShardId, link,
@@ -35,6 +35,7 @@ pub(crate) struct Cluster {
     disks: tempfile::TempDir,
     threads: usize,
     replica: ReplicaConfig,
+    pub(crate) log_work: LogWorkConfig,
 }
 
 impl Cluster {
@@ -52,6 +53,7 @@ impl Cluster {
             disks,
             threads,
             replica,
+            log_work: LogWorkConfig::default(),
         };
         for id in 1..=brokers {
             cluster.start_node(id).await;
@@ -73,6 +75,7 @@ impl Cluster {
             node_id: BrokerId(id),
             data_threads: Some(self.threads),
             replica: self.replica.clone(),
+            log_work: self.log_work.clone(),
             ..BrokerConfig::default()
         });
         let cluster = ClusterId(CLUSTER.to_owned());

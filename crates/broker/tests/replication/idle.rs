@@ -1,9 +1,11 @@
 //! What is not used costs nothing; what is deleted goes.
 
 use crate::cluster::{Cluster, fetch, partition, partition_dirs, until, values};
+use milena_broker::config::ReplicaConfig;
 use milena_broker::shard::{ListOffsetsItem, OffsetSpec, ReplicaRole};
 use milena_metadata::record::MetadataRecord;
 use milena_types::{Offset, TopicIdPartition};
+use std::time::Duration;
 
 #[tokio::test]
 async fn idle_partitions_have_no_file_and_no_descriptor() {
@@ -18,6 +20,37 @@ async fn idle_partitions_have_no_file_and_no_descriptor() {
     // Streams (2 lanes x 2 threads x 6 directions at most), files of one partition on three brokers, and other tests.
     let grown = descriptors().saturating_sub(before);
     assert!(grown < 1000, "{grown} descriptors for 2000 idle partitions");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_files_of_a_partition_are_closed_after_its_last_record() {
+    let replica = ReplicaConfig {
+        high_watermark_checkpoint_interval: Duration::from_millis(20),
+        ..ReplicaConfig::default()
+    };
+    let mut cluster = Cluster::start_with(0, 2, replica).await;
+    cluster.log_work.close_after = Duration::from_millis(50);
+    cluster.start_node(1).await;
+    let topic = cluster.controller.create_topic("brief", 30, &[1], &[]);
+    for index in 0..30 {
+        cluster.produce_until_ok(1, partition(topic, index), "x").await;
+    }
+    let disk = cluster.disk(1);
+    let open = || {
+        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+        let names = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        names
+            .filter(|name| name.starts_with(&disk) && name.to_string_lossy().contains("brief-"))
+            .count()
+    };
+    until("all files to be closed", || async { open() == 0 }).await;
+    // A record opens them again, and not for ever.
+    assert_eq!(
+        cluster.produce_until_ok(1, partition(topic, 3), "y").await,
+        Offset(1)
+    );
+    until("the files to be closed again", || async { open() == 0 }).await;
     cluster.stop().await;
 }
 
@@ -83,7 +116,7 @@ async fn a_start_after_a_crash_opens_every_log_off_the_data_threads() {
         let id = partition(topic, index);
         assert_eq!(cluster.produce_until_ok(1, id, "y").await, Offset(1));
     }
-    assert_eq!(cluster.router(1).logs_opened(std::time::Duration::ZERO).await, 0);
+    assert_eq!(cluster.router(1).logs_opened(Duration::ZERO).await, 0);
     cluster.stop().await;
 }
 
