@@ -28,9 +28,9 @@ const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Listing {
     pub(super) logs: BTreeSet<Offset>,
     others: Vec<(Offset, FileKind)>,
-    snapshots: BTreeSet<Offset>,
+    pub(super) snapshots: BTreeSet<Offset>,
     pub(super) strays: Vec<String>,
-    has_holes: bool,
+    pub(super) has_holes: bool,
     pub(super) has_floor: bool,
 }
 

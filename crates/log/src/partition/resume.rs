@@ -97,7 +97,10 @@ impl PartitionLog {
         {
             return Ok(Some("there are other segments".to_owned()));
         }
-        if listing.has_floor != self.has_floor || !listing.strays.is_empty() {
+        // A snapshot that is not known would outlive a truncation, and then tell of records that are gone.
+        let same_snapshots = listing.snapshots.iter().eq(self.snapshots.iter());
+        let same_marks = (listing.has_floor, listing.has_holes) == (self.has_floor, self.has_holes);
+        if !same_snapshots || !same_marks || !listing.strays.is_empty() {
             return Ok(Some("somebody worked on it".to_owned()));
         }
         for segment in &self.segments {

@@ -347,6 +347,56 @@ fn after_a_crash_only_logs_that_were_written_lately_are_read() {
     }
 }
 
+/// Whatever happened to a log after the word of it: it is opened, and is what its files say.
+#[test]
+fn after_a_crash_a_log_that_differs_from_the_word_of_it_is_opened() {
+    let idle = || {
+        let disk = Disk::of(disk());
+        let mut logs = disk.fill();
+        for log in &mut logs {
+            log.release_idle().unwrap();
+            log.flush().unwrap();
+        }
+        Disk::leave_word(&disk.dir(), &logs);
+        (disk, logs)
+    };
+    type Change = fn(&Disk, &mut PartitionLog);
+    let changes: [(&str, Change); 5] = [
+        ("grown", |_, log| {
+            log.append_as_leader(produced(5, 1, 40, 2, false), &ctx(2))
+                .unwrap();
+        }),
+        ("cut and as long again", |_, log| {
+            log.truncate_to(Offset(38)).unwrap();
+            log.append_as_leader(produced(6, 1, 0, 2, false), &ctx(2))
+                .unwrap();
+        }),
+        ("a snapshot of a shutdown that did not end", |_, log| {
+            log.close().unwrap()
+        }),
+        ("without its oldest segment", |_, log| {
+            let late = Timestamp(1 << 50);
+            assert!(!log.delete_old_segments(late, Offset(40)).unwrap().is_empty());
+        }),
+        ("of a shorter file", |disk, _| {
+            let is_log = |path: &std::path::PathBuf| {
+                path.starts_with("/logs/t-0") && path.extension().is_some_and(|e| e == "log")
+            };
+            let last = disk.fs.paths().into_iter().rfind(is_log).unwrap();
+            let bytes = disk.fs.content(&last).unwrap();
+            disk.fs.overwrite(&last, &bytes[..bytes.len() - 1]);
+        }),
+    ];
+    for (name, change) in changes {
+        let (disk, mut logs) = idle();
+        change(&disk, &mut logs[0]);
+        let killed = Disk::of(disk.fs.after_crash(Survival::ProcessKilled));
+        let dir = killed.dir();
+        assert!(dir.resume(&Disk::options(&dir, 1)).is_some(), "{name}");
+        assert!(dir.resume(&Disk::options(&dir, 0)).is_none(), "{name}");
+    }
+}
+
 #[test]
 fn recovery_reads_the_tail_and_not_the_log() {
     let fs = disk();
