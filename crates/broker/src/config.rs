@@ -239,6 +239,10 @@ pub struct LogWorkConfig {
     pub producer_id_expiration: Duration,
     /// `log.cleaner.*`.
     pub cleaner: CleanerConfig,
+    /// `num.recovery.threads.per.data.dir`: threads that open logs, for each of `log.dirs`.
+    pub recovery_threads: usize,
+    /// A log that was not written to for so long is closed.
+    pub close_after: Duration,
 }
 
 /// Compaction: Kafka's `log.cleaner.*` keys that are not defaults of topic configurations.
@@ -280,6 +284,8 @@ impl Default for LogWorkConfig {
             start_offset_checkpoint_interval: Duration::from_secs(60),
             producer_id_expiration: Duration::from_secs(86_400),
             cleaner: CleanerConfig::default(),
+            recovery_threads: 2,
+            close_after: Duration::from_secs(30),
         }
     }
 }

@@ -105,6 +105,11 @@ impl EpochCache {
         true
     }
 
+    /// Gives back spare memory.
+    pub fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries = Vec::new();

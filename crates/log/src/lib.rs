@@ -32,6 +32,6 @@ pub use epoch_cache::EpochCache;
 pub use error::{AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors};
 pub use partition::{
     AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DeletedSegment, DeletionReason,
-    FlushTicket, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult, Removal, TailCut,
+    FlushTicket, IdleLog, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult, Removal, TailCut,
     TimestampOffset,
 };

@@ -75,13 +75,19 @@ impl DirCheckpoints {
     /// The partition's offsets have moved.
     pub(super) fn note(&self, id: TopicIdPartition, name: &TopicPartition, offsets: Checkpointed) {
         let mut state = self.lock();
-        state.recovery_points.insert(name.clone(), offsets.recovery_point);
-        state.high_watermarks.insert(name.clone(), offsets.high_watermark);
-        if offsets.log_start > Offset::ZERO {
-            state.log_starts.insert(name.clone(), offsets.log_start);
+        let State {
+            recovery_points,
+            high_watermarks,
+            log_starts,
+            ..
+        } = &mut *state;
+        let mut changed = replace(recovery_points, name, offsets.recovery_point);
+        changed |= replace(high_watermarks, name, offsets.high_watermark);
+        changed |= offsets.log_start > Offset::ZERO && replace(log_starts, name, offsets.log_start);
+        if changed {
+            state.to_tell.push((id, offsets.recovery_point));
+            state.changed = true;
         }
-        state.to_tell.push((id, offsets.recovery_point));
-        state.changed = true;
     }
 
     /// The partition is compacted up to that offset. For Kafka, should it open the directory one day: Milena goes by the mark
@@ -99,6 +105,14 @@ impl DirCheckpoints {
         state.changed |= state.high_watermarks.remove(name).is_some();
         state.changed |= state.log_starts.remove(name).is_some();
         state.changed |= state.cleaned.remove(name).is_some();
+    }
+}
+
+/// True when that changes the map. The name is copied only when it is new: most notes are of partitions that are there.
+fn replace(map: &mut BTreeMap<TopicPartition, Offset>, name: &TopicPartition, offset: Offset) -> bool {
+    match map.get_mut(name) {
+        Some(known) => std::mem::replace(known, offset) != offset,
+        None => map.insert(name.clone(), offset).is_none(),
     }
 }
 
@@ -158,6 +172,8 @@ impl CheckpointWriter {
             .name("checkpoints".to_owned())
             .spawn(move || {
                 while stopped.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    // Before floors go: word of a log that was truncated must be new when nothing else says so.
+                    dirs.write_words(mailboxes.len());
                     for (id, recovery_point) in dirs.write_checkpoints() {
                         mailboxes.run_control(mailboxes.owner_of(id), move |shard| {
                             shard.on_recovery_point_saved(id, recovery_point);
@@ -184,7 +200,9 @@ impl CheckpointWriter {
 impl Shard {
     /// Notes the offsets of all partitions that have moved since the last time.
     pub(super) fn note_checkpoints(&mut self) {
-        for id in std::mem::take(&mut self.cx.checkpoint_dirty) {
+        let moved: Vec<TopicIdPartition> = self.cx.checkpoint_dirty.drain().collect();
+        self.close_idle_logs(&moved);
+        for id in moved {
             if let Some(partition) = self.partitions.get_mut(&id) {
                 if partition
                     .log

@@ -3,10 +3,12 @@
 use super::control_plane::ControlPlane;
 use super::flusher::FlushQueue;
 use super::id::ShardId;
+use super::idle_logs::OpenLogs;
 use super::leadership::LeadershipSubscribers;
 use super::link::{InLinks, OutLinks};
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
+use super::opening::Openings;
 use super::settings::SettingsCache;
 use super::tail_ring::RingBudget;
 use crate::config::BrokerConfig;
@@ -26,6 +28,7 @@ pub(crate) struct Context {
     pub(super) control: Arc<dyn ControlPlane>,
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) dirs: Arc<LogDirs>,
+    pub(super) openings: Arc<Openings>,
     pub(super) settings: SettingsCache,
     /// The image that the partitions' roles were taken from.
     pub(super) image: Arc<MetadataImage>,
@@ -37,6 +40,10 @@ pub(crate) struct Context {
     pub(super) uncommitted: HashSet<TopicIdPartition>,
     /// Partitions whose offsets have moved since the last checkpoint.
     pub(super) checkpoint_dirty: HashSet<TopicIdPartition>,
+    /// Logs that are open for appends.
+    pub(super) open_logs: OpenLogs,
+    /// Partitions of this broker whose log is being opened.
+    pub(super) opening: HashSet<TopicIdPartition>,
     /// Partitions of this broker whose log could not be opened.
     pub(super) unusable: HashSet<TopicIdPartition>,
     /// Compacted partitions with a batch that cannot be read: left alone until they are opened again.
@@ -54,6 +61,7 @@ pub(crate) struct ContextParts {
     pub(super) control: Arc<dyn ControlPlane>,
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) dirs: Arc<LogDirs>,
+    pub(super) openings: Arc<Openings>,
 }
 
 impl Context {
@@ -69,6 +77,7 @@ impl Context {
             control: parts.control,
             leadership: parts.leadership,
             dirs: parts.dirs,
+            openings: parts.openings,
             image: Arc::new(MetadataImage::default()),
             ring: RingBudget::new(ring_bytes),
             flush,
@@ -76,6 +85,8 @@ impl Context {
             links_in: InLinks::default(),
             uncommitted: HashSet::new(),
             checkpoint_dirty: HashSet::new(),
+            open_logs: OpenLogs::new(),
+            opening: HashSet::new(),
             unusable: HashSet::new(),
             uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),

@@ -145,7 +145,11 @@ mod tests {
     #[tokio::test]
     async fn an_overloaded_owner_refuses_as_if_nothing_was_appended() {
         let (mailboxes, _kept) = Mailboxes::new(1);
-        let router = Router::new(mailboxes, std::sync::Arc::default());
+        let router = Router::new(
+            mailboxes,
+            std::sync::Arc::default(),
+            crate::shard::opening::Openings::new(1),
+        );
         let id = TopicIdPartition {
             topic: TopicId::default(),
             partition: PartitionIndex(0),

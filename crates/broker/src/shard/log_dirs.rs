@@ -2,6 +2,8 @@
 
 use super::api::LogDirDescription;
 use super::checkpoints::{Checkpointed, DirCheckpoints};
+use super::context::wall_clock;
+use super::idle_logs::DirWord;
 use milena_log::{
     CorruptionPolicy, LogConfig, LogDir, LogDirError, OpenError, OpenOptions, PartitionLog, Removal,
 };
@@ -44,6 +46,7 @@ struct Dir {
     online: AtomicBool,
     partitions: AtomicUsize,
     checkpoints: DirCheckpoints,
+    word: DirWord,
 }
 
 impl LogDirs {
@@ -73,6 +76,7 @@ impl LogDirs {
                 online: AtomicBool::new(true),
                 partitions: AtomicUsize::new(0),
                 checkpoints,
+                word: DirWord::default(),
             });
         }
         Ok(Self {
@@ -141,6 +145,10 @@ impl LogDirs {
         self.dirs.get(index).map(|dir| (&dir.handle, &dir.checkpoints))
     }
 
+    pub(super) fn word(&self, index: usize) -> Option<&DirWord> {
+        self.dirs.get(index).map(|dir| &dir.word)
+    }
+
     pub(super) fn note_offsets(
         &self,
         index: usize,
@@ -153,28 +161,51 @@ impl LogDirs {
         }
     }
 
-    /// Opens a partition's log where it was found, or chooses the directory with the fewest partitions. A log of another
-    /// life of the topic is deleted first. Returns the directory's index and the log with its last high watermark.
-    pub(super) fn open_partition(
+    /// Finds a partition's directory, or chooses the one with the fewest partitions, and gives the log with its last high
+    /// watermark if that takes no look at its files: it is new, or the last shutdown left word of it. `None`: call
+    /// [`LogDirs::open_partition`], which may take long.
+    pub(super) fn find_partition(
         &self,
         id: TopicIdPartition,
         name: &TopicPartition,
         config: &Arc<LogConfig>,
-        corruption: CorruptionPolicy,
         now: Timestamp,
-    ) -> (usize, Result<(PartitionLog, Offset), OpenError>) {
-        let index = self.home_of(name);
+    ) -> (usize, Option<(PartitionLog, Offset)>) {
+        let (index, existed) = self.home_of(name);
         // `home_of` chooses among the directories, of which there is at least one.
         let dir = &self.dirs[index];
         let known = dir.checkpoints.of(name);
-        let options = || OpenOptions {
-            recovery_point: known.recovery_point,
-            log_start_offset: known.log_start,
-            corruption,
-            ..dir
-                .handle
-                .open_options(name.clone(), id.topic, Arc::clone(config), now)
+        if existed && !dir.handle.resumes_at_once(name) {
+            return (index, None);
+        }
+        let options = dir.options(id, name, config, now);
+        let log = if existed {
+            dir.handle.resume(&options)
+        } else {
+            Some(PartitionLog::absent(&options))
         };
+        (index, log.map(|log| (log, known.high_watermark)))
+    }
+
+    /// Opens a partition's log in directory number `index`. A log of another life of the topic is deleted first. Returns the
+    /// log with its last high watermark. Blocks, as long as a recovery takes.
+    pub(super) fn open_partition(
+        &self,
+        index: usize,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: &Arc<LogConfig>,
+        corruption: CorruptionPolicy,
+    ) -> Result<(PartitionLog, Offset), OpenError> {
+        let dir = &self.dirs[index];
+        let known = dir.checkpoints.of(name);
+        let options = || OpenOptions {
+            corruption,
+            ..dir.options(id, name, config, wall_clock())
+        };
+        if let Some(log) = dir.handle.resume(&options()) {
+            return Ok((log, known.high_watermark));
+        }
         let opened = match PartitionLog::open(options()) {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
                 tracing::warn!(partition = %name, %found, expected = %id.topic, "the log of a deleted topic of the same name is removed");
@@ -190,23 +221,24 @@ impl LogDirs {
             }
             other => other,
         };
-        let opened = opened.map(|(log, report)| {
+        opened.map(|(log, report)| {
             if report.lost_flushed {
                 tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
             } else if report.segments_scanned > 0 || report.cut.is_some() {
                 tracing::info!(partition = %name, ?report, "recovered the log");
             }
             (log, known.high_watermark)
-        });
-        (index, opened)
+        })
     }
 
-    fn home_of(&self, name: &TopicPartition) -> usize {
+    /// The directory of a partition, and whether the partition was there already.
+    fn home_of(&self, name: &TopicPartition) -> (usize, bool) {
         let mut homes = self
             .homes
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let index = homes.get(name).copied().unwrap_or_else(|| {
+        let known = homes.get(name).copied();
+        let index = known.unwrap_or_else(|| {
             let online = self
                 .dirs
                 .iter()
@@ -219,7 +251,7 @@ impl LogDirs {
         if let Some(dir) = self.dirs.get(index) {
             dir.partitions.fetch_add(1, Ordering::Relaxed);
         }
-        index
+        (index, known.is_some())
     }
 
     /// The partition's log is deleted.
@@ -247,6 +279,26 @@ impl LogDirs {
             replicas: Vec::new(),
         };
         self.dirs.iter().map(describe).collect()
+    }
+}
+
+impl Dir {
+    /// How to open a partition: with the checkpoints as they are now.
+    fn options(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: &Arc<LogConfig>,
+        now: Timestamp,
+    ) -> OpenOptions {
+        let known = self.checkpoints.of(name);
+        OpenOptions {
+            recovery_point: known.recovery_point,
+            log_start_offset: known.log_start,
+            ..self
+                .handle
+                .open_options(name.clone(), id.topic, Arc::clone(config), now)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::partition::Partition;
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
 use super::tail_ring::TailRing;
-use milena_log::{CorruptionPolicy, OpenError};
+use milena_log::{CorruptionPolicy, OpenError, PartitionLog};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
 use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
@@ -51,10 +51,10 @@ impl Shard {
                 topic: topic.name.clone(),
                 partition: id.partition,
             };
-            let Some(partition) = self.open_partition(id, name) else {
+            if self.cx.opening.contains(&id) || !self.begin_partition(id, name) {
+                // It follows this image, or a later one, once its log is open.
                 return;
-            };
-            self.partitions.insert(id, partition);
+            }
         }
         let Some(partition) = self.partitions.get_mut(&id) else {
             return;
@@ -64,37 +64,77 @@ impl Shard {
         }
     }
 
-    fn open_partition(&mut self, id: TopicIdPartition, name: TopicPartition) -> Option<Partition> {
-        let settings = self.cx.settings.of(&self.cx.image, &name.topic);
+    /// Takes a partition in. False: its log has to be opened first, which other threads do.
+    fn begin_partition(&mut self, id: TopicIdPartition, name: TopicPartition) -> bool {
+        self.cx.unusable.remove(&id);
+        let config = Arc::clone(&self.cx.settings.of(&self.cx.image, &name.topic).log);
+        let (dir, found) = self.cx.dirs.find_partition(id, &name, &config, wall_clock());
+        if let Some((log, high_watermark)) = found {
+            self.add_partition(id, name, dir, log, high_watermark);
+            return true;
+        }
         // What is damaged can be fetched again from a leader, but must not become the truth.
         let leader = self.cx.image.partition(id).and_then(|state| state.leader);
         let corruption = match leader {
             Some(leader) if leader != self.cx.node => CorruptionPolicy::Truncate,
             Some(_) | None => CorruptionPolicy::Refuse,
         };
-        let (dir, opened) = self
-            .cx
-            .dirs
-            .open_partition(id, &name, &settings.log, corruption, wall_clock());
-        self.cx.unusable.remove(&id);
         self.cx.uncleanable.remove(&id);
+        self.cx.opening.insert(id);
+        let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
+        let (owner, opened_name) = (self.cx.shard, name.clone());
+        let open = move || {
+            let opened = dirs.open_partition(dir, id, &opened_name, &config, corruption);
+            // The files are released before a thread that has stopped is told.
+            drop(dirs);
+            mailboxes.run_control(owner, move |shard| {
+                shard.on_opened(id, opened_name, dir, opened);
+            });
+        };
+        self.cx.openings.submit(dir, name, Box::new(open));
+        false
+    }
+
+    fn add_partition(
+        &mut self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        dir: usize,
+        mut log: PartitionLog,
+        high_watermark: Offset,
+    ) {
+        let settings = self.cx.settings.of(&self.cx.image, &name.topic);
+        log.set_config(Arc::clone(&settings.log));
+        let (start, end) = (log.log_start_offset(), log.log_end_offset());
+        let partition = Partition {
+            id,
+            name,
+            settings,
+            dir,
+            high_watermark: FollowerHighWatermark::restore(high_watermark, start, end),
+            log,
+            role: Role::Idle,
+            waiters: super::fetch_wait::FetchWaiters::default(),
+            flush_queued: false,
+            flush_timed: false,
+            leader_epoch: LeaderEpoch(-1),
+            partition_epoch: PartitionEpoch(-1),
+        };
+        self.partitions.insert(id, Box::new(partition));
+    }
+
+    /// A log was opened, or cannot be. What the metadata said meanwhile is done now.
+    fn on_opened(
+        &mut self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        dir: usize,
+        opened: Result<(PartitionLog, Offset), OpenError>,
+    ) {
+        self.cx.opening.remove(&id);
         match opened {
             Ok((log, high_watermark)) => {
-                let (start, end) = (log.log_start_offset(), log.log_end_offset());
-                Some(Partition {
-                    id,
-                    name,
-                    settings,
-                    dir,
-                    high_watermark: FollowerHighWatermark::restore(high_watermark, start, end),
-                    log,
-                    role: Role::Idle,
-                    waiters: super::fetch_wait::FetchWaiters::default(),
-                    flush_queued: false,
-                    flush_timed: false,
-                    leader_epoch: LeaderEpoch(-1),
-                    partition_epoch: PartitionEpoch(-1),
-                })
+                self.add_partition(id, name.clone(), dir, log, high_watermark);
             }
             Err(error) => {
                 let cause: &dyn std::error::Error = &error;
@@ -103,9 +143,18 @@ impl Shard {
                     self.cx.dirs_failed.push(dir);
                 }
                 self.cx.unusable.insert(id);
-                None
             }
         }
+        let image = Arc::clone(&self.cx.image);
+        let wanted = image
+            .partition(id)
+            .is_some_and(|state| state.replicas.contains(&self.cx.node));
+        if !wanted {
+            self.remove_partition(id);
+        } else if self.partitions.contains_key(&id) {
+            self.apply_partition(id);
+        }
+        self.cx.openings.finished(&name);
     }
 
     fn remove_topic(&mut self, topic: &TopicImage) {
@@ -128,6 +177,7 @@ impl Shard {
         partition.leave_role(&mut self.cx, ErrorCode::UnknownTopicOrPartition);
         self.cx.uncommitted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
+        self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
         self.cx.leadership.publish(id, &partition.name.topic, role);
         self.cx.dirs.forget_partition(partition.dir, &partition.name);

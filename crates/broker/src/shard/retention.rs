@@ -1,6 +1,7 @@
 //! Retention: old segments go, files whose delay has passed are removed, idle logs give their files back.
 
 use super::context::wall_clock;
+use super::idle_logs::{Word, add_word};
 use super::mailbox::with_local;
 use super::role::Role;
 use super::state::Shard;
@@ -17,8 +18,8 @@ impl Shard {
         self.partitions.keys().copied().collect()
     }
 
-    /// Applies retention to some partitions.
-    pub(super) fn apply_retention(&mut self, ids: &[TopicIdPartition]) {
+    /// Applies retention to some partitions; of those that are idle, adds what the next start wants to know to `word`.
+    pub(super) fn apply_retention(&mut self, ids: &[TopicIdPartition], word: &mut Word) {
         let now = wall_clock();
         let mut removals = Vec::new();
         for id in ids {
@@ -26,13 +27,20 @@ impl Shard {
                 continue;
             };
             let high_watermark = partition.high_watermark();
+            let in_use = cx.open_logs.contains_key(id);
             let before = partition.log.log_start_offset();
             let result = partition
                 .log
                 .delete_old_segments(now, high_watermark)
-                .and_then(|deleted| partition.log.release_idle().map(|_| deleted));
+                .and_then(|deleted| {
+                    if !in_use {
+                        partition.log.release_idle()?;
+                    }
+                    Ok(deleted)
+                });
             removals.extend(partition.log.take_removals(now));
             partition.log.expire_producers(now);
+            add_word(word, partition.dir, &partition.log);
             match result {
                 Ok(deleted) if !deleted.is_empty() => {
                     remove_later(*id, partition.settings.log.file_delete_delay_ms);

@@ -32,6 +32,12 @@ pub(crate) struct LeaderRole {
 }
 
 impl LeaderRole {
+    /// A follower is fed from now on. One feed for each, and no room for more: an idle partition has them too.
+    pub(crate) fn add_feed(&mut self, feed: Feed) {
+        self.feeds.reserve_exact(1);
+        self.feeds.push(feed);
+    }
+
     /// The follower is fed no more by this attachment.
     pub(crate) fn end_feed(&mut self, follower: BrokerId, attachment: AttachmentId) {
         self.leader.detach(follower, attachment);

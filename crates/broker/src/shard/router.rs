@@ -7,8 +7,10 @@
 use super::id::ShardId;
 use super::leadership::LeadershipSubscribers;
 use super::mailbox::Mailboxes;
+use super::opening::Openings;
 use milena_types::{ErrorCode, MetadataVersion};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Reaches every partition of this broker, from any thread.
@@ -16,15 +18,21 @@ use tokio::sync::watch;
 pub struct Router {
     pub(super) mailboxes: Mailboxes,
     pub(super) leadership: Arc<LeadershipSubscribers>,
+    pub(super) openings: Arc<Openings>,
     /// The image that every data thread has followed.
     pub(super) followed: watch::Sender<MetadataVersion>,
 }
 
 impl Router {
-    pub(super) fn new(mailboxes: Mailboxes, leadership: Arc<LeadershipSubscribers>) -> Self {
+    pub(super) fn new(
+        mailboxes: Mailboxes,
+        leadership: Arc<LeadershipSubscribers>,
+        openings: Arc<Openings>,
+    ) -> Self {
         Self {
             mailboxes,
             leadership,
+            openings,
             followed: watch::Sender::default(),
         }
     }
@@ -37,6 +45,12 @@ impl Router {
     pub async fn followed(&self, version: MetadataVersion) {
         // The sender lives as long as `self`: waiting cannot fail.
         let _ = self.followed.subscribe().wait_for(|now| *now >= version).await;
+    }
+
+    /// Waits until no log is being opened or recovered any more, at most `patience`. How many still are: partitions that
+    /// this broker does not have yet, as a replica that comes later.
+    pub async fn logs_opened(&self, patience: Duration) -> usize {
+        self.openings.settled(patience).await
     }
 
     /// How many data threads there are.

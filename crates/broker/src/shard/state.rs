@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 /// The partitions of one data thread.
 pub(crate) struct Shard {
-    pub(super) partitions: HashMap<TopicIdPartition, Partition>,
+    /// Boxed: a table has room for up to twice as many as it holds.
+    pub(super) partitions: HashMap<TopicIdPartition, Box<Partition>>,
     pub(super) cx: Context,
 }
 
@@ -30,7 +31,7 @@ impl Shard {
         id: TopicIdPartition,
     ) -> Result<(&mut Partition, &mut Context), ErrorCode> {
         match self.partitions.get_mut(&id) {
-            Some(partition) if self.cx.dirs.is_online(partition.dir) => Ok((partition, &mut self.cx)),
+            Some(partition) if self.cx.dirs.is_online(partition.dir) => Ok((&mut **partition, &mut self.cx)),
             Some(_) => Err(ErrorCode::KafkaStorageError),
             None if self.cx.unusable.contains(&id) => Err(ErrorCode::KafkaStorageError),
             None => Err(ErrorCode::NotLeaderOrFollower),
@@ -40,10 +41,8 @@ impl Shard {
     /// Runs after every piece of work on the shard: what is done once for all that the work touched.
     pub(super) fn after_work(&mut self) {
         while let Some((id, from)) = self.cx.ring.next_eviction() {
-            if let Some(Partition {
-                role: Role::Leader(role),
-                ..
-            }) = self.partitions.get_mut(&id)
+            if let Some(partition) = self.partitions.get_mut(&id)
+                && let Role::Leader(role) = &mut partition.role
             {
                 role.ring.evict(from);
             }

@@ -5,9 +5,11 @@ use super::cleaner::Cleaners;
 use super::context::ContextParts;
 use super::control_plane::ControlPlane;
 use super::id::ShardId;
+use super::idle_logs::{Word, add_word};
 use super::leadership::LeadershipSubscribers;
 use super::log_dirs::LogDirs;
 use super::mailbox::{Mailbox, Mailboxes, Task, set_local, with_local};
+use super::opening::Openings;
 use super::retention::RETENTION_CHUNK;
 use super::router::Router;
 use super::state::Shard;
@@ -64,6 +66,7 @@ impl DataThreads {
         let (stop, stopped) = watch::channel(false);
         let (closed_sender, closed) = mpsc::unbounded_channel();
         let interval = config.replica.high_watermark_checkpoint_interval;
+        let openings = Openings::new(config.log_work.recovery_threads);
         let checkpoints = CheckpointWriter::start(Arc::clone(&dirs), mailboxes.clone(), interval)?;
         let cleaners = Cleaners::start(&config.log_work, &mailboxes)?;
         let mut threads = Vec::with_capacity(receivers.len());
@@ -75,6 +78,7 @@ impl DataThreads {
                 control: Arc::clone(&control),
                 leadership: Arc::clone(&leadership),
                 dirs: Arc::clone(&dirs),
+                openings: Arc::clone(&openings),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -93,7 +97,7 @@ impl DataThreads {
             );
         }
         Ok(Self {
-            router: Router::new(mailboxes, leadership),
+            router: Router::new(mailboxes, leadership, openings),
             dirs,
             threads,
             checkpoints,
@@ -132,6 +136,8 @@ impl DataThreads {
         self.cleaners.request_stop();
         // Fails only if all threads have ended already.
         let _ = self.stop.send(true);
+        self.router.openings.stop();
+        let shards = self.router.shards();
         let mut clean = true;
         for _ in 0..self.threads.len() {
             clean &= self.closed.recv().await.unwrap_or(false);
@@ -143,6 +149,7 @@ impl DataThreads {
             self.cleaners.join();
             self.checkpoints.stop();
             self.dirs.write_checkpoints();
+            self.dirs.write_last_words(shards);
             clean
         });
         joined.await.unwrap_or(false) && clean
@@ -245,10 +252,12 @@ async fn run_retention(config: Arc<BrokerConfig>) {
     tokio::time::sleep(config.log_work.initial_task_delay).await;
     loop {
         let ids = with_local(|shard| shard.partition_ids()).unwrap_or_default();
+        let mut word = Word::new();
         for chunk in ids.chunks(RETENTION_CHUNK) {
-            with_local(|shard| shard.apply_retention(chunk));
+            with_local(|shard| shard.apply_retention(chunk, &mut word));
             tokio::task::yield_now().await;
         }
+        with_local(|shard| shard.cx.dirs.leave_word(shard.cx.shard.0, word));
         tokio::time::sleep(config.log_work.retention_check_interval).await;
     }
 }
@@ -256,23 +265,23 @@ async fn run_retention(config: Arc<BrokerConfig>) {
 impl Shard {
     /// Ends all roles, waits for the flushers, closes every log. True when all went well.
     fn close(&mut self) -> bool {
-        let mut clean = true;
+        // A log that is still being opened was left by a crash, and stays as that left it.
+        let mut clean = self.cx.opening.is_empty();
+        let mut word = Word::new();
         for partition in self.partitions.values_mut() {
             partition.leave_role(&mut self.cx, milena_types::ErrorCode::NotLeaderOrFollower);
         }
         self.cx.flush.stop();
+        for dir in 0..self.cx.dirs.count() {
+            clean &= self.close_logs(dir);
+        }
         for (id, partition) in &mut self.partitions {
-            if !self.cx.dirs.is_online(partition.dir) {
-                clean = false;
-                continue;
-            }
-            self.cx.checkpoint_dirty.insert(*id);
-            if let Err(error) = partition.log.close() {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(partition = %partition.name, error, "cannot close the log cleanly");
-                clean = false;
+            if self.cx.dirs.is_online(partition.dir) {
+                self.cx.checkpoint_dirty.insert(*id);
+                add_word(&mut word, partition.dir, &partition.log);
             }
         }
+        self.cx.dirs.leave_word(self.cx.shard.0, word);
         self.note_checkpoints();
         clean
     }

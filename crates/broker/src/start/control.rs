@@ -113,7 +113,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     registration
         .register(&me, &client, config.initial_registration_timeout)
         .await?;
-    // Logs may have to be recovered: that takes as long as it takes.
+    // Logs may have to be recovered: that is waited for, but not for ever.
     applied.await.map_err(|_| StartError::Gone)?;
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);

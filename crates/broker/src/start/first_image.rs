@@ -11,7 +11,11 @@ use milena_metadata::record::BrokerRegistration;
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{BrokerEpoch, BrokerId};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// So long clients wait for logs that have to be recovered before the other partitions are served without those.
+const RECOVERY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Hands images to the partitions: the first one that knows this process whole, every later one as a step.
 ///
@@ -38,6 +42,13 @@ pub(super) async fn follow(
     };
     let whole = MetadataDelta::between(&MetadataImage::default(), &first);
     router.apply_metadata(Arc::clone(&first), Arc::new(whole)).await;
+    let opening = router.logs_opened(RECOVERY_PATIENCE).await;
+    if opening > 0 {
+        tracing::warn!(
+            partitions = opening,
+            "logs are still being opened or recovered; their partitions come later, the others are served"
+        );
+    }
     // The start may have given up.
     let _ = applied.send(());
     while let Some(update) = updates.recv().await {

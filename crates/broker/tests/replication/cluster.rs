@@ -10,7 +10,8 @@ use milena_broker::shard::{
 };
 use milena_record::BatchBuilder;
 use milena_types::{
-    Acks, BrokerId, ClusterId, ErrorCode, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition,
+    Acks, BrokerEpoch, BrokerId, ClusterId, ErrorCode, Offset, PartitionIndex, Timestamp, TopicId,
+    TopicIdPartition,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Node {
     pub(crate) router: Router,
     threads: DataThreads,
+    dirs: Arc<LogDirs>,
 }
 
 /// Brokers by id, their controller and their disks.
@@ -33,6 +35,7 @@ pub(crate) struct Cluster {
     disks: tempfile::TempDir,
     threads: usize,
     replica: ReplicaConfig,
+    pub(crate) log_work: LogWorkConfig,
 }
 
 impl Cluster {
@@ -50,6 +53,7 @@ impl Cluster {
             disks,
             threads,
             replica,
+            log_work: LogWorkConfig::default(),
         };
         for id in 1..=brokers {
             cluster.start_node(id).await;
@@ -76,7 +80,7 @@ impl Cluster {
                     backoff: Duration::from_millis(20),
                     ..CleanerConfig::default()
                 },
-                ..LogWorkConfig::default()
+                ..self.log_work.clone()
             },
             ..BrokerConfig::default()
         });
@@ -91,7 +95,7 @@ impl Cluster {
         };
         let threads = DataThreads::start(DataThreadsConfig {
             config,
-            dirs,
+            dirs: Arc::clone(&dirs),
             control: Arc::new(control),
         })
         .unwrap();
@@ -99,13 +103,25 @@ impl Cluster {
         let port = listen(&threads).await;
         // The broker learns its epoch with the registration, before anybody can act on that.
         *epoch.lock().unwrap() = Some(self.controller.register(BrokerId(id), port, router.clone()));
-        self.nodes.insert(id, Node { router, threads });
+        let node = Node {
+            router,
+            threads,
+            dirs,
+        };
+        self.nodes.insert(id, node);
     }
 
     /// Stops a broker without telling the controller.
     pub(crate) async fn stop_node(&mut self, id: i32) {
         let node = self.nodes.remove(&id).unwrap();
         node.threads.shutdown().await;
+    }
+
+    /// Stops a broker in order, and marks its directory as left so.
+    pub(crate) async fn stop_clean(&mut self, id: i32) {
+        let node = self.nodes.remove(&id).unwrap();
+        assert!(node.threads.shutdown().await);
+        node.dirs.write_clean_shutdown(BrokerEpoch(1)).unwrap();
     }
 
     pub(crate) async fn stop(mut self) {

@@ -4,6 +4,7 @@
 //! checkpoints last written are kept in memory, so that a log is opened with what the disk says.
 
 use super::clean_shutdown;
+use super::idle_logs::{self, IdleLogs, Trust};
 use super::meta_properties::{MetaProperties, MetaPropertiesError};
 use crate::checkpoint::{OffsetCheckpoint, encode_offsets, parse_offsets};
 use crate::config::LogConfig;
@@ -11,7 +12,7 @@ use crate::durable_file::replace_file;
 use crate::env::{Env, read_small_file};
 use crate::error::LogError;
 use crate::format::{DELETED_DIR_SUFFIX, parse_partition_dir_name, partition_dir_name};
-use crate::partition::{CorruptionPolicy, OpenOptions, Removal};
+use crate::partition::{CorruptionPolicy, OpenOptions, PartitionLog, Removal};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
@@ -78,6 +79,7 @@ pub struct LogDir {
     meta: MetaProperties,
     directory_id: DirectoryId,
     clean: Option<BrokerEpoch>,
+    idle_logs: Mutex<IdleLogs>,
     recovery_points: Mutex<BTreeMap<TopicPartition, Offset>>,
     log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
     /// The partitions that the cleaner's checkpoint names.
@@ -115,8 +117,13 @@ impl LogDir {
         let meta = load_or_format(&env, path, node_id, cluster)?;
         let clean_path = path.join(clean_shutdown::FILE);
         let clean = read_small_file(&*env.fs, &clean_path, SMALL_FILE_BYTES_MAX)
-            .map_err(LogError::new("read", &clean_path))?
-            .map(|bytes| clean_shutdown::parse(&bytes));
+            .map_err(LogError::new("read", &clean_path))?;
+        let trust = match &clean {
+            Some(bytes) => clean_shutdown::parse_idle_logs(bytes).map(Trust::Clean),
+            None => Some(Trust::Unchanged),
+        };
+        let idle_logs = Mutex::new(IdleLogs::read(&env, path, trust)?);
+        let clean = clean.map(|bytes| clean_shutdown::parse(&bytes));
         if clean.is_some() {
             env.fs
                 .remove_file(&clean_path)
@@ -132,6 +139,7 @@ impl LogDir {
             meta,
             directory_id,
             clean,
+            idle_logs,
             recovery_points,
             log_starts,
             compacted: BTreeSet::new(),
@@ -261,6 +269,38 @@ impl LogDir {
         }
     }
 
+    fn idle_logs(&self) -> std::sync::MutexGuard<'_, IdleLogs> {
+        self.idle_logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log of `opts`, if the last run left word of it and a look at no file (after a clean shutdown) or at the names and
+    /// sizes of its files (after a crash) is enough; else it has to be opened. What was said is forgotten.
+    #[must_use]
+    pub fn resume(&self, opts: &OpenOptions) -> Option<PartitionLog> {
+        let (trust, idle) = self.idle_logs().take(&opts.partition)?;
+        match trust {
+            Trust::Clean(_) => PartitionLog::resume_clean(opts, &idle),
+            Trust::Unchanged => PartitionLog::resume_unchanged(opts, &idle),
+        }
+    }
+
+    /// True when [`LogDir::resume`] needs no file for this partition.
+    #[must_use]
+    pub fn resumes_at_once(&self, partition: &TopicPartition) -> bool {
+        self.idle_logs().is_clean(partition)
+    }
+
+    /// Leaves word of all idle logs, durably: `encoded` holds what [`crate::IdleLog::encode_into`] wrote, in parts.
+    ///
+    /// # Errors
+    /// A file operation failed; the next start opens every log.
+    pub fn write_idle_logs(&self, encoded: &[Vec<u8>]) -> Result<(), LogError> {
+        self.idle_logs().forget_written();
+        let id = idle_logs::write(&self.env, &self.path, encoded)?;
+        self.idle_logs().set_written(id);
+        Ok(())
+    }
+
     /// Reads a checkpoint; a missing one is empty, a damaged one too, for each can be done without.
     ///
     /// # Errors
@@ -308,8 +348,9 @@ impl LogDir {
     /// A file operation failed.
     pub fn write_clean_shutdown(&self, epoch: BrokerEpoch) -> Result<(), LogError> {
         let path = self.path.join(clean_shutdown::FILE);
-        replace_file(&*self.env.fs, &path, clean_shutdown::encode(epoch).as_bytes())
-            .map_err(LogError::new("write", &path))
+        let idle_logs = self.idle_logs().written();
+        let text = clean_shutdown::encode(epoch, idle_logs);
+        replace_file(&*self.env.fs, &path, text.as_bytes()).map_err(LogError::new("write", &path))
     }
 }
 

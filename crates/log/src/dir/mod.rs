@@ -1,6 +1,7 @@
 //! One of `log.dirs`: who it belongs to, what it holds, its checkpoints, how it was left.
 
 mod clean_shutdown;
+mod idle_logs;
 mod log_dir;
 mod meta_properties;
 

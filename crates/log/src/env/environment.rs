@@ -30,4 +30,10 @@ impl Env {
             sealed: SealedPool::new(sealed_open_max),
         })
     }
+
+    /// Sealed segments that are open now.
+    #[must_use]
+    pub fn sealed_open(&self) -> usize {
+        self.sealed.len()
+    }
 }

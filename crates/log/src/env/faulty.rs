@@ -335,4 +335,15 @@ impl FileSystem for FaultyFileSystem {
         self.pay()?.state.sync_dir(path);
         Ok(())
     }
+
+    fn sync_file_system(&self, _path: &Path) -> io::Result<()> {
+        let mut shared = self.pay()?;
+        if shared.fault_is_due(true) {
+            return Err(io::Error::other("simulated sync failure"));
+        }
+        shared.state.inodes.iter_mut().for_each(Inode::sync);
+        let dirs: Vec<_> = shared.state.dirs.iter().cloned().collect();
+        dirs.iter().for_each(|dir| shared.state.sync_dir(dir));
+        Ok(())
+    }
 }

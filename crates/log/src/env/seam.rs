@@ -121,6 +121,15 @@ pub trait FileSystem: Debug + Send + Sync {
     /// # Errors
     /// The error of the operating system.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Forces everything of the file system that holds `path` to the disk: many files at the price of few.
+    ///
+    /// # Errors
+    /// `Unsupported` where that cannot be done, or the error of the operating system.
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
 }
 
 /// Reads a whole small file; `None` when it does not exist.

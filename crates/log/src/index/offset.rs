@@ -44,7 +44,7 @@ impl OffsetIndex<'_> {
     }
 
     /// How many entries have a delta below `delta`.
-    fn below(&self, delta: u32) -> usize {
+    pub(crate) fn below(&self, delta: u32) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;

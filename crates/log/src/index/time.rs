@@ -44,6 +44,20 @@ impl TimeIndex<'_> {
         self.len().checked_sub(1).and_then(|i| self.get(i))
     }
 
+    /// How many entries lie at or below `delta`.
+    pub(crate) fn up_to(&self, delta: u32) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.get(middle).is_some_and(|entry| entry.delta <= delta) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        low
+    }
+
     /// The last entry whose timestamp is below `timestamp`: every record up to its offset is too early.
     pub(crate) fn last_before(&self, timestamp: Timestamp) -> Option<TimeEntry> {
         let (mut low, mut high) = (0, self.len());

@@ -52,6 +52,8 @@ impl PartitionLog {
             self.note_batch(&header, batch, position)?;
             position += header.size_bytes() as u64;
         }
+        self.bytes_since_snapshot += bytes.len() as u64;
+        self.snapshot_when_due();
         self.save_index_when_due()
     }
 

@@ -59,6 +59,7 @@ impl PartitionLog {
         if upper <= first_dirty {
             return Ok(None);
         }
+        self.verify()?;
         let bytes = |segments: &[SegmentMeta]| segments.iter().map(|segment| segment.size).sum();
         let mut overdue = false;
         if rules.max_compaction_lag_ms < i64::MAX {

@@ -6,15 +6,17 @@ use milena_types::{LeaderEpoch, Offset};
 impl PartitionLog {
     /// Notes that this replica leads from the log end on in `epoch`.
     ///
-    /// In memory at once; on disk with the next flush ticket, which a caller must take when [`Self::has_dirty_data`]. A
-    /// log without files stays without files. Source: `LeaderEpochFileCache.assign`, KIP-101.
+    /// In memory; on disk with the flush of the epoch's first record, for an epoch without records ends with the leader that
+    /// noted it: becoming a leader touches no file. Source: `LeaderEpochFileCache.assign`, KIP-101.
     pub fn assign_epoch_at_become_leader(&mut self, epoch: LeaderEpoch) {
-        let log_end = self.log_end;
-        self.assign_epoch(epoch, log_end);
+        self.epochs.assign(epoch, self.log_end);
     }
 
+    /// Notes the epoch of a record at `start` that is in the log.
     pub(super) fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset) {
-        self.epochs_dirty |= self.epochs.assign(epoch, start);
+        let changed = self.epochs.assign(epoch, start);
+        let first_record = self.epochs.entries().last() == Some(&(epoch, start));
+        self.epochs_dirty |= changed || first_record;
     }
 
     /// The newest leader epoch that the log knows.

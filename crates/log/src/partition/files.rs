@@ -16,7 +16,7 @@ pub(super) struct SegmentMeta {
     pub(super) base: Offset,
     /// Bytes of the log file that are good.
     pub(super) size: u64,
-    /// The largest timestamp, once somebody asked; not kept for the active segment.
+    /// The largest timestamp, once somebody asked; not kept while the segment is open for appends.
     pub(super) max_timestamp: Option<Timestamp>,
     /// Entries in the transaction index.
     pub(super) aborted: u32,
@@ -82,6 +82,7 @@ impl PartitionLog {
         if let (Some(active), true) = (&self.active, at + 1 == self.segments.len()) {
             return Ok(OpenSegment::Active(active));
         }
+        self.verify()?;
         let meta = &self.segments[at];
         let key = self.pool_key(meta.base);
         if let Some(open) = self.env.sealed.get(key) {

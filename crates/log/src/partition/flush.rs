@@ -9,7 +9,7 @@ use crate::checkpoint::encode_epochs;
 use crate::durable_file::replace_file;
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
-use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, file_path};
+use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, TEMPORARY_SUFFIX, file_path};
 use milena_types::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The file of the epoch cache: written by flushers and the owner, never an older state over a newer one.
 #[derive(Debug)]
 pub(super) struct EpochFile {
-    path: PathBuf,
     /// Version that is in the file, and the newest one that was handed out.
     versions: Mutex<(u64, u64)>,
     /// The log was deleted: a flush that finds its files gone has nothing to do.
@@ -27,9 +26,8 @@ pub(super) struct EpochFile {
 }
 
 impl EpochFile {
-    pub(super) fn new(dir: &Path) -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            path: dir.join(EPOCH_CHECKPOINT_FILE),
             versions: Mutex::new((0, 0)),
             deleted: AtomicBool::new(false),
         })
@@ -45,10 +43,10 @@ impl EpochFile {
         versions.1
     }
 
-    fn write(&self, fs: &dyn FileSystem, version: u64, text: &str) -> io::Result<()> {
+    fn write(&self, fs: &dyn FileSystem, dir: &Path, version: u64, text: &str) -> io::Result<()> {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         if version > versions.0 {
-            replace_file(fs, &self.path, text.as_bytes())?;
+            replace_file(fs, &dir.join(EPOCH_CHECKPOINT_FILE), text.as_bytes())?;
             versions.0 = version;
         }
         Ok(())
@@ -64,6 +62,14 @@ pub(super) struct PendingVersions {
     epoch_durable: u64,
 }
 
+impl PendingVersions {
+    /// All of it is durable.
+    fn settle(&mut self) {
+        self.dir_durable = self.dir_version;
+        self.epoch_durable = self.epoch_version;
+    }
+}
+
 /// A promise of durability that any thread can make true.
 #[derive(Debug)]
 pub struct FlushTicket {
@@ -74,8 +80,8 @@ pub struct FlushTicket {
     files: Vec<Arc<dyn LogFile>>,
     dirs: Vec<PathBuf>,
     epoch_file: Arc<EpochFile>,
-    /// Version and text of the epoch file, when it is to be written.
-    epochs: Option<(u64, String)>,
+    /// Version, directory and text of the epoch file, when it is to be written.
+    epochs: Option<(u64, PathBuf, String)>,
     /// Version of the directory's names that `dirs` makes durable.
     dir_version: u64,
     seals: Vec<Offset>,
@@ -94,8 +100,8 @@ impl FlushTicket {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        if let Some((version, text)) = &self.epochs {
-            self.epoch_file.write(&*self.fs, *version, text)?;
+        if let Some((version, dir, text)) = &self.epochs {
+            self.epoch_file.write(&*self.fs, dir, *version, text)?;
         }
         for file in &self.files {
             file.sync_data()?;
@@ -114,6 +120,18 @@ impl FlushTicket {
 }
 
 impl PartitionLog {
+    /// Gives up the order of the epoch file's versions, when no ticket is left that could write an older one.
+    pub(super) fn forget_epoch_file(&mut self) {
+        let unshared = self
+            .epoch_file
+            .as_ref()
+            .is_some_and(|file| Arc::strong_count(file) == 1);
+        if unshared && !self.epochs_dirty && self.pending.epoch_version <= self.pending.epoch_durable {
+            self.epoch_file = None;
+            (self.pending.epoch_version, self.pending.epoch_durable) = (0, 0);
+        }
+    }
+
     /// True when a ticket would cover something that no earlier ticket covers.
     #[must_use]
     pub fn has_dirty_data(&self) -> bool {
@@ -147,16 +165,15 @@ impl PartitionLog {
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
-        let epoch_file = self
-            .epoch_file
-            .get_or_insert_with(|| EpochFile::new(&self.dir))
-            .clone();
+        let epoch_file = self.epoch_file.get_or_insert_with(EpochFile::new).clone();
         if std::mem::take(&mut self.epochs_dirty) {
             self.pending.epoch_version = epoch_file.next_version();
         }
         // Tickets may complete in any order: each carries whatever no completed one has.
-        let epochs = (self.pending.epoch_version > self.pending.epoch_durable)
-            .then(|| (self.pending.epoch_version, encode_epochs(self.epochs.entries())));
+        let epochs = (self.pending.epoch_version > self.pending.epoch_durable).then(|| {
+            let text = encode_epochs(self.epochs.entries());
+            (self.pending.epoch_version, self.dir.clone(), text)
+        });
         self.submitted = self.log_end;
         self.seals_submitted = self.unsynced_seals.len();
         Ok(FlushTicket {
@@ -217,7 +234,7 @@ impl PartitionLog {
         if ticket.generation == self.generation {
             let pending = &mut self.pending;
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
-            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
+            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, ..)| *version);
             pending.epoch_durable = pending.epoch_durable.max(epoch_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
             self.unsynced_seals.retain(|base| !ticket.seals.contains(base));
@@ -240,6 +257,49 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// True when [`PartitionLog::close`] has something to do.
+    #[must_use]
+    pub fn is_unclosed(&self) -> bool {
+        let written = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
+        let open = self.active.is_some() || self.is_compacting();
+        !self.segments.is_empty() && (!written || open || self.flushed < self.log_end)
+    }
+
+    /// The first half of [`PartitionLog::close`] for many logs at once: everything is written, nothing is forced to the disk.
+    /// Force the whole file system then, and call [`PartitionLog::finish_close`]; only that ends what this began.
+    ///
+    /// # Errors
+    /// A file operation failed; the directory must not be marked as cleanly shut down.
+    pub fn begin_close(&mut self) -> Result<(), LogError> {
+        self.end_compaction()?;
+        if self.is_unclosed() {
+            self.close_active()?;
+            self.write_snapshot()?;
+            // A crash may leave it torn: then it is rebuilt from the log, which recovery reads past the recovery point.
+            let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
+            let temporary = path.with_added_extension(TEMPORARY_SUFFIX);
+            let fs = &self.env.fs;
+            let write = || {
+                let text = encode_epochs(self.epochs.entries());
+                fs.open(&temporary, OpenMode::Truncate)?
+                    .write_all_at(text.as_bytes(), 0)?;
+                fs.rename(&temporary, &path)
+            };
+            write().map_err(LogError::new("write", &path))?;
+        }
+        self.env.sealed.remove_log(self.log_id);
+        Ok(())
+    }
+
+    /// The second half: the whole file system was forced to the disk since [`PartitionLog::begin_close`].
+    pub fn finish_close(&mut self) {
+        (self.flushed, self.submitted) = (self.log_end, self.log_end);
+        self.unsynced_seals = Vec::new();
+        self.seals_submitted = 0;
+        (self.epochs_dirty, self.dir_dirty) = (false, false);
+        self.pending.settle();
+    }
+
     /// Ends a log's life cleanly: indexes, producer snapshot, everything flushed, no file open.
     ///
     /// # Errors
@@ -249,13 +309,8 @@ impl PartitionLog {
         if self.segments.is_empty() {
             return Ok(());
         }
-        let synced = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
-        if !synced || self.active.is_some() || self.flushed < self.log_end {
-            if let Some(mut active) = self.active.take() {
-                active
-                    .seal()
-                    .map_err(LogError::new("write index in", &self.dir))?;
-            }
+        if self.is_unclosed() {
+            self.close_active()?;
             self.write_snapshot()?;
             if let Some(last) = self.segments.last() {
                 self.unsynced_seals.push(last.base);

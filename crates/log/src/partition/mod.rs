@@ -13,12 +13,14 @@ mod epochs;
 mod files;
 mod floor;
 mod flush;
+mod idle_log;
 mod open;
 mod options;
 mod producers;
 mod read;
 mod recompress;
 mod recover;
+mod resume;
 mod retention;
 mod roll;
 mod timestamps;
@@ -29,6 +31,7 @@ mod windows;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
 pub use flush::FlushTicket;
+pub use idle_log::IdleLog;
 pub use options::{CorruptionPolicy, OpenOptions, OpenReport, TailCut};
 pub use read::{ReadPlan, ReadResult};
 pub use retention::{DeletedSegment, DeletionReason, Removal};
@@ -46,6 +49,7 @@ use crate::segment::ActiveSegment;
 use files::SegmentMeta;
 use flush::{EpochFile, PendingVersions};
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,6 +81,8 @@ pub struct PartitionLog {
     producers: ProducerState,
     /// Offsets of the snapshots on disk, ascending.
     snapshots: Vec<Offset>,
+    /// Bytes appended since the newest snapshot that this process wrote or found.
+    bytes_since_snapshot: u64,
     /// Closed segments whose indexes have not been forced to the disk.
     unsynced_seals: Vec<Offset>,
     /// How many of them the last ticket covers.
@@ -103,4 +109,8 @@ pub struct PartitionLog {
     clean_upto: Option<Offset>,
     /// Renamed files and when they are to go.
     removals: Vec<(Timestamp, PathBuf)>,
+    /// When the last segment's file was changed last, as of the last time that the log went idle.
+    modified: Timestamp,
+    /// The log was resumed after a clean shutdown and no file was looked at since.
+    unverified: Cell<bool>,
 }

@@ -2,20 +2,21 @@
 
 use super::files::SegmentMeta;
 use super::flush::PendingVersions;
-use super::recover::Replay;
+use super::recover::{Replay, ScanStart};
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
-use crate::env::read_small_file;
+use crate::env::{FileSystem, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
-    EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE, TXN_INDEX_ENTRY_BYTES, file_path,
-    parse_file_name,
+    EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE, RECOVERY_FLOOR_FILE,
+    TXN_INDEX_ENTRY_BYTES, file_path, parse_file_name,
 };
 use crate::producer::ProducerState;
 use crate::segment::{ScanDepth, Scanner};
-use milena_types::{Offset, TopicId};
+use milena_types::{Offset, Timestamp, TopicId};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -25,21 +26,23 @@ const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
 
 /// What a partition's directory holds.
 #[derive(Debug, Default)]
-struct Listing {
-    logs: BTreeSet<Offset>,
+pub(super) struct Listing {
+    pub(super) logs: BTreeSet<Offset>,
     others: Vec<(Offset, FileKind)>,
-    snapshots: BTreeSet<Offset>,
-    strays: Vec<String>,
-    has_holes: bool,
-    unfinished_swap: bool,
+    pub(super) snapshots: BTreeSet<Offset>,
+    pub(super) strays: Vec<String>,
+    pub(super) has_holes: bool,
+    pub(super) has_floor: bool,
+    pub(super) unfinished_swap: bool,
     has_mark: bool,
 }
 
-fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
-    let names = match opts.env.fs.read_dir(&opts.dir) {
+/// Lists a partition's directory; `None` when there is none.
+pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing>> {
+    let names = match fs.read_dir(dir) {
         Ok(names) => names,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(LogError::new("list", &opts.dir)(e)),
+        Err(e) => return Err(e),
     };
     let mut listing = Listing::default();
     for (name, _) in names.into_iter().filter(|(_, is_dir)| !is_dir) {
@@ -62,6 +65,7 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
             None => {
                 listing.has_holes |= name == HOLES_FILE;
                 listing.has_mark |= name == MARK_FILE;
+                listing.has_floor |= name == RECOVERY_FLOOR_FILE;
             }
         }
     }
@@ -70,12 +74,13 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
 
 /// Lists the directory; a compaction's swap that a crash interrupted is completed before.
 fn list_in_order(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
-    let listing = list(opts)?;
+    let list = || list(&*opts.env.fs, &opts.dir).map_err(LogError::new("list", &opts.dir));
+    let listing = list()?;
     if !listing.as_ref().is_some_and(|listing| listing.unfinished_swap) {
         return Ok(listing);
     }
     resume_swap(&*opts.env.fs, &opts.dir).map_err(LogError::new("complete the compaction of", &opts.dir))?;
-    list(opts)
+    list()
 }
 
 impl PartitionLog {
@@ -95,7 +100,10 @@ impl PartitionLog {
         check_topic_id(&opts, !listing.logs.is_empty())?;
         let mut log = Self::empty(&opts, opts.log_start_offset);
         log.load_segments(&listing)?;
-        let floor = floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?;
+        let floor = match listing.has_floor {
+            true => floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?,
+            false => None,
+        };
         log.has_floor = floor.is_some();
         log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
@@ -123,10 +131,14 @@ impl PartitionLog {
         log.load_producers(scanned_from, &mut report)?;
         log.producers.expire(opts.now, log.config.producer_expiration_ms);
         log.env.sealed.remove_log(log.log_id);
+        if let Some(last) = log.segments.last() {
+            log.modified = log.modified(last.base)?;
+        }
+        log.shrink();
         Ok((log, report))
     }
 
-    fn empty(opts: &OpenOptions, at: Offset) -> Self {
+    pub(super) fn empty(opts: &OpenOptions, at: Offset) -> Self {
         Self {
             env: opts.env.clone(),
             dir: opts.dir.clone(),
@@ -146,6 +158,7 @@ impl PartitionLog {
             epochs_dirty: false,
             producers: ProducerState::default(),
             snapshots: Vec::new(),
+            bytes_since_snapshot: 0,
             unsynced_seals: Vec::new(),
             seals_submitted: 0,
             stale_recovery_point: opts.recovery_point,
@@ -159,6 +172,8 @@ impl PartitionLog {
             compaction: None,
             clean_upto: None,
             removals: Vec::new(),
+            modified: Timestamp::NONE,
+            unverified: Cell::new(false),
         }
     }
 
@@ -305,16 +320,27 @@ impl PartitionLog {
 
     fn load_producers(
         &mut self,
-        scanned_from: Option<usize>,
+        scanned_from: Option<ScanStart>,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
         let (log_start, log_end) = (self.log_start, self.log_end);
         self.remove_snapshots(|at| at > log_end || at < log_start)?;
-        let replay = scanned_from.map_or(Replay::Producers, Replay::ProducersAndTxnIndex);
-        // A snapshot past the first scanned segment may describe records that are gone, and its index must be built again.
-        let newest = scanned_from
-            .and_then(|at| self.segments.get(at))
-            .map_or(log_end, |segment| segment.base);
+        let replay = scanned_from.map_or(Replay::Producers, |start| Replay::ProducersAndTxnIndex(start.at));
+        // A snapshot past the recovery point may describe records that are gone; past the base of the segment that holds it,
+        // the segment's transaction index is on disk as far as the snapshot goes.
+        let newest = match scanned_from {
+            None => log_end,
+            Some(start) => {
+                let base = self
+                    .segments
+                    .get(start.at)
+                    .map_or(log_end, |segment| segment.base);
+                match self.txn_index_is_sane(start.at)? {
+                    true => start.trusted.max(base).min(log_end),
+                    false => base,
+                }
+            }
+        };
         let (from, discarded) = self.reload_producers(newest, replay)?;
         report.snapshots_discarded = discarded;
         report.producers_replayed_from = (from < log_end).then_some(from);

@@ -4,7 +4,9 @@ use super::PartitionLog;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::FileKind;
-use crate::producer::{CompletedTxn, ProducerState, decode_snapshot, encode_snapshot};
+use crate::producer::{
+    CompletedTxn, ProducerState, decode_snapshot, encode_snapshot, encoded_snapshot_bytes,
+};
 use bytes::Bytes;
 use milena_record::control::ControlRecord;
 use milena_record::{BatchHeader, records};
@@ -12,6 +14,10 @@ use milena_types::{Offset, Timestamp};
 
 /// Snapshots above this size are not ours: some five million producers.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+/// So much is appended between two snapshots inside a segment …
+const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
+/// … and so many times the size of a snapshot, if that is more.
+const SNAPSHOT_SHARE: u64 = 64;
 /// A control batch holds one small record.
 const CONTROL_BYTES_MAX: usize = 1 << 16;
 
@@ -67,8 +73,30 @@ impl PartitionLog {
         if let Err(at) = self.snapshots.binary_search(&offset) {
             self.snapshots.insert(at, offset);
         }
+        self.bytes_since_snapshot = 0;
         self.dir_dirty = true;
         Ok(())
+    }
+
+    /// Writes a snapshot when so much was appended that a replay from the last one would take long: recovery need not look far
+    /// below the recovery point. Of those inside segments the newest two stay, for the newest may be past the recovery point.
+    pub(super) fn snapshot_when_due(&mut self) {
+        let snapshot_bytes = encoded_snapshot_bytes(&self.producers) as u64;
+        if self.bytes_since_snapshot < SNAPSHOT_INTERVAL_BYTES.max(SNAPSHOT_SHARE * snapshot_bytes) {
+            return;
+        }
+        let written = self.write_snapshot().and_then(|()| {
+            let inside = |at: &Offset| self.segments.binary_search_by_key(at, |s| s.base).is_err();
+            let mut strays = self.snapshots.iter().rev().copied().filter(inside);
+            let oldest_kept = strays.nth(1);
+            let doomed: Vec<Offset> = strays.filter(|at| Some(*at) < oldest_kept).collect();
+            self.remove_snapshots(|at| doomed.contains(&at))
+        });
+        if let Err(error) = written {
+            // A replay from an older one gives the same.
+            self.bytes_since_snapshot = 0;
+            tracing::warn!(partition = %self.partition, %error, "cannot write a producer snapshot");
+        }
     }
 
     /// Loads the newest good snapshot at or below `offset` into the producer state; gives its offset, and how many damaged

@@ -1,20 +1,24 @@
 //! Recovery after an unclean stop.
 //!
-//! Scan first, change later: the segments from the recovery point on are walked without touching anything; below the
-//! recovery point headers suffice, past it every checksum is compared, offsets must continue and leader epochs must not
-//! go back (stale bytes of a longer former segment have older ones). What follows the first bad byte is cut off.
+//! Scan first, change later: the segments from the recovery point on are walked without touching anything. The first of them
+//! is entered where its index points below the recovery point, if index and log agree there, and else at its beginning.
+//! Below the recovery point headers suffice, past it every checksum is compared, offsets must continue and leader epochs must
+//! not go back (stale bytes of a longer former segment have older ones). What follows the first bad byte is cut off.
 //! Then indexes are rebuilt from what the scan saw. Repeating all of it changes nothing. Source: `LogLoader.java`.
 
 use super::files::SegmentMeta;
 use super::{CorruptionPolicy, OpenReport, PartitionLog, TailCut};
-use crate::env::{LogFile, OpenMode};
+use crate::env::{LogFile, OpenMode, read_small_file};
 use crate::error::{LogError, OpenError};
-use crate::format::FileKind;
-use crate::index::IndexBuilder;
+use crate::format::{FileKind, OFFSET_INDEX_ENTRY_BYTES, TIME_INDEX_ENTRY_BYTES};
+use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
 use crate::segment::{ScanDepth, Scanner};
-use milena_record::BatchHeader;
+use milena_record::{BatchHeader, HEADER_BYTES};
 use milena_types::{LeaderEpoch, Offset};
 use std::io;
+
+/// Index files up to this size are looked into, whatever `segment.index.bytes` says now.
+const INDEX_FILE_BYTES_MIN: u32 = 64 << 20;
 
 /// What a replay of the log brings up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,15 @@ pub(super) enum Replay {
     Producers,
     /// And the transaction indexes of the segments from this number on.
     ProducersAndTxnIndex(usize),
+}
+
+/// Where a recovery began to scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ScanStart {
+    /// Number of the segment.
+    pub(super) at: usize,
+    /// What lies below it in that segment was not looked at.
+    pub(super) trusted: Offset,
 }
 
 /// One segment as the scan found it.
@@ -78,13 +91,13 @@ impl Progress {
 }
 
 impl PartitionLog {
-    /// Finds the end of the log, cuts what is behind it, rebuilds indexes; gives the number of the first scanned segment.
+    /// Finds the end of the log, cuts what is behind it, rebuilds indexes; says where it began to scan.
     pub(super) fn recover(
         &mut self,
         trusted: Offset,
         policy: CorruptionPolicy,
         report: &mut OpenReport,
-    ) -> Result<Option<usize>, OpenError> {
+    ) -> Result<Option<ScanStart>, OpenError> {
         let Some(first) = self.segment_of(trusted) else {
             return Ok(None);
         };
@@ -148,7 +161,49 @@ impl PartitionLog {
         for (epoch, start) in progress.epochs {
             self.epochs.assign(epoch, start);
         }
-        Ok(Some(first))
+        Ok(Some(ScanStart { at: first, trusted }))
+    }
+
+    /// The index entries of a segment that lie below `trusted`, and the batch of the last one: where a scan may begin. `None`
+    /// unless the index is in order and the log has that batch in that place.
+    fn entry_below(
+        &self,
+        meta: &SegmentMeta,
+        file: &dyn LogFile,
+        trusted: Offset,
+    ) -> io::Result<Option<(IndexBuilder, u64, Offset)>> {
+        let limit = self.config.segment_index_bytes.max(INDEX_FILE_BYTES_MIN) as usize;
+        let read = |kind| {
+            let bytes = read_small_file(&*self.env.fs, &self.path(meta.base, kind), limit);
+            // A missing or giant index is no index.
+            bytes.map(Option::unwrap_or_default).or_else(|e| match e.kind() {
+                io::ErrorKind::InvalidData => Ok(Vec::new()),
+                _ => Err(e),
+            })
+        };
+        let (mut offsets, mut times) = (read(FileKind::Index)?, read(FileKind::TimeIndex)?);
+        let below = u32::try_from(trusted.since(meta.base)).unwrap_or(u32::MAX);
+        offsets.truncate(OffsetIndex(&offsets).below(below) * OFFSET_INDEX_ENTRY_BYTES);
+        let Some(last) = OffsetIndex(&offsets).last() else {
+            return Ok(None);
+        };
+        times.truncate(TimeIndex(&times).up_to(last.delta) * TIME_INDEX_ENTRY_BYTES);
+        if !OffsetIndex(&offsets).is_sane(meta.size) || !TimeIndex(&times).is_sane() {
+            return Ok(None);
+        }
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        file.read_at(&mut head, HEADER_BYTES, u64::from(last.position))?;
+        let Ok(header) = BatchHeader::parse(&head) else {
+            return Ok(None);
+        };
+        let expected = meta.base.plus(i64::from(last.delta));
+        let end = u64::from(last.position) + header.size_bytes() as u64;
+        let index = IndexBuilder::resume(meta.base, self.config.index_interval_bytes, offsets, times);
+        Ok((header.last_offset() == expected && end <= meta.size).then_some((
+            index,
+            u64::from(last.position),
+            header.base_offset,
+        )))
     }
 
     fn scan_segment(
@@ -161,9 +216,19 @@ impl PartitionLog {
             .env
             .fs
             .open(&self.path(meta.base, FileKind::Log), OpenMode::Read)?;
-        let mut index = IndexBuilder::new(meta.base, self.config.index_interval_bytes);
-        let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
-        let mut size = 0;
+        let entered = if meta.base < trusted {
+            self.entry_below(meta, &*file, trusted)?
+        } else {
+            None
+        };
+        let (mut index, mut size) = match entered {
+            Some((index, position, offset)) => {
+                progress.expected = offset;
+                (index, position)
+            }
+            None => (IndexBuilder::new(meta.base, self.config.index_interval_bytes), 0),
+        };
+        let mut scanner = Scanner::new(&*file, size, meta.size, ScanDepth::Headers);
         let mut stop = None;
         loop {
             let trust = progress.expected < trusted;
@@ -257,13 +322,6 @@ impl PartitionLog {
             self.write_when_different(&path, &bytes)
                 .map_err(LogError::new("write", &path))?;
         }
-        // Replay writes it again.
-        self.segments[at].aborted = 0;
-        let path = self.path(base, FileKind::TxnIndex);
-        self.env
-            .fs
-            .remove_file(&path)
-            .map_err(LogError::new("remove", &path))?;
         if at + 1 < self.segments.len() {
             self.unsynced_seals.push(base);
         }
@@ -295,11 +353,15 @@ impl PartitionLog {
             self.complete_windows(snapshot)?;
         }
         let from = found.unwrap_or(self.log_start).max(self.log_start);
+        let first_indexed = match replay {
+            Replay::Producers => usize::MAX,
+            Replay::ProducersAndTxnIndex(at) => at,
+        };
+        for at in first_indexed..self.segments.len() {
+            // What the replay passes it writes again.
+            self.cut_txn_index(at, from)?;
+        }
         if from < self.log_end {
-            let first_indexed = match replay {
-                Replay::Producers => usize::MAX,
-                Replay::ProducersAndTxnIndex(at) => at,
-            };
             let mut producers = std::mem::take(&mut self.producers);
             let mut aborts = Vec::new();
             self.walk_headers(from, |at, header, batch| {
@@ -330,9 +392,10 @@ impl PartitionLog {
         for at in self.segment_of(from).unwrap_or(0)..self.segments.len() {
             let meta = &self.segments[at];
             let path = self.path(meta.base, FileKind::Log);
-            let open = self.env.fs.open(&path, OpenMode::Read);
-            let file: std::sync::Arc<dyn LogFile> = open.map_err(LogError::new("read", &path))?;
-            let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
+            let segment = self.open_segment(at)?;
+            let delta = u32::try_from(from.since(meta.base).max(0)).unwrap_or(u32::MAX);
+            let begin = u64::from(segment.offsets().position_before(delta));
+            let mut scanner = Scanner::new(&**segment.file(), begin, meta.size, ScanDepth::Headers);
             while let Some(Ok(batch)) = scanner.next().map_err(LogError::new("read", &path))? {
                 if batch.header.base_offset >= from {
                     visit(at, &batch.header, batch.bytes)?;

@@ -120,16 +120,17 @@ impl PartitionLog {
         self.segments.drain(..doomed.len());
         let first = self.segments.first().map_or(self.log_end, |segment| segment.base);
         self.set_log_start_offset(first);
+        self.remove_snapshots(|snapshot| snapshot < first)?;
         Ok(doomed)
     }
 
     fn deletion_reason(
-        &self,
+        &mut self,
         at: usize,
         size: u64,
         now: Timestamp,
     ) -> Result<Option<DeletionReason>, LogError> {
-        let (config, meta) = (&self.config, &self.segments[at]);
+        let config = Arc::clone(&self.config);
         if self.segment_end(at) <= self.log_start {
             return Ok(Some(DeletionReason::LogStart));
         }
@@ -137,24 +138,25 @@ impl PartitionLog {
             return Ok(None);
         }
         if config.retention_ms >= 0 {
-            let newest = match self.largest_timestamp(at)? {
+            let newest = match self.remember_largest_timestamp(at)? {
                 // Records without timestamps age by their file.
-                Timestamp::NONE => self.modified(meta.base)?,
+                Timestamp::NONE => self.modified(self.segments[at].base)?,
                 timestamp => timestamp,
             };
             if now.0.saturating_sub(newest.0) > config.retention_ms {
                 return Ok(Some(DeletionReason::Time));
             }
         }
+        let segment_bytes = self.segments[at].size;
         let excess = u64::try_from(config.retention_bytes)
             .ok()
             .map(|limit| size.saturating_sub(limit));
         Ok(excess
-            .is_some_and(|excess| excess >= meta.size && excess > 0)
+            .is_some_and(|excess| excess >= segment_bytes && excess > 0)
             .then_some(DeletionReason::Size))
     }
 
-    fn modified(&self, base: Offset) -> Result<Timestamp, LogError> {
+    pub(super) fn modified(&self, base: Offset) -> Result<Timestamp, LogError> {
         let path = self.path(base, FileKind::Log);
         self.env
             .fs

@@ -132,7 +132,7 @@ impl PartitionLog {
             self.remove_segment_files(empty.base)?;
         }
         if let (Some(mut active), Some(meta)) = (self.active.take(), self.segments.last_mut()) {
-            meta.max_timestamp = active.index.max_timestamp().map(|(timestamp, _)| timestamp);
+            meta.max_timestamp = Some(active.largest_timestamp());
             let sealed = active.seal();
             self.unsynced_seals.push(meta.base);
             sealed.map_err(LogError::new("write index in", &self.dir))?;
@@ -198,6 +198,9 @@ impl PartitionLog {
             .and_then(|index| ActiveSegment::resume(&*self.env.fs, &self.dir, base, size, index, false))
             .map_err(LogError::new("open segment", path))?;
         self.active = Some(Box::new(active));
+        if let Some(last) = self.segments.last_mut() {
+            last.max_timestamp = None;
+        }
         Ok(())
     }
 
@@ -209,14 +212,24 @@ impl PartitionLog {
         if self.has_dirty_data() || self.flushed < self.log_end {
             return Ok(self.active.is_none());
         }
-        if let Some(mut active) = self.active.take() {
-            active
-                .seal()
-                .map_err(LogError::new("write index in", &self.dir))?;
-            self.segments.shrink_to_fit();
-            self.producers.shrink();
-        }
+        self.close_active()?;
         self.env.sealed.remove_log(self.log_id);
         Ok(true)
+    }
+
+    /// Completes the indexes and closes the files of the segment that was being written.
+    pub(super) fn close_active(&mut self) -> Result<(), LogError> {
+        let (Some(mut active), Some(last)) = (self.active.take(), self.segments.last_mut()) else {
+            return Ok(());
+        };
+        last.max_timestamp = Some(active.largest_timestamp());
+        let base = last.base;
+        active
+            .seal()
+            .map_err(LogError::new("write index in", &self.dir))?;
+        self.modified = self.modified(base)?;
+        self.shrink();
+        self.forget_epoch_file();
+        Ok(())
     }
 }

@@ -64,6 +64,16 @@ impl PartitionLog {
             .filter(|found| found.offset < upper))
     }
 
+    /// Like [`Self::largest_timestamp`], and remembered while nothing is appended: a log that is asked again and again, as
+    /// retention asks, is opened once.
+    pub(super) fn remember_largest_timestamp(&mut self, at: usize) -> Result<Timestamp, LogError> {
+        let largest = self.largest_timestamp(at)?;
+        if self.active.is_none() || at + 1 < self.segments.len() {
+            self.segments[at].max_timestamp = Some(largest);
+        }
+        Ok(largest)
+    }
+
     /// The largest timestamp in segment number `at`; [`Timestamp::NONE`] when no record has one.
     pub(super) fn largest_timestamp(&self, at: usize) -> Result<Timestamp, LogError> {
         let meta = &self.segments[at];
@@ -72,10 +82,7 @@ impl PartitionLog {
         }
         let segment = self.open_segment(at)?;
         if let OpenSegment::Active(active) = &segment {
-            return Ok(active
-                .index
-                .max_timestamp()
-                .map_or(Timestamp::NONE, |(timestamp, _)| timestamp));
+            return Ok(active.largest_timestamp());
         }
         // The last entry of a time index is the largest timestamp, unless the process died before it was written: look at
         // what follows the last offset entry too.

@@ -153,6 +153,21 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// True when the transaction index of segment number `at` can be what appends wrote: markers in order, all of the segment.
+    pub(super) fn txn_index_is_sane(&self, at: usize) -> Result<bool, LogError> {
+        let meta = &self.segments[at];
+        if meta.aborted == 0 {
+            return Ok(true);
+        }
+        let entries = read_txn_index(&*self.env.fs, &self.dir, meta.base)?;
+        let inside = |aborted: &AbortedTxn| {
+            aborted.last_offset >= meta.base && aborted.first_offset <= aborted.last_offset
+        };
+        Ok(entries.len() == meta.aborted as usize
+            && entries.iter().all(inside)
+            && entries.is_sorted_by(|a, b| a.last_offset < b.last_offset))
+    }
+
     /// Keeps only the entries of a segment's transaction index whose marker lies below `end`.
     pub(super) fn cut_txn_index(&mut self, at: usize, end: Offset) -> Result<(), LogError> {
         let base = self.segments[at].base;
@@ -166,6 +181,10 @@ impl PartitionLog {
         let path = self.path(base, FileKind::TxnIndex);
         let fs = &self.env.fs;
         let cut = || -> io::Result<()> {
+            if kept == 0 {
+                fs.remove_file(&path)?;
+                return fs.sync_dir(&self.dir);
+            }
             let file = fs.open(&path, OpenMode::Write)?;
             file.set_len((kept * ENTRY) as u64)?;
             file.sync_data()

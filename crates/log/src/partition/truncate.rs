@@ -29,6 +29,7 @@ impl PartitionLog {
             tracing::warn!(partition = %self.partition, to = offset.0, high_watermark = self.high_watermark.0, log_end = self.log_end.0,
                 "truncating below the high watermark: after an unclean election this loses acknowledged records");
         }
+        self.verify()?;
         match self.segment_of(offset).filter(|_| offset > self.log_start) {
             Some(at) => self.cut(at, offset),
             None => self.truncate_fully_and_start_at(offset.max(Offset::ZERO)),
@@ -123,6 +124,7 @@ impl PartitionLog {
         }
         self.generation += 1;
         self.active = None;
+        self.unverified.set(false);
         self.env.sealed.remove_log(self.log_id);
         for at in (0..self.segments.len()).rev() {
             self.remove_segment_files(self.segments[at].base)?;

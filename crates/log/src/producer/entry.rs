@@ -86,7 +86,7 @@ impl ProducerEntry {
     }
 
     /// Moves to `epoch`, forgetting the batches of another one.
-    pub(super) fn move_to_epoch(&mut self, epoch: ProducerEpoch) {
+    pub(crate) fn move_to_epoch(&mut self, epoch: ProducerEpoch) {
         if self.epoch != Some(epoch) {
             self.batches.clear();
             self.epoch = Some(epoch);
@@ -94,13 +94,17 @@ impl ProducerEntry {
     }
 
     /// Remembers a batch, forgetting the sixth oldest.
-    pub(super) fn add(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
+    pub(crate) fn add(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
         self.move_to_epoch(epoch);
         if self.batches.len() == Self::BATCHES_MAX {
             self.batches.remove(0);
         }
         self.batches.push(batch);
         self.last_timestamp = batch.timestamp;
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.batches.shrink_to_fit();
     }
 
     /// May an older batch of this epoch be in the log that belongs to the remembered ones?

@@ -10,5 +10,5 @@ mod state;
 
 pub use check::{BatchOrigin, DataCheck, ProducerError};
 pub use entry::{BatchMetadata, ProducerEntry};
-pub use snapshot::{SnapshotError, decode_snapshot, encode_snapshot};
+pub use snapshot::{SnapshotError, decode_snapshot, encode_snapshot, encoded_snapshot_bytes};
 pub use state::{CompletedTxn, ProducerState};

@@ -32,12 +32,18 @@ pub enum SnapshotError {
     Checksum,
 }
 
+/// How many bytes [`encode_snapshot`] gives.
+#[must_use]
+pub fn encoded_snapshot_bytes(state: &ProducerState) -> usize {
+    HEAD_BYTES + 4 + state.len() * ENTRY_BYTES
+}
+
 /// The file's bytes, producers in ascending order.
 #[must_use]
 pub fn encode_snapshot(state: &ProducerState) -> Vec<u8> {
     let mut entries: Vec<_> = state.entries().collect();
     entries.sort_by_key(|(id, _)| *id);
-    let mut bytes = Vec::with_capacity(HEAD_BYTES + 4 + entries.len() * ENTRY_BYTES);
+    let mut bytes = Vec::with_capacity(encoded_snapshot_bytes(state));
     bytes.extend_from_slice(&VERSION.to_be_bytes());
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&i32::try_from(entries.len()).unwrap_or(i32::MAX).to_be_bytes());

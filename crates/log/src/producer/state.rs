@@ -24,7 +24,14 @@ pub struct CompletedTxn {
 /// The producers of one partition. Empty for most: then it owns no heap memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
-    entries: HashMap<ProducerId, ProducerEntry>,
+    /// Boxed, because a map of one has room for four.
+    entries: HashMap<ProducerId, Box<ProducerEntry>>,
+    /// `None` when there is none, as in most partitions.
+    transactions: Option<Box<Transactions>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Transactions {
     ongoing: BTreeMap<Offset, ProducerId>,
     /// First offset to marker offset.
     completed: BTreeMap<Offset, Offset>,
@@ -34,27 +41,33 @@ impl ProducerState {
     /// A state of these producers.
     #[must_use]
     pub fn from_entries(entries: impl IntoIterator<Item = (ProducerId, ProducerEntry)>) -> Self {
-        let entries: HashMap<_, _> = entries.into_iter().collect();
-        let ongoing = entries
+        let boxed = |(id, entry)| (id, Box::new(entry));
+        let entries: HashMap<_, _> = entries.into_iter().map(boxed).collect();
+        let ongoing: BTreeMap<_, _> = entries
             .iter()
             .filter_map(|(id, e)| e.txn_first_offset.map(|first| (first, *id)))
             .collect();
+        let transactions = (!ongoing.is_empty()).then(|| {
+            Box::new(Transactions {
+                ongoing,
+                completed: BTreeMap::new(),
+            })
+        });
         Self {
             entries,
-            ongoing,
-            completed: BTreeMap::new(),
+            transactions,
         }
     }
 
     /// What is known of `producer_id`.
     #[must_use]
     pub fn entry(&self, producer_id: ProducerId) -> Option<&ProducerEntry> {
-        self.entries.get(&producer_id)
+        self.entries.get(&producer_id).map(Box::as_ref)
     }
 
     /// Every producer, in any order.
     pub fn entries(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
-        self.entries.iter().map(|(id, entry)| (*id, entry))
+        self.entries.iter().map(|(id, entry)| (*id, &**entry))
     }
 
     /// How many producers are known.
@@ -77,11 +90,12 @@ impl ProducerState {
         let entry = self
             .entries
             .entry(producer_id)
-            .or_insert_with(ProducerEntry::unknown);
+            .or_insert_with(|| Box::new(ProducerEntry::unknown()));
         entry.add(header.producer_epoch, BatchMetadata::of(header));
         if header.is_transactional() && entry.txn_first_offset.is_none() {
             entry.txn_first_offset = Some(header.base_offset);
-            self.ongoing.insert(header.base_offset, producer_id);
+            let transactions = self.transactions.get_or_insert_default();
+            transactions.ongoing.insert(header.base_offset, producer_id);
         }
     }
 
@@ -111,14 +125,15 @@ impl ProducerState {
         let entry = self
             .entries
             .entry(producer_id)
-            .or_insert_with(ProducerEntry::unknown);
+            .or_insert_with(|| Box::new(ProducerEntry::unknown()));
         entry.move_to_epoch(header.producer_epoch);
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp = header.max_timestamp;
         let first_offset = entry.txn_first_offset.take()?;
-        self.ongoing.remove(&first_offset);
+        let transactions = self.transactions.get_or_insert_default();
+        transactions.ongoing.remove(&first_offset);
         let last_offset = header.last_offset();
-        self.completed.insert(first_offset, last_offset);
+        transactions.completed.insert(first_offset, last_offset);
         Some(CompletedTxn {
             producer_id,
             first_offset,
@@ -130,8 +145,12 @@ impl ProducerState {
     /// Below it every transaction is decided, once `completed` is: what the transaction index stores with an abort.
     #[must_use]
     pub fn last_stable_offset_after(&self, completed: &CompletedTxn) -> Offset {
-        self.ongoing
-            .keys()
+        let open = self
+            .transactions
+            .as_ref()
+            .map(|transactions| &transactions.ongoing);
+        open.into_iter()
+            .flat_map(BTreeMap::keys)
             .next()
             .copied()
             .unwrap_or(completed.last_offset.plus(1))
@@ -140,15 +159,19 @@ impl ProducerState {
     /// First offset of the oldest transaction that is open, or decided but not yet below the high watermark.
     #[must_use]
     pub fn first_unstable_offset(&self) -> Option<Offset> {
-        let open = self.ongoing.keys().next();
-        let unreplicated = self.completed.keys().next();
+        let transactions = self.transactions.as_ref()?;
+        let open = transactions.ongoing.keys().next();
+        let unreplicated = transactions.completed.keys().next();
         open.into_iter().chain(unreplicated).min().copied()
     }
 
     /// Forgets decided transactions whose marker lies below `high_watermark`.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
-        if !self.completed.is_empty() {
-            self.completed.retain(|_, last| *last >= high_watermark);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.completed.retain(|_, last| *last >= high_watermark);
+            if transactions.completed.is_empty() && transactions.ongoing.is_empty() {
+                self.transactions = None;
+            }
         }
     }
 
@@ -158,11 +181,16 @@ impl ProducerState {
         self.entries.retain(|_, entry| {
             entry.txn_first_offset.is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
         });
-        before - self.entries.len()
+        let expired = before - self.entries.len();
+        if expired > 0 {
+            self.entries.shrink_to_fit();
+        }
+        expired
     }
 
     /// Gives back spare memory.
     pub fn shrink(&mut self) {
         self.entries.shrink_to_fit();
+        self.entries.values_mut().for_each(|entry| entry.shrink());
     }
 }

@@ -160,6 +160,13 @@ impl ActiveSegment {
         self.save_indexes()
     }
 
+    /// The largest timestamp of its records; [`Timestamp::NONE`] when none has one.
+    pub(crate) fn largest_timestamp(&self) -> Timestamp {
+        self.index
+            .max_timestamp()
+            .map_or(Timestamp::NONE, |(timestamp, _)| timestamp)
+    }
+
     pub(crate) fn offsets(&self) -> OffsetIndex<'_> {
         self.index.offsets()
     }

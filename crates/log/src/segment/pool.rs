@@ -1,16 +1,16 @@
 //! The bounded set of sealed segments that are open, over all logs of a process.
 //!
 //! An idle partition holds nothing here: entries are opened by reads and evicted, least recently used first. The lock
-//! is held for a lookup, never over IO.
+//! is held for a lookup, never over IO, and every call takes logarithmic time: retention asks for every log now and then.
 
 use crate::segment::SealedSegment;
 use milena_types::Offset;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Names a segment of a log of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PoolKey {
     pub(crate) log_id: u64,
     pub(crate) base: Offset,
@@ -18,8 +18,24 @@ pub(crate) struct PoolKey {
 
 #[derive(Debug, Default)]
 struct Inner {
-    segments: HashMap<PoolKey, (Arc<SealedSegment>, u64)>,
+    /// By log, with the tick of the last use.
+    segments: BTreeMap<PoolKey, (Arc<SealedSegment>, u64)>,
+    /// By last use; holds exactly the ticks of `segments`.
+    uses: BTreeMap<u64, PoolKey>,
     tick: u64,
+}
+
+impl Inner {
+    fn next_tick(&mut self) -> u64 {
+        self.tick += 1;
+        self.tick
+    }
+
+    fn remove(&mut self, key: PoolKey) -> Option<Arc<SealedSegment>> {
+        let (segment, used) = self.segments.remove(&key)?;
+        self.uses.remove(&used);
+        Some(segment)
+    }
 }
 
 /// The pool.
@@ -43,54 +59,59 @@ impl SealedPool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many segments are open.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().segments.len()
+    }
+
     pub(crate) fn next_log_id(&self) -> u64 {
         self.next_log_id.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn get(&self, key: PoolKey) -> Option<Arc<SealedSegment>> {
         let mut inner = self.lock();
-        inner.tick += 1;
-        let tick = inner.tick;
+        let tick = inner.next_tick();
         let (segment, used) = inner.segments.get_mut(&key)?;
-        *used = tick;
-        Some(segment.clone())
+        let (segment, before) = (segment.clone(), std::mem::replace(used, tick));
+        inner.uses.remove(&before);
+        inner.uses.insert(tick, key);
+        Some(segment)
     }
 
     pub(crate) fn insert(&self, key: PoolKey, segment: Arc<SealedSegment>) {
         let mut inner = self.lock();
-        inner.tick += 1;
-        let tick = inner.tick;
-        let evicted = if inner.segments.len() >= self.open_max && !inner.segments.contains_key(&key) {
-            let oldest = inner
-                .segments
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(key, _)| *key);
-            oldest.and_then(|key| inner.segments.remove(&key))
-        } else {
-            None
-        };
+        let replaced = inner.remove(key);
+        let mut evicted = None;
+        if inner.segments.len() >= self.open_max
+            && let Some(oldest) = inner.uses.first_key_value().map(|(_, key)| *key)
+        {
+            evicted = inner.remove(oldest);
+        }
+        let tick = inner.next_tick();
         inner.segments.insert(key, (segment, tick));
+        inner.uses.insert(tick, key);
         drop(inner);
         // Closes and unmaps outside the lock.
-        drop(evicted);
+        drop((replaced, evicted));
     }
 
     pub(crate) fn remove(&self, key: PoolKey) {
-        let removed = self.lock().segments.remove(&key);
+        let removed = self.lock().remove(key);
         drop(removed);
     }
 
     pub(crate) fn remove_log(&self, log_id: u64) {
         let mut removed = Vec::new();
         let mut inner = self.lock();
-        inner.segments.retain(|key, (segment, _)| {
-            let keep = key.log_id != log_id;
-            if !keep {
-                removed.push(segment.clone());
-            }
-            keep
-        });
+        let from = PoolKey {
+            log_id,
+            base: Offset(i64::MIN),
+        };
+        while let Some(key) = inner.segments.range(from..).next().map(|(key, _)| *key)
+            && key.log_id == log_id
+        {
+            removed.extend(inner.remove(key));
+        }
         drop(inner);
         drop(removed);
     }

@@ -5,8 +5,10 @@
 mod appends;
 mod compaction;
 mod compaction_crash;
+mod counting_fs;
 mod crash;
 mod dirs;
+mod idle;
 mod kafka_made;
 mod producers;
 mod reads;

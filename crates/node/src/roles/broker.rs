@@ -205,6 +205,7 @@ fn log_work(settings: &Settings) -> LogWorkConfig {
             io_bytes_per_second: settings.double("log.cleaner.io.max.bytes.per.second"),
             backoff: settings.millis("log.cleaner.backoff.ms"),
         },
+        recovery_threads: settings.count("num.recovery.threads.per.data.dir"),
         ..LogWorkConfig::default()
     }
 }

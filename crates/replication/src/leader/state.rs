@@ -237,6 +237,9 @@ impl Leader {
     /// Keeps what is known of the replicas that stay, forgets the others, and adds the new ones.
     fn sync_followers(&mut self, now: Moment) {
         let mut known = std::mem::take(&mut self.followers);
+        // No room for more than there are: an idle partition has them too.
+        self.followers
+            .reserve_exact(self.term.replicas.len().saturating_sub(1));
         for broker in self
             .term
             .replicas

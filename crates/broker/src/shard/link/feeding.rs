@@ -30,8 +30,16 @@ pub(crate) enum ReadAhead {
     Idle,
     /// On its way.
     Running,
-    /// Done: from where, what, and where to go on.
-    Ready(Offset, Bytes, Offset),
+    /// Done; boxed, because every feed has room for it.
+    Ready(Box<ReadyRead>),
+}
+
+/// A read that is done.
+#[derive(Debug)]
+pub(crate) struct ReadyRead {
+    from: Offset,
+    records: Bytes,
+    next: Offset,
 }
 
 /// What there is to send.
@@ -147,14 +155,14 @@ fn next_records(
             feed.read_ahead = ReadAhead::Running;
             Next::Later
         }
-        ReadAhead::Ready(start, bytes, next) if start == from && next > from && !bytes.is_empty() => {
+        ReadAhead::Ready(ready) if ready.from == from && ready.next > from && !ready.records.is_empty() => {
             // The disk works on while this is being sent.
-            read_ahead(feed, next, log, id);
-            Next::Records(vec![bytes], next)
+            read_ahead(feed, ready.next, log, id);
+            Next::Records(vec![ready.records], ready.next)
         }
         ReadAhead::Idle if read_ahead(feed, from, log, id) => Next::Later,
         // Of the active segment, or a place that the read-ahead could not get past.
-        ReadAhead::Idle | ReadAhead::Ready(..) => match log.read(from, quantum, log.log_end_offset(), true) {
+        ReadAhead::Idle | ReadAhead::Ready(_) => match log.read(from, quantum, log.log_end_offset(), true) {
             Ok(read) => Next::Records(vec![read.records], read.next_offset),
             Err(error) => Next::End(unreadable(attach, log.partition(), &error)),
         },
@@ -202,11 +210,12 @@ impl Shard {
         let Some(feed) = role.feeds.iter_mut().find(|feed| feed.attachment == attachment) else {
             return;
         };
-        feed.read_ahead = match read {
-            Ok(read) => ReadAhead::Ready(from, read.records, read.next_offset),
+        let (records, next) = match read {
+            Ok(read) => (read.records, read.next_offset),
             // Read again on the owner, which tells the follower what is wrong.
-            Err(_) => ReadAhead::Ready(from, Bytes::new(), from),
+            Err(_) => (Bytes::new(), from),
         };
+        feed.read_ahead = ReadAhead::Ready(Box::new(ReadyRead { from, records, next }));
         if !feed.queued {
             feed.queued = true;
             cx.links_out.queue(attachment.stream, id);

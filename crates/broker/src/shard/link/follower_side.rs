@@ -344,7 +344,7 @@ impl Shard {
 }
 
 fn follower_role(
-    partitions: &mut HashMap<TopicIdPartition, crate::shard::partition::Partition>,
+    partitions: &mut HashMap<TopicIdPartition, Box<crate::shard::partition::Partition>>,
     id: TopicIdPartition,
 ) -> Option<&mut FollowerRole> {
     match &mut partitions.get_mut(&id)?.role {

@@ -88,7 +88,7 @@ impl Shard {
             return Err(other_lane(attach_id));
         }
         role.feeds.retain(|feed| feed.follower != request.broker);
-        role.feeds.push(Feed {
+        role.add_feed(Feed {
             follower: request.broker,
             attachment: request.attachment,
             next: request.ends.log_end,

@@ -1,0 +1,200 @@
+//! What an idle partition costs a data thread in memory: its table entry, its state and its log.
+
+use super::fetch_wait::FetchWaiters;
+use super::link::ReadAhead;
+use super::parked::Parked;
+use super::partition::Partition;
+use super::role::{Feed, FollowerRole, LeaderRole, Role};
+use super::settings::{PartitionSettings, SettingsCache};
+use super::tail_ring::TailRing;
+use crate::config::BrokerConfig;
+use bytes::BytesMut;
+use milena_counting::peak_bytes;
+use milena_log::{AppendContext, AppendOrigin, CorruptionPolicy, Env, OpenOptions, PartitionLog};
+use milena_metadata::MetadataImage;
+use milena_record::{BatchBuilder, Compression, TimestampType};
+use milena_replication::{AttachmentId, FollowerHighWatermark, Leader, LeaderTerm, LogEnds, Moment};
+use milena_types::{
+    BrokerId, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
+    TopicId, TopicIdPartition, TopicName, TopicPartition,
+};
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+/// The bound for one idle partition.
+const IDLE_BYTES_MAX: usize = 1024;
+/// A leader of two attached followers knows how far each of them is; a broker leads one of three of its partitions.
+const LED_BYTES_MAX: usize = 1700;
+const PARTITIONS: i32 = 1000;
+
+struct Maker {
+    settings: Rc<PartitionSettings>,
+    options: OpenOptions,
+    dir: std::path::PathBuf,
+}
+
+impl Maker {
+    fn new(dir: &Path) -> Self {
+        let topic = TopicName::new("orders-of-the-day").unwrap();
+        let mut cache = SettingsCache::new(&BrokerConfig::default());
+        let settings = cache.of(&MetadataImage::default(), &topic);
+        let options = OpenOptions {
+            env: Env::real(),
+            dir: dir.to_owned(),
+            partition: TopicPartition {
+                topic,
+                partition: PartitionIndex(0),
+            },
+            topic_id: TopicId::random(),
+            config: std::sync::Arc::clone(&settings.log),
+            recovery_point: Offset(0),
+            log_start_offset: Offset(0),
+            clean: false,
+            corruption: CorruptionPolicy::Refuse,
+            now: Timestamp(0),
+        };
+        Self {
+            settings,
+            options,
+            dir: dir.to_owned(),
+        }
+    }
+
+    fn log(&self, index: i32) -> PartitionLog {
+        let partition = TopicPartition {
+            topic: self.options.partition.topic.clone(),
+            partition: PartitionIndex(index),
+        };
+        PartitionLog::absent(&OpenOptions {
+            dir: self.dir.join(partition.to_string()),
+            partition,
+            ..self.options.clone()
+        })
+    }
+
+    fn partition(&self, log: PartitionLog, role: Role) -> (TopicIdPartition, Box<Partition>) {
+        let id = TopicIdPartition {
+            topic: log.topic_id(),
+            partition: log.partition().partition,
+        };
+        let partition = Partition {
+            id,
+            name: log.partition().clone(),
+            settings: Rc::clone(&self.settings),
+            dir: 0,
+            log,
+            role,
+            high_watermark: FollowerHighWatermark::restore(Offset(0), Offset(0), Offset(0)),
+            waiters: FetchWaiters::default(),
+            flush_queued: false,
+            flush_timed: false,
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+        };
+        (id, Box::new(partition))
+    }
+
+    fn leader(&self, replicas: i32) -> Role {
+        let replicas: Vec<BrokerId> = (1..=replicas).map(BrokerId).collect();
+        let term = LeaderTerm {
+            leader: BrokerId(1),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+            isr: replicas.clone(),
+            replicas: replicas.clone(),
+            recovering: false,
+        };
+        let ends = LogEnds::at(Offset(0));
+        let leader = Leader::new(term, self.settings.rules, ends, Offset(0), Moment(0));
+        let mut role = LeaderRole {
+            leader,
+            parked: Parked::default(),
+            ring: TailRing::default(),
+            feeds: Vec::new(),
+        };
+        for follower in &replicas[1..] {
+            role.add_feed(Feed {
+                follower: *follower,
+                attachment: AttachmentId { stream: 1, attach: 1 },
+                next: Offset(0),
+                sent_high_watermark: Offset(0),
+                sent_log_start: Offset(0),
+                queued: false,
+                read_ahead: ReadAhead::default(),
+            });
+        }
+        Role::Leader(Box::new(role))
+    }
+}
+
+fn follower() -> Role {
+    Role::Follower(FollowerRole {
+        leader: BrokerId(2),
+        leader_epoch: LeaderEpoch(0),
+        attach: Some(1),
+        ack_queued: false,
+    })
+}
+
+/// Bytes of one partition, when a data thread holds a thousand.
+fn cost(count: i32, make: impl Fn(i32) -> (TopicIdPartition, Box<Partition>)) -> usize {
+    let (held, bytes) = peak_bytes(|| (0..count).map(&make).collect::<HashMap<_, _>>());
+    bytes / held.len()
+}
+
+#[test]
+fn an_idle_partition_takes_less_than_a_kibibyte() {
+    let temp = tempfile::tempdir().unwrap();
+    let maker = Maker::new(temp.path());
+    let never_written = |role: fn(&Maker) -> Role| {
+        cost(PARTITIONS, |index| {
+            maker.partition(maker.log(index), role(&maker))
+        })
+    };
+    let follower = never_written(|_| follower());
+    let alone = never_written(|maker| maker.leader(1));
+    let led = never_written(|maker| maker.leader(3));
+    println!("never written: follower {follower}, leader {alone}, leader of two followers {led} bytes");
+    assert!(follower <= IDLE_BYTES_MAX, "a follower takes {follower} bytes");
+    assert!(
+        alone <= IDLE_BYTES_MAX,
+        "a leader without followers takes {alone} bytes"
+    );
+    assert!(
+        led <= LED_BYTES_MAX,
+        "a leader of two followers takes {led} bytes"
+    );
+}
+
+#[test]
+fn a_partition_that_has_gone_idle_takes_less_than_a_kibibyte() {
+    let temp = tempfile::tempdir().unwrap();
+    let maker = Maker::new(temp.path());
+    let append = AppendContext {
+        epoch: LeaderEpoch(0),
+        now: Timestamp(0),
+        origin: AppendOrigin::Client,
+    };
+    let used = |index| {
+        let mut log = maker.log(index);
+        let producer = Some((ProducerId(1), ProducerEpoch(0), 0));
+        let mut batch = BatchBuilder::new(
+            Offset(0),
+            Compression::None,
+            TimestampType::CreateTime,
+            producer,
+            false,
+            false,
+        );
+        batch.append(Timestamp(0), None, Some(b"value"), &[]);
+        let batch: BytesMut = batch.build();
+        log.append_as_leader(batch, &append).unwrap();
+        log.flush().unwrap();
+        assert!(log.release_idle().unwrap());
+        maker.partition(log, follower())
+    };
+    let bytes = cost(100, used);
+    println!("idle after a write: {bytes} bytes");
+    assert!(bytes <= IDLE_BYTES_MAX, "it takes {bytes} bytes");
+}
