@@ -3,6 +3,7 @@
 use milena_cluster_tests::{Cluster, Settings, admin, until};
 use milena_interop_tests::disk::{Verdict, copy_dir, judged_by_kafka, now, seen_by_milena};
 use milena_log::checkpoint::OffsetCheckpoint;
+use milena_log::compaction::{CompactionRules, GroupDone, OffsetMap};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, LogDir, PartitionLog};
 use milena_record::control::ControlRecord;
 use milena_record::{BatchBuilder, Compression, TimestampType};
@@ -329,6 +330,70 @@ fn write_cut(path: &Path) {
     writer.flush();
 }
 
+/// One compaction, as the cleaner does it.
+fn compact(log: &mut PartitionLog, now: Timestamp) -> bool {
+    let rules = CompactionRules {
+        delete_retention_ms: 0,
+        ..CompactionRules::default()
+    };
+    let end = log.log_end_offset();
+    let stable = log.first_unstable_offset().unwrap_or(end);
+    let Some(cleanable) = log.cleanable(&rules, stable, now).expect("cleanable") else {
+        return false;
+    };
+    let mut job = log.begin_compaction(&cleanable, &rules, end, now);
+    let mut map = OffsetMap::new(1 << 20, 0.9);
+    job.build_map(&mut map, &mut |_| true).expect("map");
+    loop {
+        match job.clean_group(&map, &mut |_| true).expect("clean") {
+            GroupDone::Last => break,
+            GroupDone::Unchanged => {}
+            GroupDone::Ready { .. } => {
+                job.commit().expect("commit");
+                assert!(log.swap_compacted(job.id(), now).expect("swap"));
+                job.finish_swap().expect("finish");
+            }
+        }
+    }
+    job.write_mark().expect("mark");
+    log.compaction_over(job.id(), Some(job.end_offset()));
+    true
+}
+
+/// Compacted three times, with aborted data, tombstones and markers in every state of their going; then closed.
+fn write_compacted(path: &Path) {
+    let dir = new_dir(path);
+    let mut writer = Writer::new(&dir, "compacted");
+    let mut config = LogConfig::clone(writer.log.config());
+    config.compact = true;
+    writer.log.set_config(Arc::new(config));
+    let before_size = |writer: &Writer| writer.log.size_bytes();
+    for pass in 0..3 {
+        writer.transactions(30);
+        writer.flush();
+        let end = writer.log.log_end_offset();
+        writer.log.on_high_watermark(end);
+        let before = before_size(&writer);
+        assert!(compact(&mut writer.log, Timestamp(now().0 + pass)), "pass {pass}");
+        assert!(writer.log.size_bytes() < before, "pass {pass}");
+    }
+    let (end, clean) = (
+        writer.log.log_end_offset(),
+        writer.log.clean_offset().expect("clean"),
+    );
+    writer.log.close().expect("close");
+    for (checkpoint, offset) in [
+        (OffsetCheckpoint::RecoveryPoint, end),
+        (OffsetCheckpoint::HighWatermark, end),
+        (OffsetCheckpoint::Cleaner, clean),
+    ] {
+        dir.write_checkpoint(checkpoint, &offsets("compacted", offset))
+            .expect("checkpoint");
+    }
+    dir.write_clean_shutdown(BrokerEpoch(42))
+        .expect("clean shutdown file");
+}
+
 #[test]
 fn kafka_finds_nothing_wrong_with_transactions() {
     let temp = tempfile::tempdir().expect("temporary directory");
@@ -336,7 +401,8 @@ fn kafka_finds_nothing_wrong_with_transactions() {
     write_closed(&at("closed"));
     write_dead(&at("dead"));
     write_cut(&at("cut"));
-    let states = ["closed", "dead", "cut"].map(|name| (name, at(name)));
+    write_compacted(&at("compacted"));
+    let states = ["closed", "dead", "cut", "compacted"].map(|name| (name, at(name)));
     let verdicts = judged_by_kafka(&states.each_ref().map(|(_, dir)| dir.as_path()));
     for ((how, dir), verdict) in states.iter().zip(verdicts) {
         assert_eq!(verdict.complaints, Vec::<String>::new(), "{how}");

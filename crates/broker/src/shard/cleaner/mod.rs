@@ -14,6 +14,7 @@
 mod choose;
 mod owner;
 mod pace;
+mod settings;
 mod thread;
 
 pub(super) use thread::Cleaners;

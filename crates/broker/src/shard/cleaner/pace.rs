@@ -1,7 +1,7 @@
 //! Keeps the cleaner's reads and writes below `log.cleaner.io.max.bytes.per.second`, all threads together, and ends them
 //! when the broker stops.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ const SLEEP_MIN: Duration = Duration::from_millis(1);
 /// The budget that all cleaner threads share.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    bytes_per_second: f64,
+    /// `log.cleaner.io.max.bytes.per.second`, as bits: it may be altered.
+    bytes_per_second: AtomicU64,
     /// When everything that was granted so far will have been paid for.
     paid: Mutex<Instant>,
     stop: AtomicBool,
@@ -22,10 +23,15 @@ pub(super) struct Pacer {
 impl Pacer {
     pub(super) fn new(bytes_per_second: f64) -> Self {
         Self {
-            bytes_per_second,
+            bytes_per_second: AtomicU64::new(bytes_per_second.to_bits()),
             paid: Mutex::new(Instant::now()),
             stop: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn set_rate(&self, bytes_per_second: f64) {
+        self.bytes_per_second
+            .store(bytes_per_second.to_bits(), Ordering::Relaxed);
     }
 
     pub(super) fn request_stop(&self) {
@@ -55,11 +61,12 @@ impl Pacer {
     fn book(&self, bytes: u64, now: Instant) -> Instant {
         // Above it a second is too short to matter, and the arithmetic stays exact.
         const UNLIMITED: f64 = 1e15;
-        if self.bytes_per_second >= UNLIMITED {
+        let rate = f64::from_bits(self.bytes_per_second.load(Ordering::Relaxed));
+        if rate >= UNLIMITED {
             return now;
         }
         #[expect(clippy::cast_precision_loss, reason = "bytes of one batch")]
-        let seconds = bytes as f64 / self.bytes_per_second.max(1.0);
+        let seconds = bytes as f64 / rate.max(1.0);
         let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
         *paid = (*paid).max(now) + Duration::from_secs_f64(seconds.min(3600.0));
         *paid

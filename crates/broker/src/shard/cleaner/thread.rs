@@ -3,6 +3,7 @@
 use super::choose::{Candidate, choose};
 use super::owner::Over;
 use super::pace::Pacer;
+use super::settings::effective;
 use crate::config::{CleanerConfig, LogWorkConfig};
 use crate::shard::id::ShardId;
 use crate::shard::mailbox::Mailboxes;
@@ -18,7 +19,6 @@ const CANDIDATES_CHUNK: usize = 64;
 
 /// What the threads share.
 struct Shared {
-    config: CleanerConfig,
     mailboxes: Mailboxes,
     pacer: Pacer,
     /// Held while a log is chosen, so that two threads do not choose the same. The flag: stop.
@@ -43,7 +43,6 @@ impl Cleaners {
         let count = if config.enable { config.threads } else { 0 };
         let shared = Arc::new(Shared {
             pacer: Pacer::new(config.io_bytes_per_second),
-            config,
             mailboxes: mailboxes.clone(),
             choosing: Mutex::default(),
             stopped: Mutex::default(),
@@ -84,8 +83,15 @@ impl Drop for Cleaners {
 impl Shared {
     fn run(&self) {
         while !self.pacer.is_stopped() {
+            let Some(config) = self.ask(ShardId(0), |shard| {
+                let cleaner = &shard.cx.config.log_work.cleaner;
+                effective(cleaner, &shard.cx.image, shard.cx.node)
+            }) else {
+                return;
+            };
+            self.pacer.set_rate(config.io_bytes_per_second);
             // After a failure the same log would be chosen again at once.
-            if self.compact_one() != Some(true) && self.pause(self.config.backoff) {
+            if self.compact_one(&config) != Some(true) && self.pause(config.backoff) {
                 return;
             }
         }
@@ -99,10 +105,10 @@ impl Shared {
     }
 
     /// Compacts one log; `None` when none is due, false when it could not be finished.
-    fn compact_one(&self) -> Option<bool> {
+    fn compact_one(&self, config: &CleanerConfig) -> Option<bool> {
         let (id, mut job) = self.begin_next()?;
         let began = std::time::Instant::now();
-        let over = match self.compact(id, &mut job) {
+        let over = match self.compact(id, &mut job, config) {
             Ok(true) => {
                 let stats = job.stats();
                 tracing::info!(partition = %job.partition(), clean_upto = job.end_offset().0, keys = stats.keys, bytes_read = stats.bytes_read, bytes_before = stats.bytes_before, bytes_after = stats.bytes_after, milliseconds = began.elapsed().as_millis(), "compacted the log");
@@ -143,9 +149,14 @@ impl Shared {
     }
 
     /// False: some replica lacks what would be forgotten.
-    fn compact(&self, id: TopicIdPartition, job: &mut CompactionJob) -> Result<bool, CompactionError> {
-        let bytes = self.config.dedupe_buffer_bytes / self.config.threads.max(1);
-        let mut map = OffsetMap::new(bytes, self.config.load_factor);
+    fn compact(
+        &self,
+        id: TopicIdPartition,
+        job: &mut CompactionJob,
+        config: &CleanerConfig,
+    ) -> Result<bool, CompactionError> {
+        let bytes = config.dedupe_buffer_bytes / config.threads.max(1);
+        let mut map = OffsetMap::new(bytes, config.load_factor);
         let mut pace = |bytes| self.pacer.take(bytes);
         job.build_map(&mut map, &mut pace)?;
         let (owner, compaction) = (self.mailboxes.owner_of(id), job.id());
