@@ -138,6 +138,7 @@ impl Controller {
                 isr: replicas.clone(),
                 elr: Vec::new(),
                 last_known_elr: Vec::new(),
+                offline: Vec::new(),
                 adding: Vec::new(),
                 removing: Vec::new(),
                 leader: replicas.first().copied(),
