@@ -226,6 +226,12 @@ impl PartitionLog {
         self.flushed
     }
 
+    /// A ticket could not be synced because there was no space for the epoch file, which goes first: no file was forced to
+    /// the disk. What it covered waits for another ticket.
+    pub fn on_flush_postponed(&mut self) {
+        self.epochs_dirty |= self.pending.epoch_version > self.pending.epoch_durable;
+    }
+
     /// Flushes on this thread, whatever other tickets are under way.
     ///
     /// # Errors
@@ -250,10 +256,12 @@ impl PartitionLog {
         }
         let synced = self.snapshots.last() == Some(&self.log_end) && !self.has_dirty_data();
         if !synced || self.active.is_some() || self.flushed < self.log_end {
-            if let Some(mut active) = self.active.take() {
+            self.save_aborts()?;
+            if let Some(active) = &mut self.active {
                 active
                     .seal()
                     .map_err(LogError::new("write index in", &self.dir))?;
+                self.active = None;
             }
             self.write_snapshot()?;
             if let Some(last) = self.segments.last() {

@@ -73,6 +73,8 @@ pub struct PartitionLog {
     producers: ProducerState,
     /// Offsets of the snapshots on disk, ascending.
     snapshots: Vec<Offset>,
+    /// Aborts of the last segment that are in no index yet, because there was no space for it.
+    unsaved_aborts: Vec<AbortedTxn>,
     /// Closed segments whose indexes have not been forced to the disk.
     unsynced_seals: Vec<Offset>,
     /// How many of them the last ticket covers.

@@ -79,17 +79,23 @@ impl PartitionLog {
         Ok(due)
     }
 
-    /// Closes the active segment and begins one at the log end.
+    /// Closes the active segment and begins one at the log end. Either all of it happens or, as when no space is left, nothing.
     pub(super) fn roll(&mut self, now: Timestamp) -> Result<(), LogError> {
         self.open_active()?;
-        if let (Some(mut active), Some(meta)) = (self.active.take(), self.segments.last_mut()) {
-            meta.max_timestamp = active.index.max_timestamp().map(|(timestamp, _)| timestamp);
-            let sealed = active.seal();
-            self.unsynced_seals.push(meta.base);
-            sealed.map_err(LogError::new("write index in", &self.dir))?;
+        self.save_aborts()?;
+        if let Some(active) = &mut self.active {
+            active
+                .seal()
+                .map_err(LogError::new("write index in", &self.dir))?;
         }
         self.write_snapshot()?;
-        self.create_segment(self.log_end, now)
+        let next = self.create_files(self.log_end)?;
+        if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
+            meta.max_timestamp = active.index.max_timestamp().map(|(timestamp, _)| timestamp);
+            self.unsynced_seals.push(meta.base);
+        }
+        self.begin_segment(self.log_end, next, now);
+        Ok(())
     }
 
     /// Creates the files of a segment at `base`, and the directory if there is none.
@@ -97,19 +103,37 @@ impl PartitionLog {
         if self.segments.is_empty() {
             self.create_dir()?;
         }
-        let active = ActiveSegment::create(&*self.env.fs, &self.dir, base, self.config.index_interval_bytes)
-            .map_err(LogError::new("create segment", self.path(base, FileKind::Log)))?;
+        let active = self.create_files(base)?;
+        self.begin_segment(base, active, now);
+        Ok(())
+    }
+
+    /// Creates a segment's files: all of them, or none. One that stayed behind would be taken for a gap after a crash, and all
+    /// that follows it cut off.
+    fn create_files(&mut self, base: Offset) -> Result<ActiveSegment, LogError> {
+        let interval = self.config.index_interval_bytes;
+        let created = ActiveSegment::create(&*self.env.fs, &self.dir, base, interval);
+        created.map_err(|source| {
+            if let Err(error) = self.remove_segment_files(base) {
+                self.failed = true;
+                tracing::error!(dir = %self.dir.display(), base = base.0, %error, "could not undo a failed roll; the log takes no more");
+            }
+            LogError::new("create segment", self.path(base, FileKind::Log))(source)
+        })
+    }
+
+    fn begin_segment(&mut self, base: Offset, active: ActiveSegment, now: Timestamp) {
         self.active = Some(Box::new(active));
         let mut meta = SegmentMeta::new(base, 0);
         meta.created = Some(now);
         self.segments.push(meta);
         self.dir_dirty = true;
-        Ok(())
     }
 
     fn create_dir(&mut self) -> Result<(), LogError> {
         let fs = self.env.fs.clone();
-        fs.create_dir_all(&self.dir)
+        // The log directory itself must be there: a disk that was taken away is not replaced by a place on another one.
+        fs.create_dir(&self.dir)
             .map_err(LogError::new("create", &self.dir))?;
         if self.stale_recovery_point > self.log_end {
             // The checkpoint still knows a former log of this name: nothing of the new one may be trusted because of it.
@@ -160,10 +184,12 @@ impl PartitionLog {
         if self.has_dirty_data() || self.flushed < self.log_end {
             return Ok(self.active.is_none());
         }
-        if let Some(mut active) = self.active.take() {
+        self.save_aborts()?;
+        if let Some(active) = &mut self.active {
             active
                 .seal()
                 .map_err(LogError::new("write index in", &self.dir))?;
+            self.active = None;
             self.segments.shrink_to_fit();
             self.producers.shrink();
         }

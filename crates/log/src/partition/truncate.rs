@@ -30,9 +30,20 @@ impl PartitionLog {
                 "truncating below the high watermark: after an unclean election this loses acknowledged records");
         }
         match self.segment_of(offset).filter(|_| offset > self.log_start) {
-            Some(at) => self.cut(at, offset),
+            Some(at) => self.all_or_failed(|log| log.cut(at, offset)),
             None => self.truncate_fully_and_start_at(offset.max(Offset::ZERO)),
         }
+    }
+
+    /// A truncation that ends half-way leaves files and memory apart: only opening the log again brings them together.
+    fn all_or_failed(
+        &mut self,
+        truncate: impl FnOnce(&mut Self) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let generation = self.generation;
+        let result = truncate(self);
+        self.failed |= result.is_err() && self.generation != generation;
+        result
     }
 
     fn cut(&mut self, at: usize, offset: Offset) -> Result<(), LogError> {
@@ -112,6 +123,10 @@ impl PartitionLog {
     /// # Errors
     /// A file operation failed; the directory is to be taken offline.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.all_or_failed(|log| log.restart_at(offset))
+    }
+
+    fn restart_at(&mut self, offset: Offset) -> Result<(), LogError> {
         tracing::info!(partition = %self.partition, log_start = self.log_start.0, log_end = self.log_end.0, offset = offset.0, "truncating the whole log");
         let had_files = !self.segments.is_empty();
         if had_files {
@@ -124,6 +139,7 @@ impl PartitionLog {
             self.remove_segment_files(self.segments[at].base)?;
         }
         self.segments.clear();
+        self.unsaved_aborts.clear();
         self.unsynced_seals.clear();
         self.seals_submitted = 0;
         self.remove_snapshots(|_| true)?;
