@@ -37,8 +37,9 @@ impl LogError {
     }
 }
 
-/// True for "no space left" and "quota exceeded".
-pub(crate) fn is_no_space(error: &io::Error) -> bool {
+/// True for "no space left" and "quota exceeded" at a write; never for the error of a flush.
+#[must_use]
+pub fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -28,7 +28,7 @@ pub use dir::{LogDir, LogDirError, MetaProperties, MetaPropertiesError};
 pub use durable_file::replace_file;
 pub use env::Env;
 pub use epoch_cache::EpochCache;
-pub use error::{AppendError, FollowerAppendError, LogError, OpenError, ReadError};
+pub use error::{AppendError, FollowerAppendError, LogError, OpenError, ReadError, is_no_space};
 pub use partition::{
     AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DeletedSegment, DeletionReason,
     FlushTicket, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult, Removal, TailCut,

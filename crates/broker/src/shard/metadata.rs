@@ -4,8 +4,11 @@
 //! image without a delta, does no harm.
 
 use super::context::{Context, wall_clock};
+use super::dir_state::DirState;
 use super::link::Lane;
+use super::log_dirs::{NoLog, OpenRequest};
 use super::partition::Partition;
+use super::replica_health::Unusable;
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
 use super::tail_ring::TailRing;
@@ -34,7 +37,14 @@ impl Shard {
         }
     }
 
-    fn apply_partition(&mut self, id: TopicIdPartition) {
+    /// Brings a partition to what the image says, opening its log if need be.
+    pub(super) fn apply_partition(&mut self, id: TopicIdPartition) {
+        // What is damaged is not opened before the controller knows: see `replica_health`.
+        self.apply_partition_as(id, CorruptionPolicy::Refuse);
+    }
+
+    /// Likewise; `corruption` says what becomes of a log that is damaged where it had been on disk for certain.
+    pub(super) fn apply_partition_as(&mut self, id: TopicIdPartition, corruption: CorruptionPolicy) {
         let image = Arc::clone(&self.cx.image);
         let Some(topic) = image.topics.get(&id.topic) else {
             return;
@@ -44,39 +54,53 @@ impl Shard {
             self.remove_partition(id);
             return;
         }
-        if !self.partitions.contains_key(&id) {
+        let known_bad = self
+            .cx
+            .unusable
+            .get(&id)
+            .is_some_and(|(_, why)| *why != Unusable::Full);
+        if !self.partitions.contains_key(&id) && !known_bad {
             let name = TopicPartition {
                 topic: topic.name.clone(),
                 partition: id.partition,
             };
-            let Some(partition) = self.open_partition(id, name) else {
-                return;
-            };
-            self.partitions.insert(id, partition);
+            if let Some(partition) = self.open_partition(id, name, state, corruption) {
+                let unfinished = self.cx.dirs.take_unfinished(&partition.name);
+                self.partitions.insert(id, partition);
+                if let Some(to) = unfinished {
+                    self.start_move(id, to);
+                }
+            }
         }
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return;
-        };
-        if self.cx.dirs.is_online(partition.dir) {
+        if let Some(partition) = self.partitions.get_mut(&id)
+            && partition.damaged.is_none()
+            && self.cx.dirs.is_online(partition.dir)
+        {
             partition.apply_registration(&mut self.cx, state);
         }
+        self.settle_replica(id);
     }
 
-    fn open_partition(&mut self, id: TopicIdPartition, name: TopicPartition) -> Option<Partition> {
+    fn open_partition(
+        &mut self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        state: &PartitionRegistration,
+        corruption: CorruptionPolicy,
+    ) -> Option<Partition> {
         let settings = self.cx.settings.of(&self.cx.image, &name.topic);
-        // What is damaged can be fetched again from a leader, but must not become the truth.
-        let leader = self.cx.image.partition(id).and_then(|state| state.leader);
-        let corruption = match leader {
-            Some(leader) if leader != self.cx.node => CorruptionPolicy::Truncate,
-            Some(_) | None => CorruptionPolicy::Refuse,
+        let request = OpenRequest {
+            id,
+            name: &name,
+            config: &settings.log,
+            corruption,
+            is_new: state.partition_epoch == PartitionEpoch(0) || state.adding.contains(&self.cx.node),
+            now: wall_clock(),
         };
-        let (dir, opened) = self
-            .cx
-            .dirs
-            .open_partition(id, &name, &settings.log, corruption, wall_clock());
+        let (dir, opened) = self.cx.dirs.open_partition(&request);
         self.cx.unusable.remove(&id);
-        match opened {
-            Ok((log, high_watermark)) => {
+        match (opened, dir) {
+            (Ok((log, high_watermark)), Some(dir)) => {
                 let (start, end) = (log.log_start_offset(), log.log_end_offset());
                 Some(Partition {
                     id,
@@ -85,23 +109,40 @@ impl Shard {
                     dir,
                     high_watermark: FollowerHighWatermark::restore(high_watermark, start, end),
                     log,
+                    damaged: None,
                     role: Role::Idle,
                     waiters: super::fetch_wait::FetchWaiters::default(),
                     flush_queued: false,
+                    flush_tickets: 0,
+                    moving: None,
                     flush_timed: false,
                     leader_epoch: LeaderEpoch(-1),
                     partition_epoch: PartitionEpoch(-1),
                 })
             }
-            Err(error) => {
+            (Err(error), dir) => {
                 let cause: &dyn std::error::Error = &error;
                 tracing::error!(partition = %name, error = cause, "cannot open the log");
-                if matches!(error, OpenError::Log(_)) {
-                    self.cx.dirs_failed.push(dir);
-                }
-                self.cx.unusable.insert(id);
+                let why = self.why_unusable(&error, dir);
+                self.cx.unusable.insert(id, (name, why));
                 None
             }
+            (Ok(_), None) => None,
+        }
+    }
+
+    fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
+        match error {
+            NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
+            NoLog::Open(OpenError::Log(error)) if error.is_no_space() => {
+                self.cx.dirs_full.extend(dir);
+                Unusable::Full
+            }
+            NoLog::Open(OpenError::Log(_)) => {
+                self.cx.dirs_failed.extend(dir);
+                Unusable::Offline
+            }
+            NoLog::Open(OpenError::TopicIdMismatch { .. }) | NoLog::Offline => Unusable::Offline,
         }
     }
 
@@ -117,7 +158,9 @@ impl Shard {
 
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
-        self.cx.unusable.remove(&id);
+        if let Some((name, _)) = self.cx.unusable.remove(&id) {
+            self.cx.dirs.discard(id, &name);
+        }
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
         };
@@ -178,10 +221,11 @@ impl Shard {
     fn apply_brokers(&mut self, brokers: &[BrokerId]) {
         let image = Arc::clone(&self.cx.image);
         for partition in self.partitions.values_mut() {
+            let id = partition.id;
             if let Role::Leader(role) = &mut partition.role {
                 let replicas = role.leader.term().replicas.clone();
                 for broker in brokers.iter().filter(|broker| replicas.contains(broker)) {
-                    tell_broker(&mut role.leader, &image, *broker);
+                    tell_broker(&mut role.leader, &image, id, *broker);
                 }
                 partition.advance_high_watermark(&mut self.cx);
                 partition.propose_isr(&mut self.cx);
@@ -216,6 +260,12 @@ impl Partition {
                     self.become_leader(cx, state);
                 }
             }
+            // Nothing could be appended.
+            Some(_) if cx.dirs.state(self.dir) == DirState::Full => {
+                self.leave_role(cx, ErrorCode::KafkaStorageError);
+                cx.leadership
+                    .publish(self.id, &self.name.topic, self.replica_role());
+            }
             Some(leader) => {
                 let follows = matches!(&self.role, Role::Follower(role) if role.leader == leader);
                 if !(same_epoch && follows) {
@@ -236,7 +286,7 @@ impl Partition {
         };
         role.leader.on_committed(term(cx.node, state), cx.now());
         for broker in &state.replicas {
-            tell_broker(&mut role.leader, &cx.image, *broker);
+            tell_broker(&mut role.leader, &cx.image, self.id, *broker);
         }
         role.parked.complete(&role.leader);
         self.advance_high_watermark(cx);
@@ -256,7 +306,7 @@ impl Partition {
             now,
         );
         for broker in &state.replicas {
-            tell_broker(&mut leader, &cx.image, *broker);
+            tell_broker(&mut leader, &cx.image, self.id, *broker);
         }
         tracing::debug!(partition = %self.name, epoch = %state.leader_epoch, start = %ends.log_end, isr = ?state.isr, "leads");
         let (parked, ring) = (super::parked::Parked::default(), TailRing::default());
@@ -327,9 +377,12 @@ fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
     }
 }
 
-fn tell_broker(leader: &mut Leader, image: &MetadataImage, broker: BrokerId) {
+fn tell_broker(leader: &mut Leader, image: &MetadataImage, id: TopicIdPartition, broker: BrokerId) {
     let registration = image.brokers.get(&broker);
     let epoch = registration.map(|registration| registration.epoch);
-    let eligible = registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    let offline = image
+        .partition(id)
+        .is_some_and(|state| state.offline.contains(&broker));
+    let eligible = !offline && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
     leader.on_broker(broker, epoch, eligible);
 }

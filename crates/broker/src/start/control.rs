@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// One attempt to learn the cluster's id.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// Longest wait for the controller's answers on what the start has found out about replicas.
+const REPORTS: Duration = Duration::from_secs(30);
 /// The pause while the quorum has not agreed on an id.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,6 +71,10 @@ pub(super) async fn run(
     };
     tokio::select! {
         () = shutdown.cancelled() => running.stop(Some(hurry)).await,
+        () = running.dirs.exhausted() => {
+            tracing::error!("no log directory is left: the broker stops");
+            running.stop(None).await
+        }
         _ = &mut running.lifecycle => {
             tracing::error!("the controller does not take this broker any more; it stops");
             running.stop(None).await
@@ -95,7 +101,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     };
     let metadata = Arc::new(MetadataCache::new());
     let registration = Arc::new(Registration::new());
-    let control: Arc<dyn ControlPlane> = Arc::new(BrokerControl::start(
+    let control = Arc::new(BrokerControl::start(
         config.node_id,
         &config.inter_broker_listener,
         Arc::clone(&registration),
@@ -105,7 +111,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     let threads = DataThreads::start(DataThreadsConfig {
         config: Arc::clone(config),
         dirs: Arc::clone(&dirs),
-        control,
+        control: Arc::clone(&control) as Arc<dyn ControlPlane>,
     })
     .map_err(StartError::Threads)?;
     let router = threads.router();
@@ -115,6 +121,13 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         .await?;
     // Logs may have to be recovered: that takes as long as it takes.
     applied.await.map_err(|_| StartError::Gone)?;
+    // Before it may be elected, the controller knows which replicas are no good.
+    if tokio::time::timeout(REPORTS, control.reports_answered())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the controller has not answered what was reported about replicas");
+    }
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);
     let open = doors(config.node_id, &registration, &metadata);

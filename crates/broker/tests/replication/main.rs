@@ -11,3 +11,4 @@ mod fetching;
 mod idle;
 mod isr;
 mod producing;
+mod storage;

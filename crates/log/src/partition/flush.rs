@@ -142,8 +142,10 @@ impl PartitionLog {
         let mut dirs = Vec::new();
         if self.pending.dir_version > self.pending.dir_durable {
             dirs.push(self.dir.clone());
-            if self.flushed == self.segments.first().map_or(self.flushed, |first| first.base) {
-                // Nothing of this log was ever flushed: its own name may be new.
+            if self.parent_dirty
+                || self.flushed == self.segments.first().map_or(self.flushed, |first| first.base)
+            {
+                // The log was moved, or nothing of it was ever flushed: its own name may be new.
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
@@ -217,6 +219,7 @@ impl PartitionLog {
         if ticket.generation == self.generation {
             let pending = &mut self.pending;
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
+            self.parent_dirty &= pending.dir_durable < pending.dir_version;
             let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
             pending.epoch_durable = pending.epoch_durable.max(epoch_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));

@@ -18,6 +18,7 @@ mod producers;
 mod read;
 mod recompress;
 mod recover;
+mod relocate;
 mod retention;
 mod roll;
 mod timestamps;
@@ -87,6 +88,8 @@ pub struct PartitionLog {
     has_holes: bool,
     /// Names in the directory have changed since it was forced to the disk.
     dir_dirty: bool,
+    /// So has the name of the directory.
+    parent_dirty: bool,
     /// What tickets carried besides records, and what of it is durable.
     pending: PendingVersions,
     /// Grows with each truncation: tickets of an older generation say nothing any more.

@@ -160,6 +160,7 @@ impl PartitionLog {
             has_floor: false,
             has_holes: false,
             dir_dirty: false,
+            parent_dirty: false,
             pending: PendingVersions::default(),
             generation: 0,
             failed: false,

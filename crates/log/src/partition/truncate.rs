@@ -123,10 +123,19 @@ impl PartitionLog {
     /// # Errors
     /// A file operation failed; the directory is to be taken offline.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), LogError> {
-        self.all_or_failed(|log| log.restart_at(offset))
+        let with_files = !self.segments.is_empty() || offset > Offset::ZERO;
+        self.all_or_failed(|log| log.restart_at(offset, with_files))
     }
 
-    fn restart_at(&mut self, offset: Offset) -> Result<(), LogError> {
+    /// Begins a log that has no files yet at `offset`, with files.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn begin_at(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.all_or_failed(|log| log.restart_at(offset, true))
+    }
+
+    fn restart_at(&mut self, offset: Offset, with_files: bool) -> Result<(), LogError> {
         tracing::info!(partition = %self.partition, log_start = self.log_start.0, log_end = self.log_end.0, offset = offset.0, "truncating the whole log");
         let had_files = !self.segments.is_empty();
         if had_files {
@@ -149,7 +158,7 @@ impl PartitionLog {
         (self.log_start, self.log_end) = (offset, offset);
         (self.flushed, self.submitted) = (offset, offset);
         self.high_watermark = offset;
-        if had_files || offset > Offset::ZERO {
+        if with_files {
             // An empty segment keeps the offset over a restart.
             self.create_segment(offset, Timestamp::NONE)?;
             self.segments[0].created = None;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use milena_log::{PartitionLog, ReadError, ReadResult};
 use milena_replication::AttachmentId;
 use milena_rpc::proto::PartitionFrame;
-use milena_types::{ErrorCode, Offset, TopicIdPartition, TopicPartition};
+use milena_types::{Offset, TopicIdPartition};
 
 /// How much is read ahead of a follower that is behind the tail.
 const READ_AHEAD_BYTES: usize = 1 << 20;
@@ -42,6 +42,8 @@ enum Next {
     Later,
     /// The feed cannot go on; the last word on the attachment.
     End(PartitionFrame),
+    /// Nor can it, because the log cannot be read.
+    Unreadable(PartitionFrame, ReadError),
 }
 
 impl Partition {
@@ -88,6 +90,11 @@ impl Partition {
                 Next::Later => return Turn::Nothing,
                 Next::End(last) => {
                     role.end_feed(shared.follower, attachment);
+                    return Turn::Ended { part: None, last };
+                }
+                Next::Unreadable(last, error) => {
+                    role.end_feed(shared.follower, attachment);
+                    self.read_error(cx, &error);
                     return Turn::Ended { part: None, last };
                 }
             }
@@ -148,14 +155,9 @@ fn next_records(
         // Of the active segment, or a place that the read-ahead could not get past.
         ReadAhead::Idle | ReadAhead::Ready(..) => match log.read(from, quantum, log.log_end_offset(), true) {
             Ok(read) => Next::Records(vec![read.records], read.next_offset),
-            Err(error) => Next::End(unreadable(attach, log.partition(), &error)),
+            Err(error) => Next::Unreadable(refused(attach, error.code()), error),
         },
     }
-}
-
-fn unreadable(attach: u64, partition: &TopicPartition, error: &ReadError) -> PartitionFrame {
-    tracing::warn!(%partition, %error, "cannot read for a follower");
-    refused(attach, ErrorCode::OffsetOutOfRange)
 }
 
 /// Starts to read a closed segment on another thread. False: there is none at that offset.
