@@ -19,7 +19,7 @@ use super::state::Shard;
 use milena_log::{CorruptionPolicy, LogError, ReadError, format};
 use milena_metadata::record::PartitionRegistration;
 use milena_metadata::request::{ReplicaState, ReplicaStateItem};
-use milena_types::{BrokerId, ErrorCode, Offset, TopicIdPartition};
+use milena_types::{BrokerId, ErrorCode, MetadataVersion, Offset, TopicIdPartition};
 use std::io;
 use std::time::Duration;
 
@@ -108,11 +108,12 @@ impl Shard {
             return;
         };
         self.cx.reporting.insert(id);
+        let seen = self.cx.image.version;
         let answer = self.cx.control.report_replica(ReplicaStateItem { id, state });
         tokio::task::spawn_local(async move {
             let error = answer.await;
             if error == ErrorCode::None {
-                with_local(|shard| shard.on_reported(id, state));
+                with_local(|shard| shard.on_reported(id, state, seen));
                 return;
             }
             tracing::debug!(%id, ?state, %error, "the controller did not take the report on a replica");
@@ -125,10 +126,13 @@ impl Shard {
     }
 
     /// The controller has taken a report. The metadata that follows from it may be here already, or on its way.
-    fn on_reported(&mut self, id: TopicIdPartition, state: ReplicaState) {
+    fn on_reported(&mut self, id: TopicIdPartition, state: ReplicaState, seen: MetadataVersion) {
         self.cx.reporting.remove(&id);
         if state == ReplicaState::Refill {
             self.refill(id);
+        } else if self.cx.image.version > seen {
+            // What came while the answer was on its way has not been looked at.
+            self.settle_replica(id);
         }
     }
 

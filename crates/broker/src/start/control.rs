@@ -119,15 +119,8 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     registration
         .register(&me, &client, config.initial_registration_timeout)
         .await?;
-    // Logs may have to be recovered: that takes as long as it takes.
     applied.await.map_err(|_| StartError::Gone)?;
-    // Before it may be elected, the controller knows which replicas are no good.
-    if tokio::time::timeout(REPORTS, control.reports_answered())
-        .await
-        .is_err()
-    {
-        tracing::warn!("the controller has not answered what was reported about replicas");
-    }
+    wait_reported(&control).await;
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);
     let open = doors(config.node_id, &registration, &metadata);
@@ -158,6 +151,14 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
             lifecycle,
         },
     ))
+}
+
+/// Before the broker may be elected, the controller knows which of its replicas are no good.
+async fn wait_reported(control: &BrokerControl) {
+    let answered = tokio::time::timeout(REPORTS, control.reports_answered());
+    if answered.await.is_err() {
+        tracing::warn!("the controller has not answered what was reported about replicas");
+    }
 }
 
 /// Turns true when clients may speak.
@@ -198,7 +199,7 @@ async fn cluster_id(config: &BrokerConfig, client: &ControllerClient) -> Result<
 }
 
 /// From the controller's log to the cache, and from the cache to the partitions. Resolves when these have followed the first
-/// image that counts.
+/// image that counts: logs may have to be recovered, and that takes as long as it takes.
 fn follow_metadata(
     config: &BrokerConfig,
     client: &ControllerClient,

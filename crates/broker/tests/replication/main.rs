@@ -10,5 +10,6 @@ mod failover;
 mod fetching;
 mod idle;
 mod isr;
+mod moves;
 mod producing;
 mod storage;

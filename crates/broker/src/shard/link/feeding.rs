@@ -40,10 +40,8 @@ enum Next {
     Records(Vec<Bytes>, Offset),
     /// A read is on its way.
     Later,
-    /// The feed cannot go on; the last word on the attachment.
-    End(PartitionFrame),
-    /// Nor can it, because the log cannot be read.
-    Unreadable(PartitionFrame, ReadError),
+    /// The feed cannot go on: the last word on the attachment, and what is wrong with the log if anything is.
+    End(PartitionFrame, Option<ReadError>),
 }
 
 impl Partition {
@@ -69,10 +67,7 @@ impl Partition {
         };
         let feed = &mut role.feeds[at];
         let (has_records, from, attach) = (feed.next < log_end, feed.next, feed.attachment.attach);
-        let attachment = AttachmentId {
-            stream: shared.stream,
-            attach,
-        };
+        let attachment = feed.attachment;
         if has_records && !has_credit {
             return Turn::NoCredit;
         }
@@ -88,13 +83,11 @@ impl Partition {
                     role.feeds[at].next = next;
                 }
                 Next::Later => return Turn::Nothing,
-                Next::End(last) => {
+                Next::End(last, error) => {
                     role.end_feed(shared.follower, attachment);
-                    return Turn::Ended { part: None, last };
-                }
-                Next::Unreadable(last, error) => {
-                    role.end_feed(shared.follower, attachment);
-                    self.read_error(cx, &error);
+                    if let Some(error) = error {
+                        self.read_error(cx, &error);
+                    }
                     return Turn::Ended { part: None, last };
                 }
             }
@@ -139,7 +132,7 @@ fn next_records(
     }
     let attach = feed.attachment.attach;
     if lane == Lane::Live {
-        return Next::End(other_lane(attach));
+        return Next::End(other_lane(attach), None);
     }
     match std::mem::take(&mut feed.read_ahead) {
         ReadAhead::Running => {
@@ -155,7 +148,7 @@ fn next_records(
         // Of the active segment, or a place that the read-ahead could not get past.
         ReadAhead::Idle | ReadAhead::Ready(..) => match log.read(from, quantum, log.log_end_offset(), true) {
             Ok(read) => Next::Records(vec![read.records], read.next_offset),
-            Err(error) => Next::Unreadable(refused(attach, error.code()), error),
+            Err(error) => Next::End(refused(attach, error.code()), Some(error)),
         },
     }
 }
