@@ -47,11 +47,27 @@ pub(super) struct Move {
     closing: bool,
     /// The copy was complete once, is on the disk so far, and says so.
     closed: bool,
-    /// Where the last chunk was read, and how large it was.
-    last_chunk: (Offset, usize),
+    last_chunk: Chunk,
     /// For DescribeLogDirs.
     pub(super) copied_to: Offset,
     pub(super) copied_bytes: u64,
+}
+
+/// What was read last.
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    from: Offset,
+    /// Where to go on reading: past a hole, that is past the end of the copy.
+    next: Offset,
+    bytes: usize,
+}
+
+impl Chunk {
+    const NONE: Chunk = Chunk {
+        from: Offset::ZERO,
+        next: Offset::ZERO,
+        bytes: usize::MAX,
+    };
 }
 
 /// What the copier does next.
@@ -81,6 +97,8 @@ enum CopyError {
     Log(#[from] LogError),
     #[error("the copy is made on another thread, which has ended")]
     Ended,
+    #[error("the log ends in a hole")]
+    Hole,
 }
 
 impl Router {
@@ -163,7 +181,7 @@ impl Shard {
             generation: partition.log.generation(),
             closing: false,
             closed: false,
-            last_chunk: (Offset::ZERO, usize::MAX),
+            last_chunk: Chunk::NONE,
             copied_to: partition.log.log_start_offset(),
             copied_bytes: 0,
         });
@@ -227,7 +245,7 @@ impl Shard {
                 };
                 failed.push(moving.to);
             }
-            CopyError::Append(_) | CopyError::Ended => {}
+            CopyError::Append(_) | CopyError::Ended | CopyError::Hole => {}
         }
         partition.queue_flush(cx);
     }
@@ -279,13 +297,17 @@ impl Partition {
             return Step::Restart;
         }
         moving.copied_to = end;
-        let Ok(plan) = self.log.plan_read(end.max(log_start), CHUNK_BYTES, log_end, true) else {
+        let last = moving.last_chunk;
+        let from = end.max(log_start).max(last.next);
+        let Ok(plan) = self.log.plan_read(from, CHUNK_BYTES, log_end, true) else {
             return Step::Stop;
         };
         // A small chunk of the active segment was all that there was.
-        let (read_at, read) = moving.last_chunk;
-        let in_active = self.log.active_base_offset().is_some_and(|base| read_at >= base);
-        let near = plan.is_none() || in_active && read < SWAP_BYTES;
+        let in_active = self
+            .log
+            .active_base_offset()
+            .is_some_and(|base| last.from >= base);
+        let near = plan.is_none() || in_active && last.bytes < SWAP_BYTES;
         match plan {
             Some(plan) if !near => Step::Copy(plan, self.leader_epoch),
             _ if !moving.closing => {
@@ -381,7 +403,7 @@ impl Partition {
         while copy.log_end_offset() < log_end {
             let from = copy.log_end_offset();
             let read = self.log.read(from, CHUNK_BYTES, log_end, true)?;
-            append(copy, from, read.records, read.next_offset, self.leader_epoch)?;
+            append(copy, from, read.records, self.leader_epoch)?;
         }
         copy.set_log_start_offset(self.log.log_start_offset());
         copy.on_high_watermark(self.log.high_watermark());
@@ -397,11 +419,10 @@ fn append(
     copy: &mut PartitionLog,
     from: Offset,
     records: bytes::Bytes,
-    next: Offset,
     epoch: LeaderEpoch,
 ) -> Result<(), CopyError> {
-    if records.is_empty() || next <= from {
-        return Err(CopyError::Ended);
+    if records.is_empty() {
+        return Err(CopyError::Hole);
     }
     let base = BatchHeader::parse(&records).map(|header| header.base_offset);
     if base.is_ok_and(|base| base > from) {
@@ -450,9 +471,12 @@ impl Copy {
                     let read = self
                         .elsewhere(move |log| {
                             let read = plan.run()?;
-                            let (from, bytes) = (log.log_end_offset(), read.records.len());
-                            append(log, from, read.records, read.next_offset, epoch)?;
-                            Ok((from, bytes))
+                            let (from, next, bytes) =
+                                (log.log_end_offset(), read.next_offset, read.records.len());
+                            if bytes > 0 {
+                                append(log, from, read.records, epoch)?;
+                            }
+                            Ok(Chunk { from, next, bytes })
                         })
                         .await?;
                     with_local(|shard| shard.on_copied(id, number, read));
@@ -515,9 +539,9 @@ impl Copy {
 }
 
 impl Shard {
-    fn on_copied(&mut self, id: TopicIdPartition, number: u64, read: (Offset, usize)) {
+    fn on_copied(&mut self, id: TopicIdPartition, number: u64, read: Chunk) {
         if let Some(moving) = self.moving(id, number) {
-            moving.copied_bytes += read.1 as u64;
+            moving.copied_bytes += read.bytes as u64;
             moving.last_chunk = read;
         }
     }
@@ -531,7 +555,7 @@ impl Shard {
     fn on_restarted(&mut self, id: TopicIdPartition, number: u64) {
         if let Some(moving) = self.moving(id, number) {
             moving.copied_bytes = 0;
-            moving.last_chunk = (Offset::ZERO, usize::MAX);
+            moving.last_chunk = Chunk::NONE;
         }
         if let Ok((partition, cx)) = self.partition(id) {
             partition.queue_flush(cx);
