@@ -225,7 +225,7 @@ impl Default for GroupConfig {
 }
 
 /// Background work on logs: Kafka's `log.*` keys that are not defaults of topic configurations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogWorkConfig {
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
@@ -237,6 +237,38 @@ pub struct LogWorkConfig {
     pub start_offset_checkpoint_interval: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
+    /// `log.cleaner.*`.
+    pub cleaner: CleanerConfig,
+}
+
+/// Compaction: Kafka's `log.cleaner.*` keys that are not defaults of topic configurations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enable: bool,
+    /// `log.cleaner.threads`.
+    pub threads: usize,
+    /// `log.cleaner.dedupe.buffer.size`: most memory of the key maps of all threads together.
+    pub dedupe_buffer_bytes: usize,
+    /// `log.cleaner.io.buffer.load.factor`: share of a key map that is filled.
+    pub load_factor: f64,
+    /// `log.cleaner.io.max.bytes.per.second`: bytes read and written by all threads together.
+    pub io_bytes_per_second: f64,
+    /// `log.cleaner.backoff.ms`: the pause when nothing is to be compacted.
+    pub backoff: Duration,
+}
+
+impl Default for CleanerConfig {
+    fn default() -> Self {
+        Self {
+            enable: true,
+            threads: 1,
+            dedupe_buffer_bytes: 128 << 20,
+            load_factor: 0.9,
+            io_bytes_per_second: f64::MAX,
+            backoff: Duration::from_millis(15_000),
+        }
+    }
 }
 
 impl Default for LogWorkConfig {
@@ -247,6 +279,7 @@ impl Default for LogWorkConfig {
             recovery_checkpoint_interval: Duration::from_secs(60),
             start_offset_checkpoint_interval: Duration::from_secs(60),
             producer_id_expiration: Duration::from_secs(86_400),
+            cleaner: CleanerConfig::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::producer::ProducerError;
 use milena_record::BatchError;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, TopicId};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -80,6 +81,31 @@ pub enum OpenError {
     },
 }
 
+/// The records of a batch that break a rule of the topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordErrors {
+    /// Position in the batch and reason of the first of them.
+    pub listed: Vec<(i32, String)>,
+    /// How many there are.
+    pub total: usize,
+}
+
+impl fmt::Display for RecordErrors {
+    /// Kafka's words. Source: `LogValidator.processRecordErrors`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [",
+            self.total
+        )?;
+        for (at, (index, message)) in self.listed.iter().take(3).enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}RecordError(batchIndex={index}, message='{message}')")?;
+        }
+        f.write_str("]")
+    }
+}
+
 /// Why a leader's append was refused. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
@@ -89,12 +115,12 @@ pub enum AppendError {
     /// A rule of the topic or protocol is broken by the batch as a whole (INVALID_RECORD).
     #[error("{0}")]
     InvalidRecord(&'static str),
-    /// Single records break a rule of the topic (INVALID_RECORD): position in the batch and reason.
-    #[error("one or more records have been rejected due to {} record errors in total", .0.len())]
-    InvalidRecords(Vec<(i32, String)>),
-    /// Single records have timestamps out of range (INVALID_TIMESTAMP): position in the batch and reason.
-    #[error("one or more records have been rejected due to invalid timestamp")]
-    InvalidTimestamps(Vec<(i32, String)>),
+    /// Single records break a rule of the topic (INVALID_RECORD).
+    #[error("{0}")]
+    InvalidRecords(RecordErrors),
+    /// Single records break a rule of the topic, that for timestamps among them (INVALID_TIMESTAMP).
+    #[error("One or more records have been rejected due to invalid timestamp")]
+    InvalidTimestamps(RecordErrors),
     /// The batch is above `max.message.bytes` (MESSAGE_TOO_LARGE).
     #[error("batch of {size} bytes exceeds max.message.bytes {limit}")]
     MessageTooLarge {
@@ -145,7 +171,7 @@ impl AppendError {
     #[must_use]
     pub fn record_errors(&self) -> &[(i32, String)] {
         match self {
-            AppendError::InvalidRecords(errors) | AppendError::InvalidTimestamps(errors) => errors,
+            AppendError::InvalidRecords(errors) | AppendError::InvalidTimestamps(errors) => &errors.listed,
             _ => &[],
         }
     }

@@ -11,6 +11,7 @@
 //! page cache; only a synced flush ticket makes them durable.
 
 pub mod checkpoint;
+pub mod compaction;
 mod config;
 mod dir;
 mod durable_file;
@@ -28,7 +29,9 @@ pub use dir::{LogDir, LogDirError, MetaProperties, MetaPropertiesError};
 pub use durable_file::replace_file;
 pub use env::Env;
 pub use epoch_cache::EpochCache;
-pub use error::{AppendError, FollowerAppendError, LogError, OpenError, ReadError, is_no_space};
+pub use error::{
+    AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors, is_no_space,
+};
 pub use partition::{
     AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DeletedSegment, DeletionReason,
     FlushTicket, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult, Removal, TailCut,

@@ -92,6 +92,29 @@ impl Attributes {
         Self(self.0 | Self::LOG_APPEND_TIME)
     }
 
+    /// These attributes with the delete horizon bit set: the base timestamp is one.
+    #[must_use]
+    pub fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
+    /// These attributes with the timestamp bit set to [`TimestampType::CreateTime`].
+    #[must_use]
+    pub fn with_create_time(self) -> Self {
+        Self(self.0 & !Self::LOG_APPEND_TIME)
+    }
+
+    /// These attributes without the bits that mean nothing.
+    #[must_use]
+    pub fn without_unused(self) -> Self {
+        const USED: i16 = Attributes::CODEC
+            | Attributes::LOG_APPEND_TIME
+            | Attributes::TRANSACTIONAL
+            | Attributes::CONTROL
+            | Attributes::DELETE_HORIZON;
+        Self(self.0 & USED)
+    }
+
     /// It belongs to a transaction.
     #[must_use]
     pub fn is_transactional(self) -> bool {

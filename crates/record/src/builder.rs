@@ -82,6 +82,23 @@ impl BatchBuilder {
         self
     }
 
+    /// When the tombstones of the batch may go (KIP-534): stands in the place of the base timestamp. Call it before the
+    /// first record is appended, for records count from it.
+    #[must_use]
+    pub fn delete_horizon(mut self, horizon: Timestamp) -> Self {
+        debug_assert!(self.is_empty(), "the horizon comes before the records");
+        self.attributes = self.attributes.with_delete_horizon();
+        self.base_timestamp = Some(horizon);
+        self
+    }
+
+    /// The maximum timestamp is at least this one, whatever the records have.
+    #[must_use]
+    pub fn max_timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        self
+    }
+
     /// Appends a record at the next offset. Headers keep their order, duplicates included.
     pub fn append(
         &mut self,

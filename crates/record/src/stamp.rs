@@ -4,7 +4,7 @@
 //! Bytes that are shorter than a header are left as they are.
 
 use crate::header::{AT_ATTRIBUTES, AT_BASE_OFFSET, AT_CRC, AT_LEADER_EPOCH, AT_MAX_TIMESTAMP, HEADER_BYTES};
-use crate::{Attributes, crc32c};
+use crate::{Attributes, TimestampType, crc32c};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 fn put(batch: &mut [u8], at: usize, bytes: &[u8]) {
@@ -33,21 +33,35 @@ pub fn stamp(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {
 /// The records keep their deltas, which readers ignore in such a batch. Source: `LogValidator.java`.
 pub fn stamp_log_append_time(batch: &mut [u8], now: Timestamp) {
     if batch.len() >= HEADER_BYTES {
-        let bits = i16::from_be_bytes([batch[AT_ATTRIBUTES], batch[AT_ATTRIBUTES + 1]]);
-        let attributes = Attributes(bits).with_log_append_time();
-        put(batch, AT_ATTRIBUTES, &attributes.0.to_be_bytes());
-        put(batch, AT_MAX_TIMESTAMP, &now.0.to_be_bytes());
-        put_crc(batch);
+        put_timestamp(batch, attributes(batch).with_log_append_time(), now);
     }
 }
 
-/// Corrects the maximum timestamp to the one that the records have; a header that is right already is not touched.
+/// Makes the timestamps the producer's, and corrects the maximum to the one that the records have; a header that is right
+/// already is not touched. Source: `DefaultRecordBatch.setMaxTimestamp`.
 pub fn stamp_max_timestamp(batch: &mut [u8], max_timestamp: Timestamp) {
-    let new = max_timestamp.0.to_be_bytes();
-    if batch.len() >= HEADER_BYTES && batch[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8] != new {
-        put(batch, AT_MAX_TIMESTAMP, &new);
-        put_crc(batch);
+    if batch.len() < HEADER_BYTES {
+        return;
     }
+    let attributes = attributes(batch);
+    let is_right = batch[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8] == max_timestamp.0.to_be_bytes();
+    if !is_right || attributes.timestamp_type() == TimestampType::LogAppendTime {
+        put_timestamp(batch, attributes.with_create_time(), max_timestamp);
+    }
+}
+
+fn attributes(batch: &[u8]) -> Attributes {
+    Attributes(i16::from_be_bytes([
+        batch[AT_ATTRIBUTES],
+        batch[AT_ATTRIBUTES + 1],
+    ]))
+}
+
+/// Bits that nobody has given a meaning go, as in Kafka.
+fn put_timestamp(batch: &mut [u8], attributes: Attributes, max_timestamp: Timestamp) {
+    put(batch, AT_ATTRIBUTES, &attributes.without_unused().0.to_be_bytes());
+    put(batch, AT_MAX_TIMESTAMP, &max_timestamp.0.to_be_bytes());
+    put_crc(batch);
 }
 
 #[cfg(test)]
@@ -77,6 +91,23 @@ mod tests {
         assert_eq!(header.timestamp_type(), TimestampType::LogAppendTime);
         let all = records(&Bytes::from(batch), 1000).unwrap();
         assert_eq!(all[0].timestamp, Timestamp(99));
+    }
+
+    #[test]
+    fn a_claim_of_append_time_is_taken_back_and_unused_bits_go() {
+        let mut batch = BatchBuilder::single(Offset(0), b"v");
+        let max = BatchHeader::parse(&batch).unwrap().max_timestamp;
+        for bits in [0x08_u8, 0x88] {
+            batch[AT_ATTRIBUTES + 1] = bits;
+            put_crc(&mut batch);
+            stamp_max_timestamp(&mut batch, max);
+            assert_eq!(BatchHeader::parse(&batch).unwrap().attributes.0, 0, "{bits:#x}");
+            assert!(crc_is_valid(&batch));
+        }
+        batch[AT_ATTRIBUTES] = 1;
+        batch[AT_ATTRIBUTES + 1] = 0xF0;
+        stamp_log_append_time(&mut batch, Timestamp(99));
+        assert_eq!(BatchHeader::parse(&batch).unwrap().attributes.0, 0x78);
     }
 
     #[test]

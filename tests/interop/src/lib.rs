@@ -4,6 +4,8 @@
 //! value, separated by tabs) with acks=all, reads everything back and writes OUTPUT in the same form, in any order.
 //! `clients/setup.sh` installs what they need into the user's cache.
 
+pub mod disk;
+
 use milena_cluster_tests::sample_lines;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! High watermarks, recovery points and log start offsets of all partitions, one file each per log directory.
+//! High watermarks, recovery points, log start offsets and compacted offsets of all partitions, one file each per log directory.
 //!
 //! Data threads note what has moved; one thread writes the files now and then, and at the end. All of them are hints: a
 //! stale high watermark is learnt again, a stale recovery point means that more of the log is scanned.
@@ -26,6 +26,7 @@ struct State {
     recovery_points: BTreeMap<TopicPartition, Offset>,
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
+    cleaned: BTreeMap<TopicPartition, Offset>,
     changed: bool,
     /// Whom to tell that the recovery point is on disk.
     to_tell: Vec<(TopicIdPartition, Offset)>,
@@ -53,6 +54,7 @@ impl DirCheckpoints {
             recovery_points: dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?,
             high_watermarks: dir.read_checkpoint(OffsetCheckpoint::HighWatermark)?,
             log_starts: dir.read_checkpoint(OffsetCheckpoint::LogStart)?,
+            cleaned: dir.read_checkpoint(OffsetCheckpoint::Cleaner)?,
             ..State::default()
         };
         Ok(Self {
@@ -90,12 +92,21 @@ impl DirCheckpoints {
         state.changed = true;
     }
 
+    /// The partition is compacted up to that offset. For Kafka, should it open the directory one day: Milena goes by the mark
+    /// that each log keeps.
+    pub(super) fn note_cleaned(&self, name: &TopicPartition, offset: Offset) {
+        let mut state = self.lock();
+        state.cleaned.insert(name.clone(), offset);
+        state.changed = true;
+    }
+
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
         let mut state = self.lock();
         state.changed |= state.recovery_points.remove(name).is_some();
         state.changed |= state.high_watermarks.remove(name).is_some();
         state.changed |= state.log_starts.remove(name).is_some();
+        state.changed |= state.cleaned.remove(name).is_some();
     }
 }
 
@@ -117,6 +128,7 @@ impl LogDirs {
                     (OffsetCheckpoint::RecoveryPoint, state.recovery_points.clone()),
                     (OffsetCheckpoint::HighWatermark, state.high_watermarks.clone()),
                     (OffsetCheckpoint::LogStart, state.log_starts.clone()),
+                    (OffsetCheckpoint::Cleaner, state.cleaned.clone()),
                 ];
                 (files, std::mem::take(&mut state.to_tell))
             };

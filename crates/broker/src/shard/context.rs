@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(super) reporting: HashSet<TopicIdPartition>,
     /// The number of the last move between directories.
     pub(super) last_move: u64,
+    /// Compacted partitions with a batch that cannot be read: left alone until they are opened again.
+    pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
     pub(super) dirs_failed: Vec<usize>,
     /// Directories in which writes found no space; likewise.
@@ -86,6 +88,7 @@ impl Context {
             unusable: HashMap::new(),
             reporting: HashSet::new(),
             last_move: 0,
+            uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
             dirs_full: Vec::new(),
             damage_found: Vec::new(),

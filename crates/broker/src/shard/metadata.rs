@@ -16,7 +16,9 @@ use milena_log::{CorruptionPolicy, OpenError};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
 use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
-use milena_types::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicIdPartition, TopicPartition};
+use milena_types::{
+    BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+};
 use std::sync::Arc;
 
 impl Shard {
@@ -99,6 +101,7 @@ impl Shard {
         };
         let (dir, opened) = self.cx.dirs.open_partition(&request);
         self.cx.unusable.remove(&id);
+        self.cx.uncleanable.remove(&id);
         match (opened, dir) {
             (Ok((log, high_watermark)), Some(dir)) => {
                 let (start, end) = (log.log_start_offset(), log.log_end_offset());
@@ -161,6 +164,7 @@ impl Shard {
         if let Some((name, _)) = self.cx.unusable.remove(&id) {
             self.cx.dirs.discard(id, &name);
         }
+        self.cx.uncleanable.remove(&id);
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
         };
@@ -333,6 +337,7 @@ impl Partition {
             leader,
             leader_epoch,
             attach: None,
+            replicated: Offset::ZERO,
             ack_queued: false,
         });
         if self.log.flushed_offset() < self.log.log_end_offset() {

@@ -12,6 +12,7 @@
 
 pub mod api;
 mod checkpoints;
+mod cleaner;
 mod context;
 mod control_plane;
 mod delete_records;

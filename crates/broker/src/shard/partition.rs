@@ -173,6 +173,32 @@ impl Partition {
         }
     }
 
+    /// Every replica's log reaches it: below it compaction may drop tombstones and markers. Of interest, and told to
+    /// followers, for compacted topics only.
+    pub(super) fn replicated_offset(&self) -> Offset {
+        match &self.role {
+            Role::Leader(role) if self.settings.log.compact => role.leader.replicated_offset(),
+            Role::Follower(role) if self.settings.log.compact => role.replicated,
+            Role::Leader(_) | Role::Follower(_) | Role::Idle => Offset::ZERO,
+        }
+    }
+
+    /// A follower came, went or got further: the others may have to know how far all replicas are.
+    pub(super) fn tell_replicated(&self, cx: &mut Context) {
+        if !self.settings.log.compact {
+            return;
+        }
+        let replicated = self.replicated_offset();
+        let Role::Leader(role) = &self.role else { return };
+        for feed in role
+            .feeds
+            .iter()
+            .filter(|feed| !feed.queued && feed.sent_replicated != replicated)
+        {
+            cx.links_out.news_without_data(feed.attachment.stream, self.id);
+        }
+    }
+
     /// Puts every attached follower on its link's ready list.
     pub(super) fn feed_followers(&mut self, cx: &mut Context) {
         let Role::Leader(role) = &mut self.role else {

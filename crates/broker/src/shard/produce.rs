@@ -196,9 +196,22 @@ impl Partition {
         } else {
             None
         };
-        ProduceResult {
+        let refusal = ProduceResult {
             current_leader,
             ..ProduceResult::failed(self.id, error)
+        };
+        match error {
+            // Source: `ReplicaManager.appendToLocalLog`.
+            ErrorCode::NotLeaderOrFollower
+            | ErrorCode::MessageTooLarge
+            | ErrorCode::RecordListTooLarge
+            | ErrorCode::CorruptMessage
+            | ErrorCode::KafkaStorageError
+            | ErrorCode::UnsupportedCompressionType => refusal,
+            _ => ProduceResult {
+                log_start_offset: self.log.log_start_offset(),
+                ..refusal
+            },
         }
     }
 
@@ -206,11 +219,9 @@ impl Partition {
         if let AppendError::Log(error) = error {
             self.storage_failed(cx, error);
         }
-        let record_errors = error.record_errors().to_vec();
-        let message = Some(error.to_string());
         ProduceResult {
-            record_errors,
-            message,
+            record_errors: error.record_errors().to_vec(),
+            message: Some(error.to_string()),
             ..self.refusal(cx, error.code())
         }
     }

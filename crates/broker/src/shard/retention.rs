@@ -1,10 +1,12 @@
 //! Retention: old segments go, files whose delay has passed are removed, idle logs give their files back.
 
 use super::context::wall_clock;
+use super::mailbox::with_local;
 use super::role::Role;
 use super::state::Shard;
 use milena_log::Removal;
 use milena_types::TopicIdPartition;
+use std::time::Duration;
 
 /// Partitions that are looked at before the data thread turns to other work.
 pub(super) const RETENTION_CHUNK: usize = 64;
@@ -28,12 +30,12 @@ impl Shard {
             let result = partition
                 .log
                 .delete_old_segments(now, high_watermark)
-                .and_then(|deleted| partition.log.roll_if_due(now).map(|_| deleted))
                 .and_then(|deleted| partition.log.release_idle().map(|_| deleted));
             removals.extend(partition.log.take_removals(now));
             partition.log.expire_producers(now);
             match result {
                 Ok(deleted) if !deleted.is_empty() => {
+                    remove_later(*id, partition.settings.log.file_delete_delay_ms);
                     tracing::info!(partition = %partition.name, segments = deleted.len(), log_start = %partition.log.log_start_offset(), "old segments are deleted");
                 }
                 Ok(_) => {}
@@ -50,6 +52,20 @@ impl Shard {
         }
         remove_in_background(removals);
     }
+}
+
+/// Removes the files of retired segments once `file.delete.delay.ms` is over.
+fn remove_later(id: TopicIdPartition, delay_ms: i64) {
+    let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or_default());
+    tokio::task::spawn_local(async move {
+        // Past the due time, not just before it.
+        tokio::time::sleep(delay.saturating_add(Duration::from_millis(1))).await;
+        let removals = with_local(|shard| {
+            let partition = shard.partitions.get_mut(&id)?;
+            Some(partition.log.take_removals(wall_clock()))
+        });
+        remove_in_background(removals.flatten().unwrap_or_default());
+    });
 }
 
 /// Removes files off the data thread: freeing a large one takes tens of milliseconds.

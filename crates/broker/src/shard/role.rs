@@ -48,6 +48,7 @@ pub(crate) struct Feed {
     pub(crate) next: Offset,
     pub(crate) sent_high_watermark: Offset,
     pub(crate) sent_log_start: Offset,
+    pub(crate) sent_replicated: Offset,
     /// It is on its link's ready list.
     pub(crate) queued: bool,
     /// Of a follower that is behind the tail.
@@ -61,6 +62,8 @@ pub(crate) struct FollowerRole {
     pub(crate) leader_epoch: LeaderEpoch,
     /// The attachment that frames must name to be taken; `None`: not attached.
     pub(crate) attach: Option<u64>,
+    /// Every replica's log reaches it, as the leader said last.
+    pub(crate) replicated: Offset,
     /// An acknowledgement is on its link's list.
     pub(crate) ack_queued: bool,
 }

@@ -2,6 +2,7 @@
 
 use crate::config::BrokerConfig;
 use milena_log::LogConfig;
+use milena_log::compaction::CompactionRules;
 use milena_metadata::MetadataImage;
 use milena_metadata::config::{BrokerDefaults, TimestampPolicy, TopicCompression, TopicConfig};
 use milena_record::{Compression, TimestampType};
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub(crate) struct PartitionSettings {
     pub(super) log: Arc<LogConfig>,
     pub(super) rules: LeaderRules,
+    pub(super) compaction: CompactionRules,
     pub(super) ack_durability: AckDurability,
     /// `flush.messages`, for topics that do not flush before every acknowledgement.
     pub(super) flush_messages: i64,
@@ -68,6 +70,12 @@ impl SettingsCache {
                 min_insync_replicas: config.min_insync_replicas,
                 lag_time_max: self.lag_time_max,
             },
+            compaction: CompactionRules {
+                min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
+                min_compaction_lag_ms: config.min_compaction_lag_ms,
+                max_compaction_lag_ms: config.max_compaction_lag_ms,
+                delete_retention_ms: config.delete_retention_ms,
+            },
             ack_durability: config.ack_durability,
             flush_messages: config.flush_messages.max(1),
             flush_after: (config.flush_ms < i64::MAX)
@@ -87,7 +95,7 @@ fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
     };
     LogConfig {
         segment_bytes: u64::try_from(config.segment_bytes).unwrap_or(1 << 30),
-        segment_ms: config.segment_ms,
+        segment_ms: segment_ms(config),
         segment_jitter_ms: config.segment_jitter_ms,
         segment_index_bytes: u32::try_from(config.segment_index_bytes).unwrap_or(10 << 20),
         index_interval_bytes: u32::try_from(config.index_interval_bytes).unwrap_or(4096),
@@ -107,6 +115,15 @@ fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
         producer_expiration_ms,
         file_delete_delay_ms: config.file_delete_delay_ms,
         ..LogConfig::default()
+    }
+}
+
+/// A record cannot be compacted before its segment is closed. Source: `LogConfig.maxSegmentMs`.
+fn segment_ms(config: &TopicConfig) -> i64 {
+    if config.cleanup_policy.compact && config.max_compaction_lag_ms > 0 {
+        config.segment_ms.min(config.max_compaction_lag_ms)
+    } else {
+        config.segment_ms
     }
 }
 

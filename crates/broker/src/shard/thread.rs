@@ -1,6 +1,7 @@
 //! The data threads: each runs one current-thread runtime, owns one shard and serves the connections it accepted.
 
 use super::checkpoints::CheckpointWriter;
+use super::cleaner::Cleaners;
 use super::context::ContextParts;
 use super::control_plane::ControlPlane;
 use super::id::ShardId;
@@ -41,6 +42,7 @@ pub struct DataThreads {
     dirs: Arc<LogDirs>,
     threads: Vec<std::thread::JoinHandle<()>>,
     checkpoints: CheckpointWriter,
+    cleaners: Cleaners,
     stop: watch::Sender<bool>,
     /// One message per thread that has closed its logs: true when all of them cleanly.
     closed: mpsc::UnboundedReceiver<bool>,
@@ -63,6 +65,7 @@ impl DataThreads {
         let (closed_sender, closed) = mpsc::unbounded_channel();
         let interval = config.replica.high_watermark_checkpoint_interval;
         let checkpoints = CheckpointWriter::start(Arc::clone(&dirs), mailboxes.clone(), interval)?;
+        let cleaners = Cleaners::start(&config.log_work, &mailboxes)?;
         let mut threads = Vec::with_capacity(receivers.len());
         for (shard, mailbox) in mailboxes.shards().zip(receivers) {
             let parts = ContextParts {
@@ -94,6 +97,7 @@ impl DataThreads {
             dirs,
             threads,
             checkpoints,
+            cleaners,
             stop,
             closed,
         })
@@ -124,6 +128,8 @@ impl DataThreads {
     ///
     /// Listeners must have stopped, and a controlled shutdown must have moved the leaders away, before.
     pub async fn shutdown(mut self) -> bool {
+        // Logs that are closed end their compaction, but the cleaner should not begin another.
+        self.cleaners.request_stop();
         // Fails only if all threads have ended already.
         let _ = self.stop.send(true);
         let mut clean = true;
@@ -134,6 +140,7 @@ impl DataThreads {
         let joined = tokio::task::spawn_blocking(move || {
             let all = threads.into_iter().map(|thread| thread.join().is_ok());
             let clean = all.fold(true, |clean, joined| clean & joined);
+            self.cleaners.join();
             self.checkpoints.stop();
             self.dirs.write_checkpoints();
             clean

@@ -3,7 +3,7 @@
 use crate::controller::{CLUSTER, Control, Controller};
 use bytes::{Bytes, BytesMut};
 use milena_broker::BrokerConfig;
-use milena_broker::config::ReplicaConfig;
+use milena_broker::config::{CleanerConfig, LogWorkConfig, ReplicaConfig};
 use milena_broker::shard::{
     DataThreads, DataThreadsConfig, FetchCall, FetchPartition, FetchPartitionResult, LogDirs, ProduceCall,
     ProducePartition, ProduceResult, Router, ShardId, link,
@@ -87,6 +87,13 @@ impl Cluster {
             node_id: BrokerId(id),
             data_threads: Some(self.threads),
             replica: self.replica.clone(),
+            log_work: LogWorkConfig {
+                cleaner: CleanerConfig {
+                    backoff: Duration::from_millis(20),
+                    ..CleanerConfig::default()
+                },
+                ..LogWorkConfig::default()
+            },
             ..BrokerConfig::default()
         });
         let cluster = ClusterId(CLUSTER.to_owned());
@@ -208,6 +215,13 @@ pub(crate) fn partition(topic: TopicId, partition: i32) -> TopicIdPartition {
     }
 }
 
+/// One record with a key; a value of `None` is a tombstone.
+pub(crate) fn keyed(key: &str, value: Option<&str>) -> BytesMut {
+    let mut builder = BatchBuilder::plain(Offset(0));
+    builder.append(now(), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+    builder.build()
+}
+
 pub(crate) fn batch(value: &str) -> BytesMut {
     let mut builder = BatchBuilder::plain(Offset(0));
     builder.append(now(), None, Some(value.as_bytes()), &[]);
@@ -232,10 +246,17 @@ pub(crate) async fn produce_within(
     value: &str,
     timeout: Duration,
 ) -> ProduceResult {
-    let partitions = vec![ProducePartition {
-        id,
-        batch: batch(value),
-    }];
+    produce_batch(router, id, acks, batch(value), timeout).await
+}
+
+pub(crate) async fn produce_batch(
+    router: &Router,
+    id: TopicIdPartition,
+    acks: Acks,
+    batch: BytesMut,
+    timeout: Duration,
+) -> ProduceResult {
+    let partitions = vec![ProducePartition { id, batch }];
     let call = ProduceCall {
         acks,
         timeout,

@@ -18,7 +18,7 @@ use crate::partition::{CorruptionPolicy, OpenOptions, Removal};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition, Uuid,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,8 @@ pub struct LogDir {
     clean: Option<BrokerEpoch>,
     recovery_points: Mutex<BTreeMap<TopicPartition, Offset>>,
     log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
+    /// The partitions that the cleaner's checkpoint names.
+    compacted: BTreeSet<TopicPartition>,
     _lock: Option<File>,
 }
 
@@ -127,7 +129,7 @@ impl LogDir {
         let directory_id = meta.directory_id.unwrap_or_default();
         let path = path.to_owned();
         let (recovery_points, log_starts) = (Mutex::default(), Mutex::default());
-        let dir = Self {
+        let mut dir = Self {
             env,
             path,
             meta,
@@ -135,10 +137,15 @@ impl LogDir {
             clean,
             recovery_points,
             log_starts,
+            compacted: BTreeSet::new(),
             _lock: lock,
         };
         *dir.remembered(&dir.recovery_points) = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?;
         *dir.remembered(&dir.log_starts) = dir.read_checkpoint(OffsetCheckpoint::LogStart)?;
+        dir.compacted = dir
+            .read_checkpoint(OffsetCheckpoint::Cleaner)?
+            .into_keys()
+            .collect();
         Ok(dir)
     }
 
@@ -313,6 +320,7 @@ impl LogDir {
             config,
             recovery_point: look_up(&self.recovery_points),
             log_start_offset: look_up(&self.log_starts),
+            compacted: self.compacted.contains(&partition),
             clean: self.clean.is_some(),
             corruption: CorruptionPolicy::Refuse,
             now,

@@ -30,15 +30,15 @@ pub enum MetaPropertiesError {
 }
 
 impl MetaProperties {
-    /// The file's text.
+    /// The file's text: Kafka's, in Java's order of keys, without the line that tells the date.
     #[must_use]
     pub fn encode(&self) -> String {
         let directory = self
             .directory_id
             .map_or(String::new(), |id| format!("directory.id={id}\n"));
         format!(
-            "#\n{directory}cluster.id={}\nversion=1\nnode.id={}\n",
-            self.cluster_id, self.node_id
+            "#\nnode.id={}\n{directory}version=1\ncluster.id={}\n",
+            self.node_id, self.cluster_id
         )
     }
 

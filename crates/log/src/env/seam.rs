@@ -56,6 +56,12 @@ pub trait LogFile: Debug + Send + Sync {
     /// The error of the operating system.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Sets when the content changed last, in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// The error of the operating system.
+    fn set_modified(&self, at: i64) -> io::Result<()>;
+
     /// The handle beneath, when the file is a real one: what memory mapping and `sendfile` need.
     fn std_file(&self) -> Option<&std::fs::File>;
 }

@@ -50,6 +50,11 @@ impl LogFile for StdFile {
         self.0.sync_data().map_err(flush_failed)
     }
 
+    fn set_modified(&self, at: i64) -> io::Result<()> {
+        let since = std::time::Duration::from_millis(u64::try_from(at).unwrap_or_default());
+        self.0.set_modified(std::time::UNIX_EPOCH + since)
+    }
+
     fn std_file(&self) -> Option<&File> {
         Some(&self.0)
     }

@@ -3,6 +3,7 @@
 //! Source: `LogSegment.append`, `LogSegment.recover`, `TimeIndex.maybeAppend`.
 
 use super::{OffsetEntry, OffsetIndex, TimeEntry, TimeIndex};
+use crate::format::{OFFSET_INDEX_ENTRY_BYTES, TIME_INDEX_ENTRY_BYTES};
 use milena_record::BatchHeader;
 use milena_types::{Offset, Timestamp};
 
@@ -103,11 +104,11 @@ impl IndexBuilder {
         TimeIndex(&self.times)
     }
 
-    /// True when either file would pass `limit_bytes` with one more entry.
+    /// True when either file would pass `limit_bytes` with one more entry; of the time index one is kept for the end, as in Kafka.
     pub(crate) fn is_full(&self, limit_bytes: u32) -> bool {
         let limit = limit_bytes as usize;
-        self.offsets.len() + crate::format::OFFSET_INDEX_ENTRY_BYTES > limit
-            || self.times.len() + crate::format::TIME_INDEX_ENTRY_BYTES > limit
+        self.offsets.len() + OFFSET_INDEX_ENTRY_BYTES > limit
+            || self.times.len() + 2 * TIME_INDEX_ENTRY_BYTES > limit
     }
 
     pub(crate) fn into_bytes(self) -> (Vec<u8>, Vec<u8>) {

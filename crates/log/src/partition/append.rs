@@ -1,6 +1,7 @@
 //! The part that leader and follower appends share: write, index, account.
 
 use super::PartitionLog;
+use super::roll::one_segment;
 use crate::error::LogError;
 use crate::format::FileKind;
 use milena_record::{BatchHeader, batches};
@@ -10,8 +11,19 @@ use std::io;
 impl PartitionLog {
     /// Writes batches that were checked and stamped, and takes note of them.
     ///
-    /// All of `bytes` are in the page cache when this returns, or the log is as before.
+    /// All of `bytes` are in the page cache when this returns, or the log is as before; batches whose offsets lie too far
+    /// apart for one segment (a follower's, in a compacted log) are written one segment after the other.
     pub(super) fn write_batches(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(one_segment(rest));
+            self.write_part(part, now)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
         self.prepare_active(bytes, now)?;
         let at = self.segments.len() - 1;
         let (base, start) = (self.segments[at].base, self.segments[at].size);

@@ -79,7 +79,12 @@ impl PartitionLog {
             hole |= header.base_offset != expected;
             expected = header.next_offset();
         }
-        if !hole || self.has_holes {
+        if hole { self.remember_holes() } else { Ok(()) }
+    }
+
+    /// Puts it on disk that offsets may be missing between batches.
+    pub(super) fn remember_holes(&mut self) -> Result<(), LogError> {
+        if self.has_holes {
             return Ok(());
         }
         let fs = &*self.env.fs;

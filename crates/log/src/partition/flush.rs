@@ -254,6 +254,7 @@ impl PartitionLog {
     /// # Errors
     /// A file operation failed; the directory must not be marked as cleanly shut down.
     pub fn close(&mut self) -> Result<(), LogError> {
+        self.end_compaction()?;
         if self.segments.is_empty() {
             return Ok(());
         }

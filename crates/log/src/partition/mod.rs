@@ -8,6 +8,7 @@ mod accessors;
 mod append;
 mod append_follower;
 mod append_leader;
+mod compaction;
 mod epochs;
 mod files;
 mod floor;
@@ -34,6 +35,9 @@ pub use read::{ReadPlan, ReadResult};
 pub use retention::{DeletedSegment, DeletionReason, Removal};
 pub use timestamps::TimestampOffset;
 pub use transactions::AbortedTxn;
+
+pub(crate) use producers::marker_of;
+pub(crate) use transactions::read_txn_index;
 
 use crate::config::LogConfig;
 use crate::env::Env;
@@ -86,6 +90,8 @@ pub struct PartitionLog {
     has_floor: bool,
     /// The directory says that offsets may be missing between batches.
     has_holes: bool,
+    /// Kafka compacted it, and Milena has not since: segments need not meet.
+    compacted_by_kafka: bool,
     /// Names in the directory have changed since it was forced to the disk.
     dir_dirty: bool,
     /// So has the name of the directory.
@@ -96,6 +102,10 @@ pub struct PartitionLog {
     generation: u64,
     /// A write failed and could not be undone: the log refuses appends until it is opened again.
     failed: bool,
+    /// The compaction that is under way.
+    compaction: Option<compaction::Running>,
+    /// Below it the log is compacted, once somebody asked.
+    clean_upto: Option<Offset>,
     /// Renamed files and when they are to go.
     removals: Vec<(Timestamp, PathBuf)>,
 }

@@ -5,6 +5,7 @@ use super::flush::PendingVersions;
 use super::recover::Replay;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
+use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
 use crate::env::read_small_file;
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
@@ -30,6 +31,8 @@ struct Listing {
     snapshots: BTreeSet<Offset>,
     strays: Vec<String>,
     has_holes: bool,
+    unfinished_swap: bool,
+    has_mark: bool,
     /// Something is left of a log, were it only its topic id.
     has_traces: bool,
 }
@@ -57,6 +60,7 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
     };
     let mut listing = Listing::default();
     for (name, _) in names.into_iter().filter(|(_, is_dir)| !is_dir) {
+        listing.unfinished_swap |= is_unfinished_swap(&name);
         match parse_file_name(&name) {
             Some((base, FileKind::Log)) => {
                 listing.logs.insert(base);
@@ -66,7 +70,7 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
             }
             Some(other) => listing.others.push(other),
             // Half-written small files, retired segments, and what a compaction left unfinished.
-            None if [".tmp", ".deleted", ".cleaned"]
+            None if [".tmp", ".deleted", ".cleaned", ".swap"]
                 .iter()
                 .any(|end| name.ends_with(end)) =>
             {
@@ -75,11 +79,22 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
             None => {
                 listing.has_holes |= name == HOLES_FILE;
                 listing.has_traces |= name == PARTITION_METADATA_FILE;
+                listing.has_mark |= name == MARK_FILE;
             }
         }
     }
     listing.has_traces |= !listing.others.is_empty() || !listing.snapshots.is_empty();
     Ok(Some(listing))
+}
+
+/// Lists the directory; a compaction's swap that a crash interrupted is completed before.
+fn list_in_order(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
+    let listing = list(opts)?;
+    if !listing.as_ref().is_some_and(|listing| listing.unfinished_swap) {
+        return Ok(listing);
+    }
+    resume_swap(&*opts.env.fs, &opts.dir).map_err(LogError::new("complete the compaction of", &opts.dir))?;
+    list(opts)
 }
 
 impl PartitionLog {
@@ -93,7 +108,7 @@ impl PartitionLog {
     /// [`OpenError`].
     pub fn open(opts: OpenOptions) -> Result<(Self, OpenReport), OpenError> {
         let mut report = OpenReport::default();
-        let Some(listing) = list(&opts)? else {
+        let Some(listing) = list_in_order(&opts)? else {
             return Ok((Self::empty(&opts, opts.log_start_offset), report));
         };
         check_topic_id(&opts, !listing.logs.is_empty())?;
@@ -101,7 +116,7 @@ impl PartitionLog {
         log.load_segments(&listing)?;
         let floor = floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?;
         log.has_floor = floor.is_some();
-        log.has_holes = listing.has_holes;
+        log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
         let known = (opts.log_start_offset, trusted);
@@ -115,6 +130,7 @@ impl PartitionLog {
                 None
             }
             None => {
+                log.compacted_by_kafka = opts.compacted && !listing.has_mark;
                 let scanned_from = log.recover(trusted, opts.corruption, &mut report)?;
                 // Indexes that were open may be other files now.
                 log.env.sealed.remove_log(log.log_id);
@@ -159,11 +175,14 @@ impl PartitionLog {
             stale_recovery_point: opts.recovery_point,
             has_floor: false,
             has_holes: false,
+            compacted_by_kafka: false,
             dir_dirty: false,
             parent_dirty: false,
             pending: PendingVersions::default(),
             generation: 0,
             failed: false,
+            compaction: None,
+            clean_upto: None,
             removals: Vec::new(),
         }
     }

@@ -33,6 +33,8 @@ pub struct OpenOptions {
     pub recovery_point: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
+    /// The directory's `cleaner-offset-checkpoint` names the log: offsets may be missing in it.
+    pub compacted: bool,
     /// The directory was shut down cleanly: nothing is scanned, but for the last batches of producers.
     pub clean: bool,
     /// What to do about damage below the recovery point.

@@ -16,7 +16,7 @@ const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 const CONTROL_BYTES_MAX: usize = 1 << 16;
 
 /// What a control batch says: commit or abort, and by which coordinator epoch. `None` for other control types.
-pub(super) fn marker_of(batch: &[u8]) -> Option<(bool, i32)> {
+pub(crate) fn marker_of(batch: &[u8]) -> Option<(bool, i32)> {
     let records = records(&Bytes::copy_from_slice(batch), CONTROL_BYTES_MAX).ok()?;
     let record = records.first()?;
     let kind = ControlRecord::decode_key(record.key.as_ref()?).ok()??;

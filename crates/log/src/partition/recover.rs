@@ -39,9 +39,23 @@ struct Progress {
     epoch: Option<LeaderEpoch>,
     /// Starts of epochs, in order of appearance.
     epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Base of the last segment.
+    segment: Offset,
+    /// Offsets were missing somewhere, and might be.
+    saw_hole: bool,
 }
 
 impl Progress {
+    fn from(base: Offset) -> Self {
+        Self {
+            expected: base,
+            segment: base,
+            epoch: None,
+            epochs: Vec::new(),
+            saw_hole: false,
+        }
+    }
+
     /// Says what is wrong with a batch at this place, if anything.
     fn judge(&mut self, header: &BatchHeader, holes_allowed: bool) -> Option<String> {
         let (offset, epoch) = (header.base_offset, header.partition_leader_epoch);
@@ -53,6 +67,7 @@ impl Progress {
                 "batch at offset {offset} has leader epoch {epoch} after {previous}"
             ));
         }
+        self.saw_hole |= offset > self.expected;
         if self.epoch != Some(epoch) {
             self.epochs.push((epoch, offset));
             self.epoch = Some(epoch);
@@ -73,15 +88,20 @@ impl PartitionLog {
         let Some(first) = self.segment_of(trusted) else {
             return Ok(None);
         };
-        let mut progress = Progress {
-            expected: self.segments[first].base,
-            epoch: None,
-            epochs: Vec::new(),
-        };
+        let mut progress = Progress::from(self.segments[first].base);
         let mut scanned = Vec::new();
         let mut stop = None;
         for meta in &self.segments[first..] {
-            if meta.base != progress.expected {
+            // A segment spans fewer offsets than an index can hold: what lies further apart is no lost tail.
+            let far = self.has_holes && meta.base.since(progress.segment) > i64::from(i32::MAX);
+            let may_part = progress.expected < trusted || self.compacted_by_kafka || far;
+            progress.segment = meta.base;
+            if may_part && meta.base > progress.expected {
+                // Compaction took the end of the segment before. Milena's leaves a batch there: past the recovery point a
+                // hole between segments is a lost tail.
+                progress.expected = meta.base;
+                progress.saw_hole = true;
+            } else if meta.base != progress.expected {
                 stop = Some(format!(
                     "segment {} does not follow offset {}",
                     meta.base, progress.expected
@@ -121,6 +141,10 @@ impl PartitionLog {
         }
         for (at, segment) in scanned.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
+        }
+        if progress.saw_hole {
+            // Kafka, which may have compacted this log, leaves no such word.
+            self.remember_holes()?;
         }
         self.log_end = end;
         self.flushed = trusted.min(end).max(self.segments[0].base);
@@ -170,7 +194,7 @@ impl PartitionLog {
                     break;
                 }
                 Some(Ok(batch)) => {
-                    stop = progress.judge(&batch.header, trust || self.has_holes);
+                    stop = progress.judge(&batch.header, trust || self.has_holes || self.config.compact);
                     if stop.is_some() {
                         break;
                     }

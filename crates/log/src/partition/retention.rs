@@ -86,6 +86,10 @@ impl PartitionLog {
         high_watermark: Offset,
     ) -> Result<Vec<DeletedSegment>, LogError> {
         let mut doomed = Vec::new();
+        if self.is_compacting() {
+            // The segments are in use; the next check finds them again.
+            return Ok(doomed);
+        }
         let mut size = self.size_bytes();
         for at in 0..self.segments.len() {
             let is_last = at + 1 == self.segments.len();
@@ -161,6 +165,12 @@ impl PartitionLog {
 
     /// Renames a segment's files; the log first, so that a crash leaves no log without its name.
     fn retire_segment(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+        self.retire_files(base, now)?;
+        self.remove_snapshots(|snapshot| snapshot == base)
+    }
+
+    /// The part of it that is no producer state.
+    pub(super) fn retire_files(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         self.env.sealed.remove(self.pool_key(base));
         self.unsynced_seals.retain(|seal| *seal != base);
         self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
@@ -179,7 +189,7 @@ impl PartitionLog {
                 Err(e) => return Err(LogError::new("rename", path)(e)),
             }
         }
-        self.remove_snapshots(|snapshot| snapshot == base)
+        Ok(())
     }
 
     /// Hands out the removals whose delay has passed.
@@ -215,6 +225,8 @@ impl PartitionLog {
     /// The directory could not be renamed.
     pub fn delete(mut self) -> Result<Option<Removal>, LogError> {
         self.active = None;
+        // What a compaction has written goes with the directory.
+        self.compaction = None;
         self.env.sealed.remove_log(self.log_id);
         if self.segments.is_empty() && self.env.fs.read_dir(&self.dir).is_err() {
             return Ok(None);

@@ -11,44 +11,91 @@ use milena_types::{Offset, Timestamp};
 
 /// Positions in an index are signed 32-bit numbers.
 const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
+/// Offsets in an index too, relative to the segment's base.
+const OFFSET_SPAN_MAX: i64 = i32::MAX as i64;
+
+/// The offsets and the largest timestamp of what is about to be appended.
+struct Span {
+    first: Offset,
+    last: Offset,
+    max_timestamp: Timestamp,
+}
+
+impl Span {
+    fn of(header: &BatchHeader) -> Self {
+        Self {
+            first: header.base_offset,
+            last: header.last_offset(),
+            max_timestamp: header.max_timestamp,
+        }
+    }
+}
+
+/// How many of these bytes, at least one batch, may go into one segment.
+pub(super) fn one_segment(bytes: &[u8]) -> usize {
+    let (mut first, mut len) = (None, 0);
+    for (header, batch) in batches(bytes).flatten() {
+        let first = *first.get_or_insert(header.base_offset);
+        if len > 0 && header.last_offset().since(first) > OFFSET_SPAN_MAX {
+            break;
+        }
+        len += batch.len();
+    }
+    if len == 0 { bytes.len() } else { len }
+}
 
 impl PartitionLog {
-    /// Makes sure that the active segment is open and has room for `bytes`.
+    /// Makes sure that the active segment is open and has room for `bytes`, which span no more offsets than an index can hold.
     pub(super) fn prepare_active(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
+        let mut span: Option<Span> = None;
+        for (header, _) in batches(bytes).flatten() {
+            let span = span.get_or_insert(Span::of(&header));
+            span.last = header.last_offset();
+            span.max_timestamp = span.max_timestamp.max(header.max_timestamp);
+        }
         if self.segments.is_empty() {
-            return self.create_segment(self.log_end, now);
+            return self.create_segment(self.base_for(span.as_ref()), now);
         }
         self.open_active()?;
-        let mut last: Option<BatchHeader> = None;
-        for batch in batches(bytes).flatten() {
-            last = Some(batch.0);
+        if let Some(meta) = self.segments.last_mut() {
+            // As in Kafka, a segment that was found on disk counts from now when its records have no timestamps.
+            meta.created.get_or_insert(now);
         }
-        if last.is_some_and(|last| self.is_roll_due(bytes.len() as u64, &last, now)) {
-            self.roll(now)?;
+        if let Some(span) = span.filter(|span| self.is_roll_due(bytes.len() as u64, span, now)) {
+            self.roll_at(self.base_for(Some(&span)), now)?;
         }
         Ok(())
     }
 
-    fn is_roll_due(&self, bytes: u64, last: &BatchHeader, now: Timestamp) -> bool {
+    /// Base of a new segment for these offsets: the log end, unless a hole follows it that is too wide for an index.
+    fn base_for(&self, span: Option<&Span>) -> Offset {
+        match span {
+            Some(span) if span.last.since(self.log_end) > OFFSET_SPAN_MAX => span.first.max(self.log_end),
+            _ => self.log_end,
+        }
+    }
+
+    fn is_roll_due(&self, bytes: u64, span: &Span, now: Timestamp) -> bool {
         let (Some(meta), Some(active)) = (self.segments.last(), &self.active) else {
             return false;
         };
         let config = &self.config;
-        meta.size > 0
-            && (meta.size + bytes > config.segment_bytes.min(SEGMENT_BYTES_MAX)
-                || self.is_old(Some(last.max_timestamp), now)
-                || active.index.is_full(config.segment_index_bytes)
-                || last.last_offset().since(meta.base) > i64::from(i32::MAX))
+        span.last.since(meta.base) > OFFSET_SPAN_MAX
+            || (meta.size > 0
+                && (meta.size + bytes > config.segment_bytes.min(SEGMENT_BYTES_MAX)
+                    || self.is_old(span.max_timestamp, now)
+                    || active.index.is_full(config.segment_index_bytes)))
     }
 
-    /// Age of the active segment: between its first record and the newest one (or the clock), by record timestamps.
-    fn is_old(&self, newest: Option<Timestamp>, now: Timestamp) -> bool {
+    /// Age of the active segment: between its first record and the newest of those that come now, by their timestamps; by the
+    /// clock when the first one has none. A segment to which nothing is appended does not age.
+    fn is_old(&self, newest: Timestamp, now: Timestamp) -> bool {
         let (Some(meta), Some(active)) = (self.segments.last(), &self.active) else {
             return false;
         };
         let limit = self.config.segment_ms.saturating_sub(self.jitter_ms(meta.base));
         let age = match active.first_timestamp.filter(|timestamp| timestamp.0 >= 0) {
-            Some(first) => newest.unwrap_or(now).0.saturating_sub(first.0),
+            Some(first) => newest.0.saturating_sub(first.0),
             None => now.0.saturating_sub(meta.created.unwrap_or(now).0),
         };
         age > limit
@@ -56,7 +103,8 @@ impl PartitionLog {
 
     /// The same for every restart, and spread over partitions: FNV-1a of the name and the base offset.
     fn jitter_ms(&self, base: Offset) -> i64 {
-        if self.config.segment_jitter_ms <= 0 {
+        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        if most <= 0 {
             return 0;
         }
         let name = self.partition.to_string();
@@ -64,37 +112,39 @@ impl PartitionLog {
         let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
-        i64::try_from(hash >> 1).unwrap_or_default() % self.config.segment_jitter_ms
-    }
-
-    /// Closes the active segment when it is not empty and older than `segment.ms`; true when it did.
-    ///
-    /// # Errors
-    /// A file operation failed.
-    pub fn roll_if_due(&mut self, now: Timestamp) -> Result<bool, LogError> {
-        let due = self.segments.last().is_some_and(|meta| meta.size > 0) && self.is_old(None, now);
-        if due {
-            self.roll(now)?;
-        }
-        Ok(due)
+        i64::try_from(hash >> 1).unwrap_or_default() % most
     }
 
     /// Closes the active segment and begins one at the log end. Either all of it happens or, as when no space is left, nothing.
-    pub(super) fn roll(&mut self, now: Timestamp) -> Result<(), LogError> {
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn roll(&mut self, now: Timestamp) -> Result<(), LogError> {
+        self.roll_at(self.log_end, now)
+    }
+
+    /// Closes the active segment and begins one at `base`, the log end or later; an empty one makes room for it.
+    fn roll_at(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         self.open_active()?;
         self.save_aborts()?;
-        if let Some(active) = &mut self.active {
+        let gives_way = |meta: &mut SegmentMeta| meta.size == 0 && meta.base < base;
+        let empty = self.segments.last_mut().is_some_and(gives_way);
+        if let Some(active) = self.active.as_mut().filter(|_| !empty) {
             active
                 .seal()
                 .map_err(LogError::new("write index in", &self.dir))?;
         }
         self.write_snapshot()?;
-        let next = self.create_files(self.log_end)?;
-        if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
+        let next = self.create_files(base)?;
+        if let Some(empty) = self.segments.pop_if(gives_way) {
+            self.active = None;
+            self.env.sealed.remove(self.pool_key(empty.base));
+            self.remove_segment_files(empty.base)?;
+        } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
             meta.max_timestamp = active.index.max_timestamp().map(|(timestamp, _)| timestamp);
             self.unsynced_seals.push(meta.base);
         }
-        self.begin_segment(self.log_end, next, now);
+        self.begin_segment(base, next, now);
         Ok(())
     }
 

@@ -5,12 +5,13 @@
 
 use super::PartitionLog;
 use super::files::SegmentMeta;
-use crate::env::{OpenMode, read_small_file};
+use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::error::LogError;
-use crate::format::{FileKind, TXN_INDEX_ENTRY_BYTES as ENTRY, be_bytes};
+use crate::format::{FileKind, TXN_INDEX_ENTRY_BYTES as ENTRY, be_bytes, file_path};
 use crate::producer::CompletedTxn;
 use milena_types::{Offset, ProducerId};
 use std::io;
+use std::path::Path;
 
 /// Eight million aborted transactions in one segment.
 const TXN_INDEX_BYTES_MAX: usize = 256 << 20;
@@ -29,7 +30,7 @@ pub struct AbortedTxn {
 }
 
 impl AbortedTxn {
-    fn encode(&self) -> [u8; ENTRY] {
+    pub(crate) fn encode(&self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
         let fields = [
             self.producer_id.0,
@@ -54,6 +55,21 @@ impl AbortedTxn {
             last_stable_offset: Offset(field(26)?),
         })
     }
+}
+
+/// The transaction index of the segment at `base`; a missing file is an empty one.
+pub(crate) fn read_txn_index(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    base: Offset,
+) -> Result<Vec<AbortedTxn>, LogError> {
+    let path = file_path(dir, base, FileKind::TxnIndex);
+    let bytes = read_small_file(fs, &path, TXN_INDEX_BYTES_MAX).map_err(LogError::new("read", &path))?;
+    Ok(bytes
+        .unwrap_or_default()
+        .chunks_exact(ENTRY)
+        .map_while(AbortedTxn::decode)
+        .collect())
 }
 
 impl PartitionLog {
@@ -86,7 +102,7 @@ impl PartitionLog {
                 continue;
             }
             // Entries that wait for space come after all of these.
-            for aborted in self.read_txn_index(self.segments[at].base)? {
+            for aborted in read_txn_index(&*self.env.fs, &self.dir, self.segments[at].base)? {
                 if aborted.last_offset >= from && aborted.first_offset < upper {
                     found.push(aborted);
                 }
@@ -98,17 +114,6 @@ impl PartitionLog {
         let unsaved = self.unsaved_aborts.iter().copied();
         found.extend(unsaved.filter(|aborted| aborted.last_offset >= from && aborted.first_offset < upper));
         Ok(found)
-    }
-
-    fn read_txn_index(&self, base: Offset) -> Result<Vec<AbortedTxn>, LogError> {
-        let path = self.path(base, FileKind::TxnIndex);
-        let bytes = read_small_file(&*self.env.fs, &path, TXN_INDEX_BYTES_MAX)
-            .map_err(LogError::new("read", &path))?;
-        Ok(bytes
-            .unwrap_or_default()
-            .chunks_exact(ENTRY)
-            .map_while(AbortedTxn::decode)
-            .collect())
     }
 
     /// Takes note of an abort for the transaction index of the last segment; commits leave no trace there.
@@ -161,8 +166,7 @@ impl PartitionLog {
         if self.segments[at].aborted == 0 {
             return Ok(());
         }
-        let kept = self
-            .read_txn_index(base)?
+        let kept = read_txn_index(&*self.env.fs, &self.dir, base)?
             .iter()
             .take_while(|aborted| aborted.last_offset < end)
             .count();

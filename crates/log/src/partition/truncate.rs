@@ -47,10 +47,12 @@ impl PartitionLog {
     }
 
     fn cut(&mut self, at: usize, offset: Offset) -> Result<(), LogError> {
+        self.end_compaction()?;
         let (base, size) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);
         let (position, end, index) = self.find_cut(at, offset).map_err(LogError::new("read", &path))?;
         self.write_recovery_floor(end)?;
+        self.lower_compaction_mark(end)?;
         self.generation += 1;
         self.active = None;
         self.env.sealed.remove_log(self.log_id);
@@ -137,6 +139,8 @@ impl PartitionLog {
 
     fn restart_at(&mut self, offset: Offset, with_files: bool) -> Result<(), LogError> {
         tracing::info!(partition = %self.partition, log_start = self.log_start.0, log_end = self.log_end.0, offset = offset.0, "truncating the whole log");
+        self.end_compaction()?;
+        self.lower_compaction_mark(Offset::ZERO)?;
         let had_files = !self.segments.is_empty();
         if had_files {
             self.write_recovery_floor(Offset::ZERO)?;

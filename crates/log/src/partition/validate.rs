@@ -6,9 +6,10 @@
 
 use super::append_leader::{AppendContext, AppendOrigin};
 use crate::config::LogConfig;
-use crate::error::AppendError;
+use crate::error::{AppendError, RecordErrors};
 use milena_record::{
-    BatchHeader, Compression, RecordStats, TimestampType, crc_is_valid, validate_records, walk_records,
+    BatchHeader, Compression, RecordStats, RecordView, TimestampType, crc_is_valid, validate_records,
+    walk_records,
 };
 use milena_types::{Timestamp, TopicPartition};
 
@@ -55,11 +56,9 @@ pub(super) fn validate(
             "the offset deltas of a batch must count from 0 without gaps",
         ));
     }
-    if config.compact && stats.null_key_at.is_some() {
-        return Err(null_keys(batch, config, partition));
-    }
-    if timestamps_offend(header, &stats, config, ctx.now) {
-        return Err(bad_timestamps(header, batch, config, ctx.now));
+    let without_key = config.compact && stats.null_key_at.is_some();
+    if without_key || timestamps_offend(header, &stats, config, ctx.now) {
+        return Err(offences(header, batch, config, ctx.now, partition));
     }
     Ok(Some(stats))
 }
@@ -111,47 +110,63 @@ fn timestamps_offend(header: &BatchHeader, stats: &RecordStats, config: &LogConf
     }
 }
 
-fn bad_timestamps(header: &BatchHeader, batch: &[u8], config: &LogConfig, now: Timestamp) -> AppendError {
-    let claims_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
-    let create_time = config.message_timestamp_type == TimestampType::CreateTime;
-    let (low, high) = (
-        now.0.saturating_sub(config.timestamp_before_max_ms),
-        now.0.saturating_add(config.timestamp_after_max_ms),
-    );
-    let mut errors = Vec::new();
-    let walked = walk_records(batch, config.decompressed_bytes_max, |at, timestamp, _| {
-        if errors.len() >= RECORD_ERRORS_MAX {
+/// Looks for every record that offends. Of a record that breaks both rules, the missing key counts.
+fn offences(
+    header: &BatchHeader,
+    batch: &[u8],
+    config: &LogConfig,
+    now: Timestamp,
+    partition: &TopicPartition,
+) -> AppendError {
+    let (mut errors, mut of_time) = (RecordErrors::default(), false);
+    let walked = walk_records(batch, config.decompressed_bytes_max, |at, timestamp, record| {
+        let text = if config.compact && record.key.is_none() {
+            format!("Compacted topic cannot accept message without key in topic partition {partition}")
+        } else if let Some(text) = time_offence(header, config, now, (at, timestamp, record)) {
+            of_time = true;
+            text
+        } else {
             return;
-        }
-        if create_time && timestamp != Timestamp::NONE {
-            if !in_range(timestamp, config, now) {
-                let text = format!(
-                    "Timestamp {timestamp} of message with offset {at} is out of range. The timestamp should be within [{low}, {high}]"
-                );
-                errors.push((at, text));
-            }
-        } else if claims_append_time {
-            let text = "Invalid timestamp type. Producer should not set timestamp type to LogAppendTime.";
-            errors.push((at, text.to_owned()));
+        };
+        errors.total += 1;
+        if errors.listed.len() < RECORD_ERRORS_MAX {
+            errors.listed.push((at, text));
         }
     });
     match walked {
-        Ok(_) => AppendError::InvalidTimestamps(errors),
+        Ok(_) if of_time => AppendError::InvalidTimestamps(errors),
+        Ok(_) => AppendError::InvalidRecords(errors),
         Err(error) => error.into(),
     }
 }
 
-fn null_keys(batch: &[u8], config: &LogConfig, partition: &TopicPartition) -> AppendError {
-    let mut errors = Vec::new();
-    let walked = walk_records(batch, config.decompressed_bytes_max, |at, _, record| {
-        if record.key.is_none() && errors.len() < RECORD_ERRORS_MAX {
-            let text =
-                format!("Compacted topic cannot accept message without key in topic partition {partition}.");
-            errors.push((at, text));
-        }
-    });
-    match walked {
-        Ok(_) => AppendError::InvalidRecords(errors),
-        Err(error) => error.into(),
+/// What Kafka says about the timestamp of a record, if anything. Source: `LogValidator.validateTimestamp`.
+fn time_offence(
+    header: &BatchHeader,
+    config: &LogConfig,
+    now: Timestamp,
+    (at, timestamp, record): (i32, Timestamp, &RecordView<usize>),
+) -> Option<String> {
+    let create_time = config.message_timestamp_type == TimestampType::CreateTime;
+    if create_time && timestamp != Timestamp::NONE {
+        let (low, high) = (
+            now.0.saturating_sub(config.timestamp_before_max_ms),
+            now.0.saturating_add(config.timestamp_after_max_ms),
+        );
+        return (!in_range(timestamp, config, now)).then(|| {
+            format!(
+                "Timestamp {timestamp} of message with offset {at} is out of range. The timestamp should be within [{low}, {high}]"
+            )
+        });
     }
+    (header.timestamp_type() == TimestampType::LogAppendTime).then(|| {
+        let kind = match header.compression() {
+            Ok(Compression::None) => "DefaultRecord",
+            _ => "PartialDefaultRecord",
+        };
+        let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
+        format!(
+            "Invalid timestamp type in message {kind}(offset={at}, timestamp={timestamp}, key={key} bytes, value={value} bytes). Producer should not set timestamp type to LogAppendTime."
+        )
+    })
 }

@@ -179,9 +179,80 @@ fn record_errors_name_each_record() {
     }
     let error = try_append(&mut log, builder.build()).unwrap_err();
     assert!(
-        matches!(&error, AppendError::InvalidTimestamps(errors) if errors.len() == 1 && errors[0].0 == 1),
+        matches!(&error, AppendError::InvalidTimestamps(errors) if errors.listed.len() == 1 && errors.listed[0].0 == 1),
         "{error:?}"
     );
+
+    // Both rules: every record that breaks one is listed once, and the timestamps give the code.
+    log.set_config(std::sync::Arc::new(LogConfig {
+        compact: true,
+        ..(**log.config()).clone()
+    }));
+    let mut builder = BatchBuilder::plain(Offset(0));
+    for (timestamp, key) in [
+        (900_000, None),
+        (1, None),
+        (1, Some(&b"k"[..])),
+        (900_000, Some(b"k")),
+    ] {
+        builder.append(Timestamp(timestamp), key, Some(b"v"), &[]);
+    }
+    let error = try_append(&mut log, builder.build()).unwrap_err();
+    let at: Vec<i32> = error.record_errors().iter().map(|(at, _)| *at).collect();
+    assert_eq!((error.code(), at), (ErrorCode::InvalidTimestamp, vec![0, 1, 2]));
+    assert!(
+        error.record_errors()[1]
+            .1
+            .starts_with("Compacted topic cannot accept")
+    );
+}
+
+#[test]
+fn a_refusal_lists_a_bounded_number_of_records_in_kafkas_words() {
+    let config = LogConfig {
+        compact: true,
+        ..LogConfig::default()
+    };
+    let (mut log, _) = open(&disk(), &config);
+    let mut builder = BatchBuilder::plain(Offset(0));
+    for _ in 0..5000 {
+        builder.append(Timestamp(5), None, Some(b"v"), &[]);
+    }
+    let error = try_append(&mut log, builder.build()).unwrap_err();
+    assert_eq!(error.record_errors().len(), 100);
+    let each = "Compacted topic cannot accept message without key in topic partition topic-0";
+    let expected = format!(
+        "One or more records have been rejected due to 5000 record errors in total, and only showing the first three errors at most: \
+         [RecordError(batchIndex=0, message='{each}'), RecordError(batchIndex=1, message='{each}'), RecordError(batchIndex=2, message='{each}')]"
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_claim_of_append_time_is_refused_or_taken_back() {
+    let claiming = |timestamp| {
+        let kind = TimestampType::LogAppendTime;
+        let mut builder = BatchBuilder::new(Offset(0), Compression::None, kind, None, false, false);
+        builder.append(Timestamp(timestamp), Some(b"key"), Some(b"v"), &[]);
+        builder.build()
+    };
+    let (mut log, _) = open(&disk(), &LogConfig::default());
+    let stored = try_append(&mut log, claiming(1000)).unwrap();
+    let header = BatchHeader::parse(&stored.bytes).unwrap();
+    assert_eq!(
+        (header.timestamp_type(), header.max_timestamp),
+        (TimestampType::CreateTime, Timestamp(1000))
+    );
+    let error = try_append(&mut log, claiming(-1)).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidTimestamp);
+    log.set_config(std::sync::Arc::new(LogConfig {
+        message_timestamp_type: TimestampType::LogAppendTime,
+        ..LogConfig::default()
+    }));
+    let error = try_append(&mut log, claiming(1000)).unwrap_err();
+    let text = "Invalid timestamp type in message DefaultRecord(offset=0, timestamp=1000, key=3 bytes, value=1 bytes). \
+                Producer should not set timestamp type to LogAppendTime.";
+    assert_eq!(error.record_errors(), [(0, text.to_owned())]);
 }
 
 #[test]

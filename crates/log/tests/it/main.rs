@@ -3,14 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod appends;
+mod compaction;
+mod compaction_crash;
 mod crash;
 mod damage;
 mod dirs;
+mod kafka_made;
 mod no_space;
 mod producers;
 mod reads;
 mod recovery;
 mod retention;
+mod rolling;
 mod sample;
 mod support;
 mod transactions;

@@ -113,30 +113,6 @@ fn files_are_renamed_and_handed_out_after_the_delay() {
 }
 
 #[test]
-fn segments_roll_by_age_of_their_first_record() {
-    let fs = disk();
-    let (mut log, _) = open(
-        &fs,
-        &LogConfig {
-            segment_ms: 100,
-            ..LogConfig::default()
-        },
-    );
-    for (timestamp, segments) in [(1000, 1), (1100, 1), (1101, 2), (1050, 2), (1202, 3)] {
-        log.append_as_leader(batch_at(timestamp, &["v"]), &ctx(0))
-            .unwrap();
-        assert_eq!(log.segments(), segments, "{timestamp}");
-    }
-    assert!(!log.roll_if_due(Timestamp(1302)).unwrap());
-    assert!(log.roll_if_due(Timestamp(1303)).unwrap());
-    assert!(
-        !log.roll_if_due(Timestamp(9999)).unwrap(),
-        "an empty segment does not roll"
-    );
-    assert_eq!(log.segments(), 4);
-}
-
-#[test]
 fn deleting_a_log_renames_its_directory_first() {
     let (fs, log) = filled(LogConfig::default());
     let removal = log.delete().unwrap().unwrap();

@@ -45,6 +45,7 @@ pub(crate) fn options(fs: &FaultyFileSystem, config: &LogConfig) -> OpenOptions 
         config: Arc::new(config.clone()),
         recovery_point: Offset(0),
         log_start_offset: Offset(0),
+        compacted: false,
         clean: false,
         corruption: CorruptionPolicy::Refuse,
         now: Timestamp(1_000_000),

@@ -4,7 +4,8 @@ use super::resolve::{ResolveError, bind_address};
 use crate::config::{NodeConfig, Settings};
 use milena_broker::BrokerConfig;
 use milena_broker::config::{
-    ControllerVoter, GroupConfig, Listener, LogWorkConfig, NetworkConfig, ReplicaConfig, SecurityProtocol,
+    CleanerConfig, ControllerVoter, GroupConfig, Listener, LogWorkConfig, NetworkConfig, ReplicaConfig,
+    SecurityProtocol,
 };
 use milena_metadata::config::BrokerDefaults;
 use milena_types::{BrokerId, ClusterId};
@@ -196,6 +197,14 @@ fn log_work(settings: &Settings) -> LogWorkConfig {
         retention_check_interval: settings.millis("log.retention.check.interval.ms"),
         initial_task_delay: settings.millis("log.initial.task.delay.ms"),
         producer_id_expiration: settings.millis("producer.id.expiration.ms"),
+        cleaner: CleanerConfig {
+            enable: settings.boolean("log.cleaner.enable"),
+            threads: settings.count("log.cleaner.threads"),
+            dedupe_buffer_bytes: settings.count("log.cleaner.dedupe.buffer.size"),
+            load_factor: settings.double("log.cleaner.io.buffer.load.factor"),
+            io_bytes_per_second: settings.double("log.cleaner.io.max.bytes.per.second"),
+            backoff: settings.millis("log.cleaner.backoff.ms"),
+        },
         ..LogWorkConfig::default()
     }
 }

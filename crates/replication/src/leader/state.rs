@@ -196,6 +196,20 @@ impl Leader {
             .fold(own_log_start, |low, f| low.min(f.log_start))
     }
 
+    /// Every replica's log reaches it, as far as it may be counted; zero while one of them is not attached.
+    ///
+    /// Below it a tombstone or transaction marker may be forgotten: no replica can come back that has what it deletes, but
+    /// not the deletion itself.
+    #[must_use]
+    pub fn replicated_offset(&self) -> Offset {
+        self.followers
+            .iter()
+            .fold(self.local.advertised, |low, follower| {
+                let ends = follower.ends.filter(|_| follower.attached.is_some());
+                low.min(ends.map_or(Offset::ZERO, |ends| ends.advertised))
+            })
+    }
+
     /// Every replica's state, the leader's first.
     pub fn replicas(&self) -> impl Iterator<Item = ReplicaStatus> {
         let own = ReplicaStatus {

@@ -22,7 +22,11 @@ pub(in crate::kafka) async fn handle(call: &Call, request: DeleteRecordsRequest)
         let mut answers = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let found = topics::partition_by_name(&image, &topic.name, partition.partition_index);
+            let internal = image
+                .topic_by_name(&topic.name)
+                .is_some_and(|topic| topic.name.is_internal());
             let item = found.and_then(|id| match partition.offset {
+                _ if internal => Err(ErrorCode::InvalidTopicException),
                 HIGH_WATERMARK => Ok(DeleteRecordsItem { id, before: None }),
                 offset if offset < 0 => Err(ErrorCode::OffsetOutOfRange),
                 offset => Ok(DeleteRecordsItem {

@@ -54,6 +54,7 @@ impl Partition {
         quantum: usize,
     ) -> Turn {
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        let replicated = self.replicated_offset();
         let Role::Leader(role) = &mut self.role else {
             return Turn::Nothing;
         };
@@ -72,7 +73,12 @@ impl Partition {
             return Turn::NoCredit;
         }
         feed.queued = false;
-        if !has_records && feed.sent_high_watermark == high_watermark && feed.sent_log_start == log_start {
+        let sent = (
+            feed.sent_high_watermark,
+            feed.sent_log_start,
+            feed.sent_replicated,
+        );
+        if !has_records && sent == (high_watermark, log_start, replicated) {
             return Turn::Nothing;
         }
         let mut records = Vec::new();
@@ -95,11 +101,13 @@ impl Partition {
         let feed = &mut role.feeds[at];
         feed.sent_high_watermark = high_watermark;
         feed.sent_log_start = log_start;
+        feed.sent_replicated = replicated;
         let head = PartitionFrame {
             attach_id: attach,
             high_watermark: high_watermark.0,
             log_start_offset: log_start.0,
             from_offset: from.0,
+            replicated_offset: replicated.0,
             ..PartitionFrame::default()
         };
         let part = FramePart { head, records };
@@ -139,7 +147,7 @@ fn next_records(
             feed.read_ahead = ReadAhead::Running;
             Next::Later
         }
-        ReadAhead::Ready(start, bytes, next) if start == from && next > from => {
+        ReadAhead::Ready(start, bytes, next) if start == from && next > from && !bytes.is_empty() => {
             // The disk works on while this is being sent.
             read_ahead(feed, next, log, id);
             Next::Records(vec![bytes], next)

@@ -94,6 +94,7 @@ impl Shard {
             next: request.ends.log_end,
             sent_high_watermark: Offset(-1),
             sent_log_start: Offset(-1),
+            sent_replicated: Offset(-1),
             queued: true,
             read_ahead: ReadAhead::default(),
         });
@@ -163,6 +164,7 @@ impl Shard {
             role.end_feed(follower, attachment);
             // One that was about to join held the high watermark.
             partition.advance_high_watermark(cx);
+            partition.tell_replicated(cx);
         }
     }
 }
@@ -171,6 +173,7 @@ impl Partition {
     /// A follower is further, or has attached: records may be committed, the ISR may grow.
     fn on_follower_progress(&mut self, cx: &mut Context, follower: BrokerId) {
         self.advance_high_watermark(cx);
+        self.tell_replicated(cx);
         let Role::Leader(role) = &self.role else { return };
         if role.leader.may_change_isr(follower) {
             self.propose_isr(cx);

@@ -8,7 +8,7 @@ use super::body::BodySignal;
 use super::framing::{FramePart, encode_leader_message};
 use crate::shard::id::ShardId;
 use crate::shard::mailbox::with_local;
-use crate::shard::role::Role;
+use crate::shard::role::{Feed, Role};
 use crate::shard::state::Shard;
 use bytes::Bytes;
 use milena_replication::AttachmentId;
@@ -236,7 +236,7 @@ impl Shard {
             let Some(partition) = self.partitions.get_mut(&id) else {
                 continue;
             };
-            let high_watermark = partition.high_watermark();
+            let news = (partition.high_watermark(), partition.replicated_offset());
             let Role::Leader(role) = &mut partition.role else {
                 continue;
             };
@@ -244,8 +244,10 @@ impl Shard {
                 .feeds
                 .iter_mut()
                 .find(|feed| feed.attachment.stream == stream);
-            if let Some(feed) = feed.filter(|feed| !feed.queued && feed.sent_high_watermark < high_watermark)
-            {
+            let is_news = |feed: &Feed| {
+                !feed.queued && (feed.sent_high_watermark < news.0 || feed.sent_replicated != news.1)
+            };
+            if let Some(feed) = feed.filter(|feed| is_news(feed)) {
                 feed.queued = true;
                 link.ready.push_back(id);
             }

@@ -3,6 +3,7 @@
 use super::out_links::LinkShared;
 use crate::shard::context::{Context, wall_clock};
 use crate::shard::partition::Partition;
+use crate::shard::role::Role;
 use bytes::Bytes;
 use milena_log::FollowerAppendError;
 use milena_replication::{
@@ -48,6 +49,9 @@ impl Partition {
         if leader_log_start > self.log.log_start_offset() && leader_log_start <= self.log.log_end_offset() {
             self.log.set_log_start_offset(leader_log_start);
             self.on_advertised(cx);
+        }
+        if let Role::Follower(role) = &mut self.role {
+            role.replicated = Offset(frame.replicated_offset);
         }
         if self
             .high_watermark

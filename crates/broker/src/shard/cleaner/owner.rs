@@ -1,0 +1,110 @@
+//! What the cleaner asks of a data thread.
+
+use super::choose::Candidate;
+use crate::shard::context::wall_clock;
+use crate::shard::state::Shard;
+use milena_log::compaction::{CompactionId, CompactionJob};
+use milena_types::{Offset, TopicIdPartition};
+
+/// How a compaction ended, for its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The log is clean up to here.
+    Clean(Offset),
+    /// It was ended, or could not be finished for now.
+    Abandoned,
+    /// A batch cannot be read.
+    Corrupt,
+    /// The disk could not be forced to take it.
+    DiskFailed,
+}
+
+impl Shard {
+    /// The partitions whose topics are compacted.
+    pub(super) fn compacted_partitions(&self) -> Vec<TopicIdPartition> {
+        let compacted = self
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.settings.log.compact);
+        compacted.map(|(id, _)| *id).collect()
+    }
+
+    /// Those of `ids` that have something to compact.
+    pub(super) fn cleanable(&mut self, ids: &[TopicIdPartition]) -> Vec<Candidate> {
+        ids.iter().filter_map(|id| self.candidate(*id)).collect()
+    }
+
+    fn candidate(&mut self, id: TopicIdPartition) -> Option<Candidate> {
+        if self.cx.uncleanable.contains(&id) {
+            return None;
+        }
+        let (partition, cx) = self.partition(id).ok()?;
+        let (rules, stable) = (partition.settings.compaction, partition.last_stable_offset());
+        match partition.log.cleanable(&rules, stable, wall_clock()) {
+            Ok(cleanable) => cleanable.map(|cleanable| Candidate { id, cleanable, rules }),
+            Err(error) => {
+                partition.storage_failed(cx, &error);
+                None
+            }
+        }
+    }
+
+    /// Hands out the job that compacts a log, if it is still there and has something to compact.
+    pub(super) fn begin_compaction(&mut self, id: TopicIdPartition) -> Option<CompactionJob> {
+        let candidate = self.candidate(id)?;
+        let (partition, _) = self.partition(id).ok()?;
+        let replicated = partition.replicated_offset();
+        Some(
+            partition
+                .log
+                .begin_compaction(&candidate.cleanable, &candidate.rules, replicated, wall_clock()),
+        )
+    }
+
+    /// True when every replica's log reaches `deletes_below`, now: a replica may have come back with less.
+    pub(super) fn may_commit(&mut self, id: TopicIdPartition, deletes_below: Option<Offset>) -> bool {
+        self.partition(id).is_ok_and(|(partition, _)| {
+            deletes_below.is_none_or(|below| below <= partition.replicated_offset())
+        })
+    }
+
+    /// Takes what a compaction has committed; false when it is not the log's any more.
+    pub(super) fn swap_compacted(&mut self, id: TopicIdPartition, compaction: CompactionId) -> bool {
+        let Ok((partition, cx)) = self.partition(id) else {
+            return false;
+        };
+        match partition.log.swap_compacted(compaction, wall_clock()) {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                partition.storage_failed(cx, &error);
+                false
+            }
+        }
+    }
+
+    /// A compaction has ended.
+    pub(super) fn compaction_over(&mut self, id: TopicIdPartition, compaction: CompactionId, over: Over) {
+        let Ok((partition, cx)) = self.partition(id) else {
+            return;
+        };
+        let end = match over {
+            Over::Clean(end) => Some(end),
+            Over::Abandoned | Over::Corrupt | Over::DiskFailed => None,
+        };
+        partition.log.compaction_over(compaction, end);
+        match over {
+            Over::Clean(_) => {
+                if let (Some(clean), Some((_, checkpoints))) =
+                    (partition.log.clean_offset(), cx.dirs.checkpoints(partition.dir))
+                {
+                    checkpoints.note_cleaned(&partition.name, clean);
+                }
+            }
+            Over::Abandoned => {}
+            Over::Corrupt => {
+                cx.uncleanable.insert(id);
+            }
+            Over::DiskFailed => cx.dirs_failed.push(partition.dir),
+        }
+    }
+}

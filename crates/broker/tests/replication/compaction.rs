@@ -1,0 +1,221 @@
+//! The cleaner on replicated logs: every replica compacts by itself, and none forgets what another one lacks.
+
+use crate::cluster::{Cluster, fetch, keyed, partition, produce_batch, until};
+use milena_types::{Acks, ErrorCode, Offset, TopicIdPartition};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Segments of a few batches, compacted whenever one is closed; tombstones may go at once.
+const COMPACTED: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact"),
+    ("internal.segment.bytes", "400"),
+    ("min.cleanable.dirty.ratio", "0"),
+    ("delete.retention.ms", "0"),
+    ("min.insync.replicas", "2"),
+];
+
+async fn put(cluster: &Cluster, leader: i32, id: TopicIdPartition, key: &str, value: Option<&str>) -> Offset {
+    let batch = keyed(key, value);
+    let result = produce_batch(
+        cluster.router(leader),
+        id,
+        Acks::All,
+        batch,
+        Duration::from_secs(20),
+    )
+    .await;
+    assert_eq!(result.error, ErrorCode::None);
+    result.base_offset.unwrap()
+}
+
+/// Every record on a broker's disk as (offset, key, value), the active segment included.
+fn on_disk(cluster: &Cluster, broker: i32) -> Vec<(i64, String, Option<String>)> {
+    let bytes = bytes::Bytes::from(cluster.segments(broker, "compacted", 0));
+    let text = |bytes: bytes::Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let mut all = Vec::new();
+    // A swap may be under way: what cannot be read is read again later.
+    for batch in milena_record::batches(&bytes) {
+        let Ok((_, batch)) = batch else { break };
+        for record in milena_record::records(&bytes.slice_ref(batch), 1 << 20).unwrap() {
+            all.push((
+                record.offset.0,
+                text(record.key.unwrap_or_default()),
+                record.value.map(text),
+            ));
+        }
+    }
+    all
+}
+
+fn offsets_of(cluster: &Cluster, broker: i32, key: &str) -> Vec<i64> {
+    let all = on_disk(cluster, broker).into_iter();
+    all.filter(|(_, k, _)| k == key).map(|(at, ..)| at).collect()
+}
+
+/// What a consumer from the beginning knows at the end.
+async fn table(cluster: &Cluster, leader: i32, id: TopicIdPartition) -> BTreeMap<String, String> {
+    let (mut table, mut at) = (BTreeMap::new(), 0);
+    loop {
+        let read = fetch(cluster.router(leader), id, at).await;
+        assert_eq!(read.error, ErrorCode::None);
+        let mut next = at;
+        for batch in milena_record::batches(&read.records) {
+            let (header, batch) = batch.unwrap();
+            next = header.next_offset().0;
+            for record in milena_record::records(&read.records.slice_ref(batch), 1 << 20).unwrap() {
+                let text = |bytes: bytes::Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+                match record.value.map(text) {
+                    Some(value) => table.insert(text(record.key.unwrap()), value),
+                    None => table.remove(&text(record.key.unwrap())),
+                };
+            }
+        }
+        if next == at {
+            return table;
+        }
+        at = next;
+    }
+}
+
+/// Closes the active segment by filling it with a key of its own.
+async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+    for _ in 0..6 {
+        put(cluster, leader, id, "filler", Some(&"x".repeat(60))).await;
+    }
+}
+
+#[tokio::test]
+async fn every_replica_keeps_the_last_value_of_each_key() {
+    let mut cluster = Cluster::start(3, 2).await;
+    let topic = cluster
+        .controller
+        .create_topic("compacted", 1, &[1, 2, 3], COMPACTED);
+    let id = partition(topic, 0);
+    for round in 0..20 {
+        for key in ["a", "b", "c"] {
+            put(&cluster, 1, id, key, Some(&format!("{key}{round}"))).await;
+        }
+    }
+    put(&cluster, 1, id, "once", Some("kept")).await;
+    fill(&cluster, 1, id).await;
+    for broker in [1, 2, 3] {
+        until("the old values to go", || async {
+            ["a", "b", "c"]
+                .iter()
+                .all(|key| offsets_of(&cluster, broker, key).len() <= 2)
+        })
+        .await;
+        assert_eq!(offsets_of(&cluster, broker, "once"), [60]);
+    }
+    let expected = table(&cluster, 1, id).await;
+    assert_eq!(
+        (expected["a"].as_str(), expected["once"].as_str()),
+        ("a19", "kept")
+    );
+    // Another replica leads; one that has lost its disk is filled through the holes.
+    cluster.controller.elect(id, 2);
+    put_until_ok(&cluster, 2, id, "d", "d0").await;
+    cluster.stop_node(3).await;
+    cluster.controller.fence(milena_types::BrokerId(3));
+    std::fs::remove_dir_all(cluster.disk(3)).unwrap();
+    cluster.start_node(3).await;
+    cluster.wait_isr(id, &[1, 2, 3]).await;
+    cluster.controller.elect(id, 3);
+    put_until_ok(&cluster, 3, id, "e", "e0").await;
+    let mut expected = expected;
+    expected.extend([
+        ("d".to_owned(), "d0".to_owned()),
+        ("e".to_owned(), "e0".to_owned()),
+    ]);
+    assert_eq!(table(&cluster, 3, id).await, expected);
+    cluster.stop().await;
+}
+
+async fn put_until_ok(cluster: &Cluster, leader: i32, id: TopicIdPartition, key: &str, value: &str) {
+    let done = || async {
+        let batch = keyed(key, Some(value));
+        let result = produce_batch(
+            cluster.router(leader),
+            id,
+            Acks::All,
+            batch,
+            Duration::from_secs(5),
+        )
+        .await;
+        result.error == ErrorCode::None
+    };
+    until("the new leader", done).await;
+}
+
+#[tokio::test]
+async fn a_tombstone_waits_for_the_replica_that_is_away() {
+    let mut cluster = Cluster::start(3, 1).await;
+    let topic = cluster
+        .controller
+        .create_topic("compacted", 1, &[1, 2, 3], COMPACTED);
+    let id = partition(topic, 0);
+    put(&cluster, 1, id, "key", Some("value")).await;
+    fill(&cluster, 1, id).await;
+    cluster.stop_node(3).await;
+    cluster.controller.fence(milena_types::BrokerId(3));
+    cluster.wait_isr(id, &[1, 2]).await;
+    let tombstone = put(&cluster, 1, id, "key", None).await;
+    // Many passes, each with something new to compact: the first sets the horizon, which has passed at once.
+    for broker in [1, 2] {
+        for _ in 0..4 {
+            let filler = put(&cluster, 1, id, "filler", Some("y")).await;
+            fill(&cluster, 1, id).await;
+            until("a pass over the log", || async {
+                !offsets_of(&cluster, broker, "filler").contains(&filler.0)
+            })
+            .await;
+        }
+        assert_eq!(
+            offsets_of(&cluster, broker, "key"),
+            [tombstone.0],
+            "broker {broker}"
+        );
+    }
+    assert_eq!(
+        offsets_of(&cluster, 3, "key"),
+        [0],
+        "it has the value and not the tombstone"
+    );
+    cluster.start_node(3).await;
+    cluster.wait_isr(id, &[1, 2, 3]).await;
+    for broker in [1, 2, 3] {
+        until("the tombstone to go", || async {
+            fill(&cluster, 1, id).await;
+            offsets_of(&cluster, broker, "key").is_empty()
+        })
+        .await;
+    }
+    cluster.controller.elect(id, 3);
+    put_until_ok(&cluster, 3, id, "other", "1").await;
+    assert!(
+        !table(&cluster, 3, id).await.contains_key("key"),
+        "what was deleted stays deleted"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_and_created_again_while_it_is_compacted_starts_empty() {
+    let cluster = Cluster::start(2, 1).await;
+    for round in 0..5 {
+        let topic = cluster
+            .controller
+            .create_topic("compacted", 1, &[1, 2], COMPACTED);
+        let id = partition(topic, 0);
+        put_until_ok(&cluster, 1, id, "round", &round.to_string()).await;
+        for _ in 0..4 {
+            fill(&cluster, 1, id).await;
+        }
+        let table = table(&cluster, 1, id).await;
+        assert_eq!(table["round"], round.to_string());
+        assert_eq!(offsets_of(&cluster, 1, "round"), [0]);
+        let removed = milena_metadata::record::MetadataRecord::TopicRemoved(topic);
+        cluster.controller.commit(vec![removed]);
+    }
+    cluster.stop().await;
+}

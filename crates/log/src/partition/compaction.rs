@@ -1,0 +1,288 @@
+//! The log's side of compaction: what could be compacted, the job for the cleaner, and taking its result.
+//!
+//! Everything here runs on the owner and moves names and numbers only; the work is [`CompactionJob`]'s, on another thread.
+//! Source: `LogCleanerManager.cleanableOffsets`, `LocalLog.replaceSegments`.
+
+use super::PartitionLog;
+use super::files::SegmentMeta;
+use crate::compaction::{
+    Cleanable, CompactionId, CompactionJob, CompactionRules, Ended, FilterRules, JobParts, LastRecord,
+    Permit, Replacement, Source, forget_swap, read_mark, remove_mark,
+};
+use crate::error::LogError;
+use crate::format::DELETED_SUFFIX;
+use milena_record::{BatchHeader, HEADER_BYTES};
+use milena_types::{Offset, ProducerId, Timestamp};
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The permit of the compaction under way; a log that goes away takes it along.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Permit>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whatever state the files are in, opening the log puts them in order.
+        self.0.end();
+    }
+}
+
+impl PartitionLog {
+    /// What of the log could be compacted now; `None`: nothing, or a compaction is under way.
+    ///
+    /// `last_stable` is the last stable offset, the high watermark at most. Whole segments only, never the active one, and
+    /// only what is on disk: else a power cut could take a new value whose old one is compacted away for good.
+    ///
+    /// # Errors
+    /// A file could not be read.
+    pub fn cleanable(
+        &mut self,
+        rules: &CompactionRules,
+        last_stable: Offset,
+        now: Timestamp,
+    ) -> Result<Option<Cleanable>, LogError> {
+        if self.segments.len() < 2 || self.is_compacting() || self.failed {
+            return Ok(None);
+        }
+        let first_dirty = self.first_dirty_offset()?;
+        let last = self.segments.len() - 1;
+        let bound = last_stable.min(self.recovery_point());
+        let stable = (0..last).take_while(|at| self.segment_end(*at) <= bound).count();
+        let dirty_from = self.segment_of(first_dirty).unwrap_or(0);
+        let end = match self.first_young(dirty_from..stable, rules, now)? {
+            Some(young) => young,
+            None => stable,
+        };
+        let upper = self.segments[end].base;
+        if upper <= first_dirty {
+            return Ok(None);
+        }
+        let bytes = |segments: &[SegmentMeta]| segments.iter().map(|segment| segment.size).sum();
+        let mut overdue = false;
+        if rules.max_compaction_lag_ms < i64::MAX {
+            let limit = now.0.saturating_sub(rules.max_compaction_lag_ms.max(0));
+            for at in dirty_from..end {
+                overdue |= self
+                    .first_timestamp(at)?
+                    .is_some_and(|first| first.0 > 0 && first.0 < limit);
+            }
+        }
+        Ok(Some(Cleanable {
+            first_dirty,
+            upper,
+            clean_bytes: bytes(&self.segments[..dirty_from]),
+            dirty_bytes: bytes(&self.segments[dirty_from..end]),
+            overdue,
+        }))
+    }
+
+    /// The first of these segments with a record younger than `min.compaction.lag.ms`.
+    fn first_young(
+        &mut self,
+        segments: std::ops::Range<usize>,
+        rules: &CompactionRules,
+        now: Timestamp,
+    ) -> Result<Option<usize>, LogError> {
+        if rules.min_compaction_lag_ms <= 0 {
+            return Ok(None);
+        }
+        let limit = now.0.saturating_sub(rules.min_compaction_lag_ms);
+        for at in segments {
+            if self.largest_timestamp(at)?.0 > limit {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Below it the log was compacted before.
+    fn first_dirty_offset(&mut self) -> Result<Offset, LogError> {
+        let mark = match self.clean_upto {
+            Some(mark) => mark,
+            None => read_mark(&*self.env.fs, &self.dir)
+                .map_err(LogError::new("read the compaction mark of", &self.dir))?
+                .unwrap_or(Offset::ZERO),
+        };
+        self.clean_upto = Some(mark);
+        if mark > self.log_end {
+            tracing::warn!(partition = %self.partition, mark = mark.0, log_end = self.log_end.0, "the compaction mark lies past the log's end; all of the log counts as dirty");
+            return Ok(self.log_start);
+        }
+        Ok(mark.max(self.log_start))
+    }
+
+    /// Below it the log was compacted, as far as this log was asked; what belongs into Kafka's `cleaner-offset-checkpoint`.
+    #[must_use]
+    pub fn clean_offset(&self) -> Option<Offset> {
+        self.clean_upto.filter(|mark| *mark > Offset::ZERO)
+    }
+
+    /// The largest timestamp of the first batch of segment number `at`.
+    fn first_timestamp(&self, at: usize) -> Result<Option<Timestamp>, LogError> {
+        let segment = self.open_segment(at)?;
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        let path = self.path(self.segments[at].base, crate::format::FileKind::Log);
+        segment
+            .file()
+            .read_at(&mut head, HEADER_BYTES, 0)
+            .map_err(LogError::new("read", path))?;
+        Ok(BatchHeader::parse(&head).ok().map(|header| header.max_timestamp))
+    }
+
+    /// True while a compaction is under way: its segments stay where they are.
+    #[must_use]
+    pub fn is_compacting(&self) -> bool {
+        self.compaction.is_some()
+    }
+
+    /// Begins the compaction that [`Self::cleanable`] found. `replicated`: every replica's log reaches this offset.
+    #[must_use]
+    pub fn begin_compaction(
+        &mut self,
+        cleanable: &Cleanable,
+        rules: &CompactionRules,
+        replicated: Offset,
+        now: Timestamp,
+    ) -> CompactionJob {
+        let permit = Arc::new(Permit::new());
+        // Replaces none: `cleanable` finds nothing while one is under way.
+        self.compaction = Some(Running(permit.clone()));
+        let sources = (0..self.segments.len())
+            .map(|at| Source {
+                base: self.segments[at].base,
+                size: self.segments[at].size,
+                end: self.segment_end(at),
+            })
+            .filter(|source| source.end <= cleanable.upper)
+            .collect();
+        let with_aborted = self.segments.iter().filter(|segment| segment.aborted > 0);
+        CompactionJob::new(JobParts {
+            env: self.env.clone(),
+            dir: self.dir.clone(),
+            partition: self.partition.clone(),
+            config: self.config.clone(),
+            permit,
+            sources,
+            txn_indexes: with_aborted.map(|segment| segment.base).collect(),
+            first_dirty: cleanable.first_dirty,
+            upper: cleanable.upper,
+            rules: FilterRules {
+                now,
+                delete_retention_ms: rules.delete_retention_ms,
+                replicated,
+                kept_ends: [self.high_watermark, self.log_end, self.log_end],
+                producers: self.last_records(),
+                decompressed_bytes_max: self.config.decompressed_bytes_max,
+                compression_level: self.config.compression_level,
+            },
+            has_holes: self.has_holes,
+        })
+    }
+
+    /// Source: `ProducerStateManager.activeProducers`, `UnifiedLog.lastRecordsOfActiveProducers`.
+    fn last_records(&self) -> HashMap<ProducerId, LastRecord> {
+        let last = |entry: &crate::producer::ProducerEntry| match entry.batches().last() {
+            Some(batch) => Some(LastRecord::Data(batch.last_offset)),
+            None => entry.epoch.map(LastRecord::Marker),
+        };
+        self.producers
+            .entries()
+            .filter_map(|(id, entry)| Some((id, last(entry)?)))
+            .collect()
+    }
+
+    /// Takes the segments of a group that this compaction has committed; false when it is not the log's any more. Readers go on in the files
+    /// that they have open.
+    ///
+    /// # Errors
+    /// A file could not be renamed; the log takes no more appends and is put in order when it is opened again.
+    pub fn swap_compacted(&mut self, id: CompactionId, now: Timestamp) -> Result<bool, LogError> {
+        let running = self.compaction.as_ref().filter(|running| running.0.id() == id);
+        let committed = running.and_then(|running| running.0.take_committed());
+        match committed {
+            Some(replacement) => self.install(&replacement, now).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn install(&mut self, replacement: &Replacement, now: Timestamp) -> Result<(), LogError> {
+        self.failed = true;
+        for base in &replacement.old {
+            self.retire_files(*base, now)?;
+        }
+        replacement
+            .install(&*self.env.fs, &self.dir)
+            .map_err(LogError::new("rename in", &self.dir))?;
+        self.failed = false;
+        let is_old = |segment: &SegmentMeta| replacement.old.contains(&segment.base);
+        let from = self
+            .segments
+            .iter()
+            .position(is_old)
+            .unwrap_or(self.segments.len());
+        let to = from
+            + self.segments[from..]
+                .iter()
+                .take_while(|segment| is_old(segment))
+                .count();
+        let new = replacement.new.iter().map(|segment| SegmentMeta {
+            max_timestamp: Some(segment.max_timestamp),
+            aborted: segment.aborted,
+            ..SegmentMeta::new(segment.base, segment.size)
+        });
+        self.segments.splice(from..to, new);
+        self.has_holes = true;
+        self.dir_dirty = true;
+        let vanished: Vec<Offset> = replacement.vanishing().collect();
+        self.remove_snapshots(|snapshot| vanished.contains(&snapshot))
+    }
+
+    /// This compaction is over: clean up to `end` after the last group and [`CompactionJob::write_mark`]; `None` when it
+    /// failed.
+    pub fn compaction_over(&mut self, id: CompactionId, end: Option<Offset>) {
+        if self.compaction.take_if(|running| running.0.id() == id).is_some()
+            && let Some(end) = end
+        {
+            self.clean_upto = Some(end);
+        }
+    }
+
+    /// Ends the compaction under way, because the log is about to be cut or closed: what is committed is completed, durably.
+    pub(super) fn end_compaction(&mut self) -> Result<(), LogError> {
+        let Some(running) = self.compaction.take() else {
+            return Ok(());
+        };
+        match running.0.end() {
+            Ended::Working(files) => return self.drop_cleaned(files),
+            Ended::Committed(replacement) => self.install(&replacement, Timestamp::NONE)?,
+            Ended::Swapped => {}
+            Ended::Over => return Ok(()),
+        }
+        forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &self.dir))
+    }
+
+    fn drop_cleaned(&mut self, files: Vec<PathBuf>) -> Result<(), LogError> {
+        for path in files {
+            let renamed = path.with_added_extension(DELETED_SUFFIX);
+            match self.env.fs.rename(&path, &renamed) {
+                Ok(()) => self.removals.push((Timestamp::NONE, renamed)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(LogError::new("rename", path)(e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the log is cut at `end`: what comes there next is dirty, whatever was there before.
+    pub(super) fn lower_compaction_mark(&mut self, end: Offset) -> Result<(), LogError> {
+        self.clean_upto = None;
+        let fs = &*self.env.fs;
+        let lower = || match read_mark(fs, &self.dir)? {
+            Some(mark) if mark > end => remove_mark(fs, &self.dir),
+            Some(_) | None => Ok(()),
+        };
+        lower().map_err(LogError::new("lower the compaction mark of", &self.dir))
+    }
+}

@@ -1,0 +1,351 @@
+//! Kafka's own tools and code over what Milena has on disk: written under load, left by kill -9, recovered, closed.
+
+use milena_cluster_tests::{Cluster, Settings, admin, until};
+use milena_interop_tests::disk::{Verdict, copy_dir, judged_by_kafka, now, seen_by_milena};
+use milena_log::checkpoint::OffsetCheckpoint;
+use milena_log::{AppendContext, AppendOrigin, LogConfig, LogDir, PartitionLog};
+use milena_record::control::ControlRecord;
+use milena_record::{BatchBuilder, Compression, TimestampType};
+use milena_types::{
+    BrokerEpoch, BrokerId, ClusterId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Timestamp, TopicId, TopicName, TopicPartition, Uuid,
+};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+fn assert_agreed(how: &str, dir: &Path, verdict: &Verdict) {
+    let expected = seen_by_milena(dir, BrokerId(1));
+    for (ours, kafkas) in expected.iter().zip(&verdict.seen) {
+        assert_eq!(ours, kafkas, "{how}: what Milena sees, and what Kafka sees");
+    }
+    assert_eq!(expected.len(), verdict.seen.len(), "{how}");
+}
+
+/// Sends records of every shape until it is told to stop, or the broker is gone.
+fn load(bootstrap: &str, topic: &str, codec: &str, stop: &AtomicBool) {
+    let producer: ThreadedProducer<DefaultProducerContext> = admin::client(bootstrap)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", codec)
+        .set("linger.ms", "2")
+        .set("queue.buffering.max.messages", "5000")
+        .create()
+        .expect("producer");
+    let mut i = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        let (key, value) = (
+            format!("key {i}"),
+            format!("value {i} {}", "lorem ipsum ".repeat((i % 40) as usize)),
+        );
+        let mut record = BaseRecord::<String, String>::to(topic).partition((i % 2) as i32);
+        if i % 5 != 4 {
+            record = record.key(&key);
+        }
+        if i % 7 != 6 {
+            record = record.payload(&value);
+        }
+        if i % 3 != 0 {
+            let value = (i % 2 == 0).then_some("header value");
+            record = record.headers(OwnedHeaders::new().insert(Header { key: "name", value }));
+        }
+        match producer.send(record) {
+            Ok(()) => i += 1,
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+    producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+}
+
+fn segments(dir: &Path) -> usize {
+    let logs = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    logs.filter(|entry| entry.file_name().to_string_lossy().ends_with(".log"))
+        .count()
+}
+
+#[test]
+fn kafka_finds_nothing_wrong_with_a_broker_killed_under_load() {
+    let mut cluster = Cluster::start(1, Settings::default());
+    let small = [
+        ("internal.segment.bytes", "100000"),
+        ("index.interval.bytes", "512"),
+    ];
+    for codec in CODECS {
+        admin::create_topic(&cluster.bootstrap(), codec, 2, 1, &small);
+    }
+    let log_dir = cluster.log_dir(1);
+    let stop = AtomicBool::new(false);
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let dead = temp.path().join("dead");
+    std::thread::scope(|scope| {
+        for codec in CODECS {
+            let (bootstrap, stop) = (cluster.bootstrap(), &stop);
+            scope.spawn(move || load(&bootstrap, codec, codec, stop));
+        }
+        until("every log has several segments", Duration::from_secs(60), || {
+            let grown = |codec| (0..2).all(|i| segments(&log_dir.join(format!("{codec}-{i}"))) >= 3);
+            CODECS.into_iter().all(grown).then_some(())
+        });
+        cluster.kill(1);
+        stop.store(true, Ordering::Relaxed);
+        copy_dir(&log_dir, &dead);
+    });
+
+    cluster.start_node(1);
+    cluster.wait_brokers(1);
+    cluster.kill(1);
+    let recovered = temp.path().join("recovered");
+    copy_dir(&log_dir, &recovered);
+    cluster.start_node(1);
+    cluster.wait_brokers(1);
+    cluster.stop(1, Duration::from_secs(30));
+
+    let states = [
+        ("dead", dead.as_path()),
+        ("recovered", recovered.as_path()),
+        ("closed", log_dir.as_path()),
+    ];
+    let verdicts = judged_by_kafka(&states.map(|(_, dir)| dir));
+    for ((how, dir), mut verdict) in states.into_iter().zip(verdicts) {
+        if how == "dead" {
+            // A write that the death cut short; recovery cuts it off.
+            verdict
+                .complaints
+                .retain(|complaint| !complaint.contains("invalid bytes at the end"));
+        } else {
+            assert_eq!(verdict.cut_bytes, 0, "{how}: nothing is left to repair");
+        }
+        assert_eq!(verdict.complaints, Vec::<String>::new(), "{how}");
+        assert!(
+            verdict.dumped[0] >= 30 && verdict.dumped[2] >= 20,
+            "{how}: {:?}",
+            verdict.dumped
+        );
+        assert_agreed(how, dir, &verdict);
+        println!(
+            "{how}: {:?} files, {} lines agreed",
+            verdict.dumped,
+            verdict.seen.len()
+        );
+    }
+}
+
+/// Writes through `milena-log` what a broker with a transaction coordinator would: there is none yet.
+struct Writer {
+    log: PartitionLog,
+    sequences: [i32; 3],
+    epoch: i32,
+    time: i64,
+}
+
+impl Writer {
+    fn new(dir: &LogDir, topic: &str) -> Self {
+        let config = LogConfig {
+            segment_bytes: 8000,
+            index_interval_bytes: 300,
+            timestamp_after_max_ms: i64::MAX,
+            ..LogConfig::default()
+        };
+        let partition = TopicPartition {
+            topic: TopicName::new(topic).expect("name"),
+            partition: PartitionIndex(0),
+        };
+        let opts = dir.open_options(partition, TopicId(Uuid([3; 16])), Arc::new(config), now());
+        let (log, _) = PartitionLog::open(opts).expect("open");
+        Self {
+            log,
+            sequences: [0; 3],
+            epoch: 0,
+            time: now().0 - 3_600_000,
+        }
+    }
+
+    fn context(&self, epoch: i32, origin: AppendOrigin) -> AppendContext {
+        AppendContext {
+            epoch: LeaderEpoch(epoch),
+            now: Timestamp(self.time),
+            origin,
+        }
+    }
+
+    fn data(&mut self, epoch: i32, producer: Option<usize>, count: usize, codec: Compression) {
+        self.time += 1000;
+        let sequence = producer.map(|id| (ProducerId(70 + id as i64), ProducerEpoch(0), self.sequences[id]));
+        let mut builder = BatchBuilder::new(
+            Offset(0),
+            codec,
+            TimestampType::CreateTime,
+            sequence,
+            producer.is_some(),
+            false,
+        );
+        for i in 0..count {
+            // Backwards in time within the batch.
+            let time = Timestamp(self.time - i as i64);
+            let value = format!("value {} {}", i, "abc ".repeat(10));
+            let headers = [("h".into(), (i % 2 == 0).then(|| "v".into()))];
+            let headers: &[_] = if i % 3 == 0 { &headers } else { &[] };
+            builder.append(
+                time,
+                Some(b"key"),
+                (i % 4 != 3).then_some(value.as_bytes()),
+                headers,
+            );
+        }
+        let context = self.context(epoch, AppendOrigin::Client);
+        self.log
+            .append_as_leader(builder.build(), &context)
+            .expect("append");
+        if let Some(id) = producer {
+            self.sequences[id] += count as i32;
+        }
+    }
+
+    fn end(&mut self, epoch: i32, producer: usize, kind: ControlRecord) {
+        self.time += 10;
+        let marker = kind.batch(
+            Offset(0),
+            Timestamp(self.time),
+            (ProducerId(70 + producer as i64), ProducerEpoch(0)),
+            5,
+        );
+        let origin = AppendOrigin::Coordinator {
+            marker_epoch_must_grow: false,
+        };
+        let context = self.context(epoch, origin);
+        self.log
+            .append_as_leader(marker.into(), &context)
+            .expect("append a marker");
+    }
+
+    fn flush(&mut self) {
+        if let Some(ticket) = self.log.take_flush().expect("ticket") {
+            ticket.sync().expect("flush");
+            self.log.on_flushed(&ticket);
+        }
+    }
+
+    /// Transactions of three producers that overlap; the last of each producer stays open.
+    fn transactions(&mut self, rounds: usize) {
+        for round in 0..rounds {
+            self.epoch += i32::from(round % 10 == 9);
+            let epoch = self.epoch;
+            let codec = Compression::ALL[round % 5];
+            self.data(epoch, Some(round % 3), 3 + round % 4, codec);
+            self.data(epoch, None, 2, codec);
+            self.data(epoch, Some((round + 1) % 3), 2, codec);
+            if round % 5 != 4 && round + 3 < rounds {
+                let kind = if round % 2 == 0 {
+                    ControlRecord::Abort
+                } else {
+                    ControlRecord::Commit
+                };
+                self.end(epoch, round % 3, kind);
+            }
+        }
+    }
+}
+
+fn offsets(topic: &str, offset: Offset) -> std::collections::BTreeMap<TopicPartition, Offset> {
+    let partition = TopicPartition {
+        topic: TopicName::new(topic).expect("name"),
+        partition: PartitionIndex(0),
+    };
+    [(partition, offset)].into()
+}
+
+fn new_dir(path: &Path) -> LogDir {
+    LogDir::open(
+        path,
+        BrokerId(1),
+        Some(&ClusterId("Zm9ybWF0LXRlc3QtMDAwMQ".to_owned())),
+    )
+    .expect("open")
+}
+
+/// Closed, with a log start inside a segment, after retention has taken the segments below it.
+fn write_closed(path: &Path) {
+    let dir = new_dir(path);
+    let mut writer = Writer::new(&dir, "closed");
+    writer.transactions(60);
+    let end = writer.log.log_end_offset();
+    writer.log.on_high_watermark(end);
+    writer.log.set_log_start_offset(Offset(301));
+    let deleted = writer.log.delete_old_segments(now(), end).expect("retention");
+    assert!(!deleted.is_empty());
+    writer.log.close().expect("close");
+    for (checkpoint, offset) in [
+        (OffsetCheckpoint::RecoveryPoint, end),
+        (OffsetCheckpoint::HighWatermark, end),
+        (OffsetCheckpoint::LogStart, Offset(301)),
+    ] {
+        dir.write_checkpoint(checkpoint, &offsets("closed", offset))
+            .expect("checkpoint");
+    }
+    dir.write_clean_shutdown(BrokerEpoch(42))
+        .expect("clean shutdown file");
+}
+
+/// Left by a crash: some is flushed, less is known to be.
+fn write_dead(path: &Path) {
+    let dir = new_dir(path);
+    let mut writer = Writer::new(&dir, "dead");
+    writer.transactions(25);
+    writer.flush();
+    dir.write_checkpoint(
+        OffsetCheckpoint::RecoveryPoint,
+        &offsets("dead", writer.log.recovery_point()),
+    )
+    .expect("checkpoint");
+    writer.transactions(10);
+    writer.flush();
+    writer.transactions(25);
+}
+
+/// Cut, as a follower that diverged is, and written on; left by a crash.
+fn write_cut(path: &Path) {
+    let dir = new_dir(path);
+    let mut writer = Writer::new(&dir, "cut");
+    writer.transactions(40);
+    writer.log.truncate_to(Offset(200)).expect("truncate");
+    let producers: Vec<_> = writer
+        .log
+        .active_producers()
+        .entries()
+        .map(|(id, entry)| (id, entry.last_sequence()))
+        .collect();
+    for (id, last) in producers {
+        writer.sequences[(id.0 - 70) as usize] = last.map_or(0, |last| last + 1);
+    }
+    for round in 0..10 {
+        writer.data(9, Some(round % 3), 2, Compression::Zstd);
+        writer.end(9, round % 3, ControlRecord::Abort);
+    }
+    writer.flush();
+}
+
+#[test]
+fn kafka_finds_nothing_wrong_with_transactions() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let at = |name: &str| temp.path().join(name);
+    write_closed(&at("closed"));
+    write_dead(&at("dead"));
+    write_cut(&at("cut"));
+    let states = ["closed", "dead", "cut"].map(|name| (name, at(name)));
+    let verdicts = judged_by_kafka(&states.each_ref().map(|(_, dir)| dir.as_path()));
+    for ((how, dir), verdict) in states.iter().zip(verdicts) {
+        assert_eq!(verdict.complaints, Vec::<String>::new(), "{how}");
+        assert_eq!(verdict.cut_bytes, 0, "{how}");
+        assert_agreed(how, dir, &verdict);
+        println!(
+            "{how}: {:?} files, {} lines agreed",
+            verdict.dumped,
+            verdict.seen.len()
+        );
+    }
+}
