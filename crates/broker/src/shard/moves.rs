@@ -29,6 +29,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 const SWAP_BYTES: usize = 256 << 10;
 /// The pause while a flush of the original is under way.
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
+/// The pause while a compaction of the original comes to its end.
+const COMPACTION_PAUSE: Duration = Duration::from_millis(50);
 /// The longest name of a directory.
 const NAME_BYTES_MAX: usize = 255;
 /// `.<32 digits>-future`
@@ -458,6 +460,11 @@ impl Copy {
         let (id, number) = (self.id, self.number);
         loop {
             let Some(log) = &self.log else {
+                // One that was about to be committed is waited for; another one does not begin.
+                if with_local(|shard| shard.is_compacting(id)) == Some(true) {
+                    tokio::time::sleep(COMPACTION_PAUSE).await;
+                    continue;
+                }
                 match with_local(|shard| shard.new_copy(id, number)).flatten() {
                     Some(copy) => self.log = Some(copy?),
                     None => return Ok(()),
@@ -539,6 +546,12 @@ impl Copy {
 }
 
 impl Shard {
+    fn is_compacting(&self, id: TopicIdPartition) -> bool {
+        self.partitions
+            .get(&id)
+            .is_some_and(|partition| partition.log.is_compacting())
+    }
+
     fn on_copied(&mut self, id: TopicIdPartition, number: u64, read: Chunk) {
         if let Some(moving) = self.moving(id, number) {
             moving.copied_bytes += read.bytes as u64;
