@@ -194,7 +194,8 @@ impl Shard {
             queue.in_flight = !last;
         }
         if let Err(error) = result {
-            tracing::error!(dir, %error, "flush failed; the directory is not used any more");
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(dir, error, "flush failed; the directory is not used any more");
             self.cx.dirs_failed.push(dir);
             return;
         }
