@@ -2,7 +2,7 @@
 
 use crate::args::StorageCommand;
 use crate::server::loaded;
-use milena_node::storage::{DirectoryState, agreed_cluster, format, inspect};
+use milena_node::storage::{DirectoryState, agreed_cluster, inspect};
 use std::error::Error;
 
 /// Runs the command.
@@ -18,7 +18,11 @@ pub(crate) fn run(command: StorageCommand) -> Result<(), Box<dyn Error>> {
             ignore_formatted,
             ..
         } => {
-            let done = format(&loaded(settings)?.config, &cluster_id, ignore_formatted)?;
+            let done =
+                milena_node::storage::format(&loaded(settings)?.config, &cluster_id, ignore_formatted)?;
+            if let Some((path, reason)) = done.failed.first() {
+                return Err(format!("cannot format {}: {reason}", path.display()).into());
+            }
             if done.written.is_empty() {
                 println!("All of the log directories are already formatted.");
             }
@@ -64,7 +68,7 @@ fn info(settings: crate::args::ConfigArguments) -> Result<(), Box<dyn Error>> {
             DirectoryState::Unformatted => {
                 problems.push(format!("{} is not formatted.", directory.path.display()))
             }
-            DirectoryState::Damaged(reason) => {
+            DirectoryState::Damaged(reason) | DirectoryState::Unreadable(reason) => {
                 problems.push(format!("{}: {reason}", directory.path.display()))
             }
         }

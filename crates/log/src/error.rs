@@ -21,6 +21,13 @@ pub struct LogError {
 }
 
 impl LogError {
+    /// True when the file system, or a quota, has no space for what was to be written: the log is as before, and may be
+    /// written again once there is space. A failed flush is never that, whatever its error number: see [`crate::env`].
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        is_no_space(&self.source)
+    }
+
     pub(crate) fn new(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self {
@@ -29,6 +36,15 @@ impl LogError {
             source,
         }
     }
+}
+
+/// True for "no space left" and "quota exceeded" at a write; never for the error of a flush.
+#[must_use]
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Why a log could not be opened.
@@ -226,6 +242,18 @@ pub enum ReadError {
         path: PathBuf,
         /// Where.
         position: u64,
+        /// Every record below it was good in this read; the damage lies at or behind it.
+        offset: Offset,
+        /// What is wrong, in words.
+        error: String,
+    },
+    /// A batch is as it was written, but its records cannot be read (CORRUPT_MESSAGE).
+    #[error("{path} has a batch at byte {position} whose records cannot be read: {error}")]
+    Unreadable {
+        /// The segment.
+        path: PathBuf,
+        /// Where.
+        position: u64,
         /// What is wrong.
         error: BatchError,
     },
@@ -240,6 +268,7 @@ impl ReadError {
     pub fn code(&self) -> ErrorCode {
         match self {
             ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Unreadable { .. } => ErrorCode::CorruptMessage,
             ReadError::Corrupt { .. } | ReadError::Log(_) => ErrorCode::KafkaStorageError,
         }
     }

@@ -29,10 +29,14 @@ pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 pub const RECOVERY_FLOOR_FILE: &str = "recovery-floor";
 /// Name of the empty file that allows missing offsets between batches; Milena's own, Kafka ignores it.
 pub const HOLES_FILE: &str = "offset-holes";
+/// Name of the empty file that makes a log the newer one of two with the same name; Milena's own, Kafka ignores it.
+pub const MOVED_IN_FILE: &str = "moved-in";
 /// Suffix of files that wait for their removal.
 pub const DELETED_SUFFIX: &str = "deleted";
 /// Suffix of a small file while it is being written.
 pub const TEMPORARY_SUFFIX: &str = "tmp";
+/// Suffix of directories of partitions that are being moved here.
+pub const FUTURE_DIR_SUFFIX: &str = "-future";
 /// Suffix of directories of deleted partitions.
 pub const DELETED_DIR_SUFFIX: &str = "-delete";
 
@@ -130,6 +134,21 @@ pub fn deleted_dir_name(partition: &TopicPartition, unique: &str) -> String {
     )
 }
 
+/// Name of the directory of a copy that is being made, `unique` being 32 hexadecimal digits. Source:
+/// `UnifiedLog.logFutureDirName`.
+#[must_use]
+pub fn future_dir_name(partition: &TopicPartition, unique: &str) -> String {
+    format!("{}.{unique}{FUTURE_DIR_SUFFIX}", partition_dir_name(partition))
+}
+
+/// Reads a name made by [`future_dir_name`].
+#[must_use]
+pub fn parse_future_dir_name(name: &str) -> Option<TopicPartition> {
+    let (partition, unique) = name.strip_suffix(FUTURE_DIR_SUFFIX)?.rsplit_once('.')?;
+    let is_unique = unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit());
+    is_unique.then(|| parse_partition_dir_name(partition))?
+}
+
 /// Reads `N` big-endian bytes at `at`; `None` past the end.
 pub(crate) fn be_bytes<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
@@ -159,6 +178,22 @@ mod tests {
             "leader-epoch-checkpoint",
         ] {
             assert_eq!(parse_file_name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn future_directories_parse_back_and_others_do_not() {
+        let partition = parse_partition_dir_name("a.b-3").unwrap();
+        let name = future_dir_name(&partition, &"0a".repeat(16));
+        assert_eq!(name, "a.b-3.0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a-future");
+        assert_eq!(parse_future_dir_name(&name), Some(partition));
+        assert_eq!(parse_partition_dir_name(&name), None);
+        for bad in [
+            "a-3-future",
+            "a-3.0a-future",
+            "a-3.0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a-delete",
+        ] {
+            assert_eq!(parse_future_dir_name(bad), None, "{bad}");
         }
     }
 

@@ -29,7 +29,9 @@ pub use dir::{LogDir, LogDirError, MetaProperties, MetaPropertiesError};
 pub use durable_file::replace_file;
 pub use env::Env;
 pub use epoch_cache::EpochCache;
-pub use error::{AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors};
+pub use error::{
+    AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors, is_no_space,
+};
 pub use partition::{
     AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DeletedSegment, DeletionReason,
     FlushTicket, IdleLog, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult, Removal, TailCut,

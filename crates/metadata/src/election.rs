@@ -4,7 +4,7 @@
 //! targets (ISR, replicas, …) ─► finish the reassignment ─► ELR ─► elect ─► epochs ─► new registration, or no change
 //! ```
 //!
-//! A leader is chosen in this order, each among live replicas in assignment order:
+//! A leader is chosen in this order, each among live replicas whose log is in use, in assignment order:
 //!
 //! 1. the current leader, if it stays in the ISR (PREFERRED looks at the first replica before it);
 //! 2. an ISR member;
@@ -43,6 +43,7 @@ pub struct PartitionChange<'a> {
     removing: Vec<BrokerId>,
     elr: Vec<BrokerId>,
     last_known_elr: Vec<BrokerId>,
+    offline: Vec<BrokerId>,
     recovering: bool,
     unclean_shutdown: Option<BrokerId>,
     wiped: Option<BrokerId>,
@@ -74,6 +75,7 @@ impl<'a> PartitionChange<'a> {
             removing: before.removing.clone(),
             elr: before.elr.clone(),
             last_known_elr: before.last_known_elr.clone(),
+            offline: before.offline.clone(),
             recovering: before.recovering,
             unclean_shutdown: None,
             wiped: None,
@@ -117,6 +119,22 @@ impl<'a> PartitionChange<'a> {
         self.unclean_shutdown(broker)
     }
 
+    /// `broker`'s log is out of use, its data is not: it is not in sync and not elected, but stays eligible for later.
+    #[must_use]
+    pub fn replica_offline(mut self, broker: BrokerId) -> Self {
+        if !self.offline.contains(&broker) {
+            self.offline.push(broker);
+        }
+        self.without(broker)
+    }
+
+    /// `broker`'s log is in use again.
+    #[must_use]
+    pub fn replica_online(mut self, broker: BrokerId) -> Self {
+        self.offline.retain(|b| *b != broker);
+        self
+    }
+
     /// The leader's word that it still recovers from an unclean election.
     #[must_use]
     pub fn recovering(mut self, recovering: bool) -> Self {
@@ -142,6 +160,7 @@ impl<'a> PartitionChange<'a> {
     #[must_use]
     pub fn build(mut self) -> Option<PartitionRegistration> {
         self.complete_reassignment();
+        self.offline.retain(|b| self.replicas.contains(b));
         let min_isr = self.min_isr.min(self.replicas.len()).max(1);
         self.update_elr(min_isr);
         let chosen = self.elect();
@@ -176,6 +195,7 @@ impl<'a> PartitionChange<'a> {
             isr: self.isr,
             elr: self.elr,
             last_known_elr: self.last_known_elr,
+            offline: self.offline,
             adding: self.adding,
             removing: self.removing,
             leader,
@@ -231,7 +251,11 @@ impl<'a> PartitionChange<'a> {
 
     fn is_valid(&self, broker: BrokerId) -> bool {
         let in_sync = self.isr.contains(&broker) || (self.isr.is_empty() && self.elr.contains(&broker));
-        in_sync && (self.is_live)(broker)
+        in_sync && self.may_lead(broker)
+    }
+
+    fn may_lead(&self, broker: BrokerId) -> bool {
+        (self.is_live)(broker) && !self.offline.contains(&broker)
     }
 
     fn elect(&self) -> Chosen {
@@ -261,7 +285,7 @@ impl<'a> PartitionChange<'a> {
             return unclean(leader);
         }
         if self.election == Election::Unclean
-            && let Some(leader) = self.replicas.iter().copied().find(|b| (self.is_live)(*b))
+            && let Some(leader) = self.replicas.iter().copied().find(|b| self.may_lead(*b))
         {
             return unclean(leader);
         }
@@ -276,7 +300,7 @@ impl<'a> PartitionChange<'a> {
             return None;
         }
         let first = self.last_known_elr.first().copied();
-        first.filter(|b| (self.is_live)(*b) && self.replicas.contains(b))
+        first.filter(|b| self.may_lead(*b) && self.replicas.contains(b))
     }
 
     /// Remembers the leader at the moment when the ISR becomes empty, behind it whoever else held everything until its

@@ -13,6 +13,7 @@ fn partition(replicas: &[i32], isr: &[i32], leader: Option<i32>) -> PartitionReg
         isr: ids(isr),
         elr: vec![],
         last_known_elr: vec![],
+        offline: vec![],
         adding: vec![],
         removing: vec![],
         leader: leader.map(BrokerId),

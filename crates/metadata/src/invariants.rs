@@ -6,6 +6,7 @@
 //! INV-META-3  isr ∩ elr = {}
 //! INV-META-4  a fenced broker is in no ISR and leads nothing (while ELR is off, a leaderless partition keeps its last ISR)
 //! INV-META-5  recovering implies |isr| <= 1
+//! INV-META-11 offline ⊆ replicas; with a leader, no offline replica is in the ISR
 //! INV-META-6  topic names and ids are one to one; partitions are numbered 0..n
 //! INV-META-7  from one image to the next: epochs never fall; a changed registration has a greater partition epoch;
 //!             a changed leader has a greater leader epoch
@@ -50,7 +51,13 @@ fn has_repetition(list: &[BrokerId]) -> bool {
 /// # Errors
 /// The first [`Violation`].
 pub fn check_partition(id: TopicIdPartition, state: &PartitionRegistration) -> Result<(), Violation> {
-    let lists = [&state.isr, &state.elr, &state.adding, &state.removing];
+    let lists = [
+        &state.isr,
+        &state.elr,
+        &state.adding,
+        &state.removing,
+        &state.offline,
+    ];
     let broken = state.replicas.is_empty()
         || has_repetition(&state.replicas)
         || lists
@@ -64,6 +71,9 @@ pub fn check_partition(id: TopicIdPartition, state: &PartitionRegistration) -> R
     }
     if state.isr.iter().any(|b| state.elr.contains(b)) {
         return Err(violation("INV-META-3", id, format!("{state:?}")));
+    }
+    if state.leader.is_some() && state.isr.iter().any(|b| state.offline.contains(b)) {
+        return Err(violation("INV-META-11", id, format!("{state:?}")));
     }
     if state.recovering && state.isr.len() > 1 {
         return Err(violation("INV-META-5", id, format!("{state:?}")));

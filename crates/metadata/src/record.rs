@@ -112,6 +112,9 @@ pub struct PartitionRegistration {
     pub elr: Vec<BrokerId>,
     /// The last ELR member or leader when ISR and ELR are empty (KIP-966).
     pub last_known_elr: Vec<BrokerId>,
+    /// Replicas whose log is out of use: the directory failed or is full, or the log is damaged. They are in no ISR and are
+    /// not elected until their broker says that they are well again.
+    pub offline: Vec<BrokerId>,
     /// Being added by a reassignment.
     pub adding: Vec<BrokerId>,
     /// Being removed by a reassignment.

@@ -129,6 +129,39 @@ pub struct AlterPartitionResult {
     pub error: ErrorCode,
 }
 
+/// A broker says how some of its replicas are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaStates {
+    /// Who.
+    pub broker: BrokerId,
+    /// Under which registration.
+    pub broker_epoch: BrokerEpoch,
+    /// Each partition at most once.
+    pub replicas: Vec<ReplicaStateItem>,
+}
+
+/// One replica of [`ReplicaStates`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaStateItem {
+    /// Of which partition.
+    pub id: TopicIdPartition,
+    /// How it is.
+    pub state: ReplicaState,
+}
+
+/// How a replica is, as its broker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplicaState {
+    /// Its directory failed, or its log is damaged: it neither leads nor follows.
+    Offline,
+    /// Its directory is full: nothing can be appended. Where nobody else can go on it stays as it is, to be read.
+    Full,
+    /// It is about to be cut and fetched anew from the leader: what it held counts no more.
+    Refill,
+    /// Its log is in use.
+    Online,
+}
+
 /// A topic to create. Source: `CreateTopicsRequest.CreatableTopic`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateTopic {

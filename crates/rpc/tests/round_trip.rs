@@ -61,6 +61,7 @@ fn registration() -> PartitionRegistration {
         isr: vec![BrokerId(0)],
         elr: vec![BrokerId(1)],
         last_known_elr: vec![BrokerId(2)],
+        offline: vec![BrokerId(3)],
         adding: vec![BrokerId(3)],
         removing: vec![BrokerId(4)],
         leader: Some(BrokerId(0)),

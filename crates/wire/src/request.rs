@@ -199,6 +199,7 @@ requests! {
     InitProducerIdRequest => InitProducerIdResponse, InitProducerId, INIT_PRODUCER_ID;
     OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, OffsetForLeaderEpoch, OFFSET_FOR_LEADER_EPOCH;
     AlterConfigsRequest => AlterConfigsResponse, AlterConfigs, ALTER_CONFIGS;
+    AlterReplicaLogDirsRequest => AlterReplicaLogDirsResponse, AlterReplicaLogDirs, ALTER_REPLICA_LOG_DIRS;
     CreatePartitionsRequest => CreatePartitionsResponse, CreatePartitions, CREATE_PARTITIONS;
     DeleteGroupsRequest => DeleteGroupsResponse, DeleteGroups, DELETE_GROUPS;
     ElectLeadersRequest => ElectLeadersResponse, ElectLeaders, ELECT_LEADERS;

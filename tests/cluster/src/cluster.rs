@@ -14,9 +14,18 @@ use std::time::Duration;
 pub struct Settings {
     /// More `key=value` lines for every node's properties.
     pub extra: Vec<(String, String)>,
+    /// Log directories of each broker besides the one of the metadata; 0: partitions are there too.
+    pub data_dirs: usize,
 }
 
 impl Settings {
+    /// Gives each broker that many log directories besides the one of the metadata.
+    #[must_use]
+    pub fn with_data_dirs(mut self, count: usize) -> Self {
+        self.data_dirs = count;
+        self
+    }
+
     /// Adds one property.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {
@@ -110,6 +119,29 @@ impl Cluster {
     #[must_use]
     pub fn log_dir(&self, id: i32) -> PathBuf {
         self.dir.path().join(format!("node-{id}"))
+    }
+
+    /// A broker's log directory of that number, of those besides the metadata's.
+    #[must_use]
+    pub fn data_dir(&self, id: i32, number: usize) -> PathBuf {
+        self.dir.path().join(format!("node-{id}-data-{number}"))
+    }
+
+    /// The directories in which a broker may keep partitions.
+    #[must_use]
+    pub fn log_dirs(&self, id: i32) -> Vec<PathBuf> {
+        match self.settings.data_dirs {
+            0 => vec![self.log_dir(id)],
+            count => (0..count).map(|number| self.data_dir(id, number)).collect(),
+        }
+    }
+
+    /// Where a broker keeps a partition, if it does.
+    #[must_use]
+    pub fn partition_dir(&self, id: i32, topic: &str, partition: i32) -> Option<PathBuf> {
+        let name = format!("{topic}-{partition}");
+        let mut dirs = self.log_dirs(id).into_iter().map(|dir| dir.join(&name));
+        dirs.find(|dir| dir.is_dir())
     }
 
     /// A node's output.
@@ -255,17 +287,21 @@ impl Cluster {
             roles.push("controller");
             listeners.push(format!("CONTROLLER://127.0.0.1:{port}"));
         }
+        let dirs = self.log_dirs(id);
+        let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
         let mut text = format!(
             "process.roles={roles}\nnode.id={id}\ncontroller.quorum.voters={voters}\n\
              controller.listener.names=CONTROLLER\nlisteners={listeners}\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nlog.dirs={dir}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             metadata.log.dir={metadata}\nlog.dirs={dirs}\n\
              num.partitions=4\ndefault.replication.factor={rf}\nmin.insync.replicas={isr}\n\
              offsets.topic.replication.factor={rf}\ntransaction.state.log.replication.factor={rf}\n\
              transaction.state.log.min.isr={isr}\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=true\n",
             voters = voters.join(","),
             roles = roles.join(","),
             listeners = listeners.join(","),
-            dir = self.log_dir(id).display(),
+            metadata = self.log_dir(id).display(),
+            dirs = dirs.join(","),
             rf = n.min(3),
             isr = if n < 3 { 1 } else { 2 },
         );

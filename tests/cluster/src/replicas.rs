@@ -18,10 +18,8 @@ pub fn assert_replicas_identical(cluster: &Cluster, topic: &str, partitions: i32
                 .ids()
                 .into_iter()
                 .map(|id| {
-                    (
-                        id,
-                        log_bytes(&cluster.log_dir(id).join(format!("{topic}-{partition}"))),
-                    )
+                    let dir = cluster.partition_dir(id, topic, partition).unwrap_or_default();
+                    (id, log_bytes(&dir))
                 })
                 .collect();
             let (first, rest) = logs.split_first()?;

@@ -5,11 +5,12 @@
 use super::alter_partition::{self, Proposal};
 use super::client::ControllerClient;
 use super::registration::Registration;
+use super::replica_reports::ReplicaReports;
 use super::suspicion::{self, Suspicion};
 use crate::metadata::MetadataCache;
 use crate::shard::ControlPlane;
 use futures_util::future::BoxFuture;
-use milena_metadata::request::AlterPartitionItem;
+use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
 use milena_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 pub struct BrokerControl {
     registration: Arc<Registration>,
     proposals: mpsc::UnboundedSender<Proposal>,
+    reports: ReplicaReports,
     lost: mpsc::UnboundedSender<BrokerId>,
     cache: Arc<MetadataCache>,
 }
@@ -41,6 +43,7 @@ impl BrokerControl {
             client.clone(),
             queue,
         ));
+        let reports = ReplicaReports::start(broker, Arc::clone(&registration), client.clone());
         let suspicion = Suspicion {
             broker,
             listener: inter_broker_listener.to_owned(),
@@ -51,9 +54,17 @@ impl BrokerControl {
         Self {
             registration,
             proposals,
+            reports,
             lost,
             cache: Arc::clone(cache),
         }
+    }
+}
+
+impl BrokerControl {
+    /// Resolves when the controller has answered everything that was reported about replicas.
+    pub async fn reports_answered(&self) {
+        self.reports.answered().await;
     }
 }
 
@@ -72,6 +83,10 @@ impl ControlPlane for BrokerControl {
                 ErrorCode::RequestTimedOut
             }
         })
+    }
+
+    fn report_replica(&self, item: ReplicaStateItem) -> BoxFuture<'static, ErrorCode> {
+        self.reports.report(item)
     }
 
     fn peer_lost(&self, broker: BrokerId) {

@@ -53,6 +53,7 @@ pub(super) struct State {
     pub(super) registrations: Vec<proto::RegisterBrokerRequest>,
     pub(super) heartbeats: Vec<proto::HeartbeatRequest>,
     pub(super) alters: Vec<proto::AlterPartitionRequest>,
+    pub(super) reports: Vec<proto::ReportReplicasRequest>,
     pub(super) admins: Vec<proto::AdminRequest>,
     pub(super) suspects: Vec<proto::SuspectBrokerRequest>,
     pub(super) subscriptions: Vec<proto::SubscribeRequest>,
@@ -314,6 +315,20 @@ impl Controller for Service {
             error: 0,
         };
         let partitions = request.partitions.into_iter().map(result).collect();
+        Ok(Response::new(proto::AlterPartitionResponse { partitions }))
+    }
+
+    async fn report_replicas(
+        &self,
+        request: Request<proto::ReportReplicasRequest>,
+    ) -> Result<Response<proto::AlterPartitionResponse>, Status> {
+        let request = request.into_inner();
+        self.leading()?.reports.push(request.clone());
+        let result = |item: proto::ReplicaStateItem| proto::AlterPartitionResult {
+            id: item.id,
+            error: 0,
+        };
+        let partitions = request.replicas.into_iter().map(result).collect();
         Ok(Response::new(proto::AlterPartitionResponse { partitions }))
     }
 

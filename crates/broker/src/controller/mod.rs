@@ -15,6 +15,7 @@ mod client;
 mod cluster;
 mod control;
 mod registration;
+mod replica_reports;
 mod subscription;
 mod suspicion;
 

@@ -106,6 +106,7 @@ fn route(call: Call, body: BytesMut) -> Result<Begun, DecodeError> {
         ApiKey::OffsetForLeaderEpoch => reply(call, body, handler::offset_for_leader_epoch::handle),
         ApiKey::DescribeConfigs => reply(call, body, handler::describe_configs::handle),
         ApiKey::AlterConfigs => reply(call, body, handler::alter_configs::handle),
+        ApiKey::AlterReplicaLogDirs => reply(call, body, handler::alter_replica_log_dirs::handle),
         ApiKey::DescribeLogDirs => reply(call, body, handler::describe_log_dirs::handle),
         ApiKey::CreatePartitions => reply(call, body, handler::create_partitions::handle),
         ApiKey::DeleteGroups => reply(call, body, handler::delete_groups::handle),

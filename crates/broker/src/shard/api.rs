@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use milena_types::{
-    Acks, BrokerId, DirectoryId, ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicIdPartition,
-    TopicName,
+    Acks, BrokerId, ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicIdPartition, TopicName,
+    TopicPartition,
 };
 use std::time::Duration;
 
@@ -252,8 +252,6 @@ pub struct LeadershipEvent {
 pub struct LogDirDescription {
     /// Absolute path.
     pub path: String,
-    /// Its durable id.
-    pub directory: DirectoryId,
     /// NONE or KAFKA_STORAGE_ERROR.
     pub error: ErrorCode,
     /// The replicas in it.
@@ -269,8 +267,21 @@ pub struct ReplicaDescription {
     pub topic: TopicName,
     /// Bytes on disk.
     pub size_bytes: u64,
-    /// How far it is behind the leader's high watermark; 0 on the leader.
+    /// How far it is behind the leader's high watermark, 0 on the leader; of a copy, behind its original.
     pub offset_lag: i64,
+    /// It is a copy that is being made to take the place of the replica.
+    pub is_future: bool,
+}
+
+/// One replica of an AlterReplicaLogDirs request.
+#[derive(Clone, Debug)]
+pub struct AlterLogDirItem {
+    /// Which; `None` when there is no such partition (yet).
+    pub id: Option<TopicIdPartition>,
+    /// Its name.
+    pub name: TopicPartition,
+    /// Absolute path of the directory that it is to be in.
+    pub path: String,
 }
 
 /// One partition of a DeleteRecords request.

@@ -3,6 +3,7 @@
 //! Data threads note what has moved; one thread writes the files now and then, and at the end. All of them are hints: a
 //! stale high watermark is learnt again, a stale recovery point means that more of the log is scanned.
 
+use super::id::ShardId;
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
 use super::state::Shard;
@@ -29,6 +30,13 @@ struct State {
     changed: bool,
     /// Whom to tell that the recovery point is on disk.
     to_tell: Vec<(TopicIdPartition, Offset)>,
+}
+
+/// Checkpoints of a directory could not be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    dir: usize,
+    no_space: bool,
 }
 
 /// What the checkpoints know of one partition.
@@ -117,9 +125,10 @@ fn replace(map: &mut BTreeMap<TopicPartition, Offset>, name: &TopicPartition, of
 }
 
 impl LogDirs {
-    /// Writes the checkpoints that have changed. Returns the recovery points that are durable now.
-    pub(super) fn write_checkpoints(&self) -> Vec<(TopicIdPartition, Offset)> {
-        let mut saved = Vec::new();
+    /// Writes the checkpoints that have changed. Returns the recovery points that are durable now, and the directories in
+    /// which that failed.
+    pub(super) fn write_checkpoints(&self) -> (Vec<(TopicIdPartition, Offset)>, Vec<Failure>) {
+        let (mut saved, mut failures) = (Vec::new(), Vec::new());
         for index in (0..self.count()).filter(|index| self.is_online(*index)) {
             let Some((dir, checkpoints)) = self.checkpoints(index) else {
                 continue;
@@ -143,14 +152,18 @@ impl LogDirs {
             match written {
                 Ok(()) => saved.extend(to_tell),
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(dir = index, error, "cannot write checkpoints");
-                    // They are hints: the old files stay, and the next round tries again.
+                    let cause: &dyn std::error::Error = &error;
+                    tracing::error!(dir = index, error = cause, "cannot write checkpoints");
+                    // They are hints: the old files stay. With space, the next round tries again.
                     checkpoints.lock().changed = true;
+                    failures.push(Failure {
+                        dir: index,
+                        no_space: error.is_no_space(),
+                    });
                 }
             }
         }
-        saved
+        (saved, failures)
     }
 }
 
@@ -174,7 +187,11 @@ impl CheckpointWriter {
                 while stopped.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
                     // Before floors go: word of a log that was truncated must be new when nothing else says so.
                     dirs.write_words(mailboxes.len());
-                    for (id, recovery_point) in dirs.write_checkpoints() {
+                    let (saved, failures) = dirs.write_checkpoints();
+                    for failure in failures {
+                        mailboxes.run_control(ShardId(0), move |shard| shard.on_checkpoint_failed(failure));
+                    }
+                    for (id, recovery_point) in saved {
                         mailboxes.run_control(mailboxes.owner_of(id), move |shard| {
                             shard.on_recovery_point_saved(id, recovery_point);
                         });
@@ -221,6 +238,14 @@ impl Shard {
                     .dirs
                     .note_offsets(partition.dir, id, &partition.name, offsets);
             }
+        }
+    }
+
+    fn on_checkpoint_failed(&mut self, failure: Failure) {
+        if failure.no_space {
+            self.cx.dirs_full.push(failure.dir);
+        } else {
+            self.cx.dirs_failed.push(failure.dir);
         }
     }
 

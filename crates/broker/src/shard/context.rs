@@ -9,13 +9,14 @@ use super::link::{InLinks, OutLinks};
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
 use super::opening::Openings;
+use super::replica_health::{Damage, Unusable};
 use super::settings::SettingsCache;
 use super::tail_ring::RingBudget;
 use crate::config::BrokerConfig;
 use milena_metadata::MetadataImage;
 use milena_replication::Moment;
-use milena_types::{BrokerId, LeaderEpoch, Timestamp, TopicIdPartition};
-use std::collections::HashSet;
+use milena_types::{BrokerId, LeaderEpoch, Timestamp, TopicIdPartition, TopicPartition};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,11 +46,19 @@ pub(crate) struct Context {
     /// Partitions of this broker whose log is being opened.
     pub(super) opening: HashSet<TopicIdPartition>,
     /// Partitions of this broker whose log could not be opened.
-    pub(super) unusable: HashSet<TopicIdPartition>,
+    pub(super) unusable: HashMap<TopicIdPartition, (TopicPartition, Unusable)>,
+    /// Partitions about which a report is on its way to the controller.
+    pub(super) reporting: HashSet<TopicIdPartition>,
+    /// The number of the last move between directories.
+    pub(super) last_move: u64,
     /// Compacted partitions with a batch that cannot be read: left alone until they are opened again.
     pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
     pub(super) dirs_failed: Vec<usize>,
+    /// Directories in which writes found no space; likewise.
+    pub(super) dirs_full: Vec<usize>,
+    /// Damage that reads have met; likewise.
+    pub(super) damage_found: Vec<(TopicIdPartition, Damage)>,
     started: Instant,
 }
 
@@ -87,9 +96,13 @@ impl Context {
             checkpoint_dirty: HashSet::new(),
             open_logs: OpenLogs::new(),
             opening: HashSet::new(),
-            unusable: HashSet::new(),
+            unusable: HashMap::new(),
+            reporting: HashSet::new(),
+            last_move: 0,
             uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
+            dirs_full: Vec::new(),
+            damage_found: Vec::new(),
             started: Instant::now(),
         }
     }

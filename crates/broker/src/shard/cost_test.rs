@@ -50,6 +50,7 @@ impl Maker {
             config: std::sync::Arc::clone(&settings.log),
             recovery_point: Offset(0),
             log_start_offset: Offset(0),
+            compacted: false,
             clean: false,
             corruption: CorruptionPolicy::Refuse,
             now: Timestamp(0),
@@ -87,7 +88,10 @@ impl Maker {
             role,
             high_watermark: FollowerHighWatermark::restore(Offset(0), Offset(0), Offset(0)),
             waiters: FetchWaiters::default(),
+            damaged: None,
             flush_queued: false,
+            flush_tickets: 0,
+            moving: None,
             flush_timed: false,
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
@@ -120,6 +124,7 @@ impl Maker {
                 next: Offset(0),
                 sent_high_watermark: Offset(0),
                 sent_log_start: Offset(0),
+                sent_replicated: Offset(0),
                 queued: false,
                 read_ahead: ReadAhead::default(),
             });
@@ -133,6 +138,7 @@ fn follower() -> Role {
         leader: BrokerId(2),
         leader_epoch: LeaderEpoch(0),
         attach: Some(1),
+        replicated: Offset(0),
         ack_queued: false,
     })
 }

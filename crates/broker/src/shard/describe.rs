@@ -23,7 +23,7 @@ impl Router {
         let _ = tokio::time::timeout(DESCRIBE_TIMEOUT, done).await;
         let mut merged: Vec<LogDirDescription> = Vec::new();
         for part in gather.take().into_iter().flatten().flatten() {
-            match merged.iter_mut().find(|known| known.directory == part.directory) {
+            match merged.iter_mut().find(|known| known.path == part.path) {
                 Some(known) => known.replicas.extend(part.replicas),
                 None => merged.push(part),
             }
@@ -87,7 +87,21 @@ impl Shard {
                     .high_watermark()
                     .since(partition.log.log_end_offset())
                     .max(0),
+                is_future: false,
             });
+            if let Some((moving, dir)) = partition
+                .moving
+                .as_ref()
+                .and_then(|moving| Some((moving, dirs.get_mut(moving.to)?)))
+            {
+                dir.replicas.push(ReplicaDescription {
+                    id: *id,
+                    topic: partition.name.topic.clone(),
+                    size_bytes: moving.copied_bytes,
+                    offset_lag: partition.log.log_end_offset().since(moving.copied_to).max(0),
+                    is_future: true,
+                });
+            }
         }
         dirs
     }

@@ -91,8 +91,17 @@ impl Reading<'_> {
         // A runtime that is stopping reads nothing any more; the partitions are then answered as timed out.
         for (index, result) in ran.await.unwrap_or_default() {
             match result {
-                Some(result) => self.put(index, result),
-                None => again.push(index),
+                Ok(Some(result)) => self.put(index, result),
+                Ok(None) => again.push(index),
+                Err(failed) => {
+                    let (error, result) = *failed;
+                    let id = result.id;
+                    let mailboxes = &self.router.mailboxes;
+                    mailboxes.run_control(mailboxes.owner_of(id), move |shard| {
+                        shard.on_read_failed(id, &error);
+                    });
+                    self.put(index, result);
+                }
             }
         }
         if !again.is_empty() {

@@ -34,17 +34,20 @@ pub(super) struct ColdRead {
 
 impl ColdRead {
     /// Reads. Blocks on the disk. `None`: the segment has nothing there (compaction), so the owner must look again.
-    pub(super) fn run(self) -> Option<FetchPartitionResult> {
+    ///
+    /// # Errors
+    /// What the owner must be told, and the answer.
+    pub(super) fn run(self) -> Result<Option<FetchPartitionResult>, Box<(ReadError, FetchPartitionResult)>> {
         match self.plan.run() {
-            Ok(read) if read.records.is_empty() => None,
-            Ok(read) => Some(FetchPartitionResult {
+            Ok(read) if read.records.is_empty() => Ok(None),
+            Ok(read) => Ok(Some(FetchPartitionResult {
                 records: read.records,
                 ..self.result
-            }),
+            })),
             Err(error) => {
-                let cause: &dyn std::error::Error = &error;
-                tracing::error!(partition = %self.result.id, error = cause, "cannot read the log");
-                Some(FetchPartitionResult::failed(self.result.id, error.code()))
+                let code = error.code();
+                let result = FetchPartitionResult::failed(self.result.id, code);
+                Err(Box::new((error, result)))
             }
         }
     }
@@ -52,7 +55,7 @@ impl ColdRead {
 
 impl Partition {
     pub(super) fn fetch(&mut self, cx: &mut Context, item: &FetchPartition, mode: ReadMode) -> Fetched {
-        self.try_fetch(item, mode).unwrap_or_else(|error| {
+        self.try_fetch(cx, item, mode).unwrap_or_else(|error| {
             let hint = matches!(
                 error,
                 ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
@@ -65,7 +68,12 @@ impl Partition {
         })
     }
 
-    fn try_fetch(&self, item: &FetchPartition, mode: ReadMode) -> Result<Fetched, ErrorCode> {
+    fn try_fetch(
+        &self,
+        cx: &mut Context,
+        item: &FetchPartition,
+        mode: ReadMode,
+    ) -> Result<Fetched, ErrorCode> {
         let role = self.check_leader(item.current_leader_epoch)?;
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
         if item.offset < log_start || item.offset > log_end {
@@ -97,11 +105,11 @@ impl Partition {
                     .active_base_offset()
                     .is_some_and(|base| item.offset < base) =>
             {
-                return self.plan_cold(item.offset, upper, mode, result);
+                return self.plan_cold(cx, item.offset, upper, mode, result);
             }
             None => {
                 let read = self.log.read(item.offset, mode.budget, upper, mode.min_one);
-                let read = read.map_err(|error| self.read_error(&error))?;
+                let read = read.map_err(|error| self.read_error(cx, &error))?;
                 result.records = read.records;
                 read.next_offset
             }
@@ -114,13 +122,14 @@ impl Partition {
     /// consumers ignore.
     fn plan_cold(
         &self,
+        cx: &mut Context,
         from: Offset,
         upper: Offset,
         mode: ReadMode,
         mut result: FetchPartitionResult,
     ) -> Result<Fetched, ErrorCode> {
         let planned = self.log.plan_read(from, mode.budget, upper, mode.min_one);
-        let Some(plan) = planned.map_err(|error| self.read_error(&error))? else {
+        let Some(plan) = planned.map_err(|error| self.read_error(cx, &error))? else {
             return Ok(Fetched::Ready(result));
         };
         let segment_end = self.log.active_base_offset().unwrap_or(upper);
@@ -164,15 +173,6 @@ impl Partition {
             .end_offset_for_epoch(epoch)
             .ok_or(ErrorCode::OffsetOutOfRange)?;
         Ok((known < epoch || end < item.offset).then_some((known, end)))
-    }
-
-    /// What a client is told when a read failed.
-    pub(super) fn read_error(&self, error: &ReadError) -> ErrorCode {
-        let code = error.code();
-        if code != ErrorCode::OffsetOutOfRange {
-            tracing::error!(partition = %self.name, %error, "cannot read the log");
-        }
-        code
     }
 
     /// The offset that a reader may not pass: the last stable offset, or the high watermark.

@@ -13,7 +13,7 @@ use super::id::ShardId;
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
 use super::state::Shard;
-use milena_log::FlushTicket;
+use milena_log::{FlushTicket, is_no_space};
 use milena_types::TopicIdPartition;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,14 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(2);
 
 /// One partition's part of a group.
 type Job = (TopicIdPartition, FlushTicket);
+
+/// What became of it.
+struct Synced {
+    id: TopicIdPartition,
+    ticket: FlushTicket,
+    /// There was no space to write what goes before the flush: nothing was flushed, and nothing is lost.
+    postponed: bool,
+}
 
 /// What waits for the flushers of one data thread.
 pub(crate) struct FlushQueue {
@@ -67,6 +75,13 @@ impl FlushQueue {
         }
     }
 
+    /// The partition lies in another directory now.
+    pub(super) fn forget(&mut self, dir: usize, id: TopicIdPartition) {
+        if let Some(queue) = self.dirs.get_mut(dir) {
+            queue.dirty.retain(|dirty| *dirty != id);
+        }
+    }
+
     /// True when a group can be submitted.
     pub(super) fn is_due(&self) -> bool {
         self.dirs
@@ -104,12 +119,19 @@ fn run(shard: ShardId, dir: usize, receiver: &mpsc::Receiver<Vec<Job>>, mailboxe
 }
 
 /// Syncs tickets until all are done or those that are should wait no longer.
-fn sync_part(jobs: &mut impl Iterator<Item = Job>) -> (Vec<Job>, std::io::Result<()>) {
+fn sync_part(jobs: &mut impl Iterator<Item = Job>) -> (Vec<Synced>, std::io::Result<()>) {
     let began = Instant::now();
     let mut part = Vec::new();
     for (id, ticket) in jobs {
-        let result = ticket.sync();
-        part.push((id, ticket));
+        let synced = ticket.sync();
+        // The error of a flush itself is never of this kind: see `milena_log::env`.
+        let postponed = synced.as_ref().is_err_and(is_no_space);
+        part.push(Synced {
+            id,
+            ticket,
+            postponed,
+        });
+        let result = if postponed { Ok(()) } else { synced };
         if result.is_err() || began.elapsed() >= REPORT_INTERVAL {
             return (part, result);
         }
@@ -133,11 +155,19 @@ impl Shard {
                     continue;
                 };
                 partition.flush_queued = false;
+                if partition.holds_flushes() {
+                    continue;
+                }
                 match partition.log.take_flush() {
-                    Ok(Some(ticket)) => group.push((id, ticket)),
+                    Ok(Some(ticket)) => {
+                        partition.flush_tickets += 1;
+                        group.push((id, ticket));
+                    }
                     Ok(None) => {}
+                    Err(error) if error.is_no_space() => self.cx.dirs_full.push(dir),
                     Err(error) => {
-                        tracing::error!(partition = %partition.name, %error, "cannot flush");
+                        let error: &dyn std::error::Error = &error;
+                        tracing::error!(partition = %partition.name, error, "cannot flush");
                         failed = true;
                     }
                 }
@@ -159,17 +189,31 @@ impl Shard {
     }
 
     /// A part of a group is on disk, or is not; `last`: the flusher is idle again.
-    fn on_flushed(&mut self, dir: usize, group: &[Job], result: std::io::Result<()>, last: bool) {
+    fn on_flushed(&mut self, dir: usize, group: &[Synced], result: std::io::Result<()>, last: bool) {
         if let Some(queue) = self.cx.flush.dirs.get_mut(dir) {
             queue.in_flight = !last;
         }
         if let Err(error) = result {
-            tracing::error!(dir, %error, "flush failed; the directory is not used any more");
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(dir, error, "flush failed; the directory is not used any more");
             self.cx.dirs_failed.push(dir);
             return;
         }
-        for (id, ticket) in group {
-            if let Some(partition) = self.partitions.get_mut(id) {
+        for Synced {
+            id,
+            ticket,
+            postponed,
+        } in group
+        {
+            let Some(partition) = self.partitions.get_mut(id) else {
+                continue;
+            };
+            partition.flush_tickets = partition.flush_tickets.saturating_sub(1);
+            if *postponed {
+                tracing::warn!(partition = %partition.name, "no space for the epoch file: the flush has to wait");
+                partition.log.on_flush_postponed();
+                self.cx.dirs_full.push(dir);
+            } else {
                 partition.log.on_flushed(ticket);
                 partition.on_advertised(&mut self.cx);
             }

@@ -1,6 +1,7 @@
 //! Appends and reads of the coordinators of this broker.
 
 use super::api::InternalRead;
+use super::context::Context;
 use super::gather::{Gather, Slot};
 use super::mailbox::SendError;
 use super::parked::Waiting;
@@ -86,6 +87,7 @@ impl Shard {
                 return Err(ErrorCode::NotLeaderOrFollower);
             }
             partition.leader()?.leader.check_min_isr()?;
+            partition.check_space(cx)?;
             Ok((partition, cx))
         });
         let (partition, cx) = match checked {
@@ -114,18 +116,23 @@ impl Shard {
         max_bytes: usize,
     ) -> Result<InternalRead, ErrorCode> {
         self.partition(id)
-            .and_then(|(partition, _)| partition.read_internal(from, max_bytes))
+            .and_then(|(partition, cx)| partition.read_internal(cx, from, max_bytes))
     }
 }
 
 impl Partition {
-    fn read_internal(&self, from: Offset, max_bytes: usize) -> Result<InternalRead, ErrorCode> {
+    fn read_internal(
+        &self,
+        cx: &mut Context,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<InternalRead, ErrorCode> {
         self.leader()?;
         let log_end = self.log.log_end_offset();
         let read = self
             .log
             .read(from, max_bytes, log_end, true)
-            .map_err(|error| self.read_error(&error))?;
+            .map_err(|error| self.read_error(cx, &error))?;
         Ok(InternalRead {
             records: read.records,
             next: read.next_offset,

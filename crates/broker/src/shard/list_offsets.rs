@@ -1,6 +1,7 @@
 //! ListOffsets: from a timestamp, or a name like "latest", to an offset.
 
 use super::api::{ListOffsetsItem, ListOffsetsResult, OffsetSpec};
+use super::context::Context;
 use super::partition::Partition;
 use super::router::Router;
 use super::state::Shard;
@@ -30,7 +31,7 @@ impl Shard {
     fn list_offsets(&mut self, item: &ListOffsetsItem) -> ListOffsetsResult {
         match self
             .partition(item.id)
-            .and_then(|(partition, _)| partition.list_offsets(item))
+            .and_then(|(partition, cx)| partition.list_offsets(cx, item))
         {
             Ok(found) => ListOffsetsResult {
                 offset: found.map(|(offset, _, _)| offset),
@@ -46,7 +47,7 @@ impl Shard {
 type Found = Option<(Offset, Option<Timestamp>, Option<LeaderEpoch>)>;
 
 impl Partition {
-    fn list_offsets(&self, item: &ListOffsetsItem) -> Result<Found, ErrorCode> {
+    fn list_offsets(&self, cx: &mut Context, item: &ListOffsetsItem) -> Result<Found, ErrorCode> {
         let role = self.check_leader(item.current_leader_epoch)?;
         let upper = self.visible_end(item.read_committed);
         // A new leader does not know yet how far its predecessor had committed.
@@ -80,12 +81,12 @@ impl Partition {
                 self.log
                     .offset_of_max_timestamp(upper)
                     .map(record)
-                    .map_err(|error| self.read_error(&error))
+                    .map_err(|error| self.read_error(cx, &error))
             }
             OffsetSpec::At(timestamp) => {
                 need_settled()?;
                 let found = self.log.offset_for_timestamp(timestamp, upper);
-                found.map(record).map_err(|error| self.read_error(&error))
+                found.map(record).map_err(|error| self.read_error(cx, &error))
             }
         }
     }

@@ -3,9 +3,11 @@
 use super::api::LogDirDescription;
 use super::checkpoints::{Checkpointed, DirCheckpoints};
 use super::context::wall_clock;
+use super::dir_state::{DirState, DirStatus};
+use super::found_logs::FoundLogs;
 use super::idle_logs::DirWord;
 use milena_log::{
-    CorruptionPolicy, LogConfig, LogDir, LogDirError, OpenError, OpenOptions, PartitionLog, Removal,
+    CorruptionPolicy, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, PartitionLog, Removal,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
@@ -13,8 +15,9 @@ use milena_types::{
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
 
 /// A log directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,26 +34,78 @@ pub enum LogDirsError {
     /// `log.dirs` is empty.
     #[error("log.dirs names no directory")]
     Empty,
+    /// None of them can be read and written.
+    #[error("no log directory is usable; the last one was {path}")]
+    NoneUsable {
+        /// The last one.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: LogDirError,
+    },
 }
+
+/// Why a partition has no log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoLog {
+    /// It lies in a directory that is out of use, or would be created although it may lie there.
+    #[error("its log directory is offline")]
+    Offline,
+    /// The log could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// What is to be opened.
+pub(super) struct OpenRequest<'a> {
+    pub(super) id: TopicIdPartition,
+    pub(super) name: &'a TopicPartition,
+    pub(super) config: &'a Arc<LogConfig>,
+    pub(super) corruption: CorruptionPolicy,
+    /// The partition has just been created: it lies nowhere.
+    pub(super) is_new: bool,
+    pub(super) now: Timestamp,
+}
+
+/// What is known of a partition's log without a look at its files.
+pub(super) enum Found {
+    /// The directory's index, the log and its last high watermark.
+    Log(usize, Box<PartitionLog>, Offset),
+    /// It has to be opened, in the directory of this index.
+    ToOpen(usize),
+    /// Its directory, if it is known, is out of use.
+    Offline(Option<usize>),
+}
+
+/// Partitions whose directory is remembered before they exist; a client could name any number.
+const PREFERRED_MAX: usize = 100_000;
 
 /// All log directories of a broker.
 pub struct LogDirs {
     dirs: Vec<Dir>,
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
+    /// Where partitions that do not exist yet are to be created.
+    preferred: Mutex<BTreeMap<TopicPartition, usize>>,
+    /// Moves that an earlier run began and did not complete.
+    unfinished: Mutex<BTreeMap<TopicPartition, usize>>,
+    /// True when no directory is left.
+    exhausted: watch::Sender<bool>,
 }
 
 struct Dir {
     path: PathBuf,
-    handle: LogDir,
-    online: AtomicBool,
+    /// `None` when it could not be opened at the start.
+    handle: Option<LogDir>,
+    status: DirStatus,
     partitions: AtomicUsize,
     checkpoints: DirCheckpoints,
     word: DirWord,
 }
 
 impl LogDirs {
-    /// Opens every directory; an empty one is formatted for the cluster.
+    /// Opens every directory; an empty one is formatted for the cluster. One whose disk is bad is offline from the start,
+    /// as long as another one works; one that belongs to somebody else is refused.
     ///
     /// # Errors
     /// [`LogDirsError`] names the directory that cannot be used.
@@ -59,36 +114,58 @@ impl LogDirs {
             return Err(LogDirsError::Empty);
         }
         let mut dirs = Vec::with_capacity(paths.len());
-        let mut homes = BTreeMap::new();
-        for (index, path) in paths.iter().enumerate() {
+        let (mut names, mut last_failure) = (Vec::with_capacity(paths.len()), None);
+        for path in paths {
             let failed = |source: LogDirError| LogDirsError::Open {
                 path: path.clone(),
                 source,
             };
-            let handle = LogDir::open(path, node, Some(cluster)).map_err(failed)?;
-            let found = handle.partitions().map_err(|error| failed(error.into()))?;
-            homes.extend(found.into_iter().map(|name| (name, index)));
-            let checkpoints = DirCheckpoints::read(&handle).map_err(|error| failed(error.into()))?;
-            remove_leftovers(handle.leftovers().map_err(|error| failed(error.into()))?);
-            dirs.push(Dir {
-                path: path.clone(),
-                handle,
-                online: AtomicBool::new(true),
-                partitions: AtomicUsize::new(0),
-                checkpoints,
-                word: DirWord::default(),
-            });
+            match Dir::open(path, node, cluster) {
+                Ok((dir, found)) => {
+                    names.push(Some(found));
+                    dirs.push(dir);
+                }
+                Err(source @ LogDirError::Log(_)) => {
+                    let error: &dyn std::error::Error = &source;
+                    tracing::error!(path = %path.display(), error, "log directory is offline: it cannot be opened");
+                    names.push(None);
+                    dirs.push(Dir::offline(path));
+                    last_failure = Some((path.clone(), source));
+                }
+                Err(source) => return Err(failed(source)),
+            }
         }
+        if let Some((path, source)) = last_failure
+            && dirs.iter().all(|dir| dir.status.get() == DirState::Offline)
+        {
+            return Err(LogDirsError::NoneUsable { path, source });
+        }
+        let usable: Vec<_> = dirs
+            .iter()
+            .zip(names)
+            .map(|(dir, names)| Some((dir.handle.as_ref()?, names?)))
+            .collect();
+        let found = FoundLogs::settle(&usable);
+        remove_leftovers(found.removals);
         Ok(Self {
             dirs,
-            homes: Mutex::new(homes),
+            homes: Mutex::new(found.homes),
+            preferred: Mutex::default(),
+            unfinished: Mutex::new(found.unfinished),
+            exhausted: watch::Sender::new(false),
         })
+    }
+
+    /// Resolves when no directory is left. Source: `ReplicaManager.handleLogDirFailure`, which stops the broker then.
+    pub(crate) async fn exhausted(&self) {
+        // The sender lives as long as `self`: waiting cannot fail.
+        let _ = self.exhausted.subscribe().wait_for(|exhausted| *exhausted).await;
     }
 
     /// The broker epoch of the last clean stop, if every directory was stopped cleanly under the same one.
     #[must_use]
     pub fn previous_epoch(&self) -> Option<BrokerEpoch> {
-        let mut epochs = self.dirs.iter().map(|dir| dir.handle.was_clean());
+        let mut epochs = self.dirs.iter().map(|dir| dir.handle.as_ref()?.was_clean());
         let first = epochs.next()??;
         epochs.all(|epoch| epoch == Some(first)).then_some(first)
     }
@@ -96,11 +173,8 @@ impl LogDirs {
     /// The ids of the directories that are online.
     #[must_use]
     pub fn directories(&self) -> Vec<DirectoryId> {
-        self.dirs
-            .iter()
-            .filter(|dir| dir.online.load(Ordering::Acquire))
-            .map(|dir| dir.handle.directory_id())
-            .collect()
+        let usable = self.dirs.iter().filter_map(Dir::usable);
+        usable.map(LogDir::directory_id).collect()
     }
 
     /// How many directories there are.
@@ -112,9 +186,19 @@ impl LogDirs {
     /// False once a directory has failed.
     #[must_use]
     pub fn is_online(&self, index: usize) -> bool {
+        self.state(index) != DirState::Offline
+    }
+
+    /// The directory's state.
+    pub(super) fn state(&self, index: usize) -> DirState {
         self.dirs
             .get(index)
-            .is_some_and(|dir| dir.online.load(Ordering::Acquire))
+            .map_or(DirState::Offline, |dir| dir.status.get())
+    }
+
+    /// Where the directory is.
+    pub(super) fn path(&self, index: usize) -> Option<&std::path::Path> {
+        self.dirs.get(index).map(|dir| dir.path.as_path())
     }
 
     /// Marks every directory that is online as cleanly stopped.
@@ -122,8 +206,9 @@ impl LogDirs {
     /// # Errors
     /// The first directory that could not be marked; the next start scans it.
     pub fn write_clean_shutdown(&self, epoch: BrokerEpoch) -> Result<(), LogDirsError> {
-        for dir in self.dirs.iter().filter(|dir| dir.online.load(Ordering::Acquire)) {
-            dir.handle
+        for dir in &self.dirs {
+            let Some(handle) = dir.usable() else { continue };
+            handle
                 .write_clean_shutdown(epoch)
                 .map_err(|error| LogDirsError::Open {
                     path: dir.path.clone(),
@@ -136,13 +221,29 @@ impl LogDirs {
     /// Takes a failed directory out of use. Its id, if it was in use so far.
     pub(super) fn take_offline(&self, index: usize) -> Option<DirectoryId> {
         let dir = self.dirs.get(index)?;
-        dir.online
-            .swap(false, Ordering::AcqRel)
-            .then(|| dir.handle.directory_id())
+        if !dir.status.fail() {
+            return None;
+        }
+        let offline = |dir: &Dir| dir.status.get() == DirState::Offline;
+        self.exhausted.send_if_modified(|exhausted| {
+            self.dirs.iter().all(offline) && !std::mem::replace(exhausted, true)
+        });
+        dir.handle.as_ref().map(LogDir::directory_id)
+    }
+
+    /// A write found no space. True for the one caller that is to look for some from then on.
+    pub(super) fn mark_full(&self, index: usize) -> bool {
+        self.dirs.get(index).is_some_and(|dir| dir.status.fill())
+    }
+
+    /// There is space again. True for the caller that is to tell the data threads.
+    pub(super) fn mark_drained(&self, index: usize) -> bool {
+        self.dirs.get(index).is_some_and(|dir| dir.status.drain())
     }
 
     pub(super) fn checkpoints(&self, index: usize) -> Option<(&LogDir, &DirCheckpoints)> {
-        self.dirs.get(index).map(|dir| (&dir.handle, &dir.checkpoints))
+        let dir = self.dirs.get(index)?;
+        Some((dir.usable()?, &dir.checkpoints))
     }
 
     pub(super) fn word(&self, index: usize) -> Option<&DirWord> {
@@ -164,27 +265,29 @@ impl LogDirs {
     /// Finds a partition's directory, or chooses the one with the fewest partitions, and gives the log with its last high
     /// watermark if that takes no look at its files: it is new, or the last shutdown left word of it. `None`: call
     /// [`LogDirs::open_partition`], which may take long.
-    pub(super) fn find_partition(
-        &self,
-        id: TopicIdPartition,
-        name: &TopicPartition,
-        config: &Arc<LogConfig>,
-        now: Timestamp,
-    ) -> (usize, Option<(PartitionLog, Offset)>) {
-        let (index, existed) = self.home_of(name);
-        // `home_of` chooses among the directories, of which there is at least one.
-        let dir = &self.dirs[index];
+    pub(super) fn find_partition(&self, request: &OpenRequest<'_>) -> Found {
+        let OpenRequest { id, name, config, .. } = *request;
+        let Some((index, existed)) = self.home_of(name, request.is_new) else {
+            return Found::Offline(None);
+        };
+        let Some((dir, handle)) = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?))) else {
+            return Found::Offline(Some(index));
+        };
         let known = dir.checkpoints.of(name);
-        if existed && !dir.handle.resumes_at_once(name) {
-            return (index, None);
+        let by_word = request.corruption == CorruptionPolicy::Refuse && handle.resumes_at_once(name);
+        if existed && !by_word {
+            return Found::ToOpen(index);
         }
-        let options = dir.options(id, name, config, now);
+        let options = dir.options(handle, id, name, config, request.now);
         let log = if existed {
-            dir.handle.resume(&options)
+            handle.resume(&options)
         } else {
             Some(PartitionLog::absent(&options))
         };
-        (index, log.map(|log| (log, known.high_watermark)))
+        match log {
+            Some(log) => Found::Log(index, Box::new(log), known.high_watermark),
+            None => Found::ToOpen(index),
+        }
     }
 
     /// Opens a partition's log in directory number `index`. A log of another life of the topic is deleted first. Returns the
@@ -196,14 +299,20 @@ impl LogDirs {
         name: &TopicPartition,
         config: &Arc<LogConfig>,
         corruption: CorruptionPolicy,
-    ) -> Result<(PartitionLog, Offset), OpenError> {
-        let dir = &self.dirs[index];
+    ) -> Result<(PartitionLog, Offset), NoLog> {
+        let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
+        let Some((dir, handle)) = found else {
+            return Err(NoLog::Offline);
+        };
         let known = dir.checkpoints.of(name);
         let options = || OpenOptions {
             corruption,
-            ..dir.options(id, name, config, wall_clock())
+            ..dir.options(handle, id, name, config, wall_clock())
         };
-        if let Some(log) = dir.handle.resume(&options()) {
+        // Word of a log that is known to be damaged is not gone by.
+        if corruption == CorruptionPolicy::Refuse
+            && let Some(log) = handle.resume(&options())
+        {
             return Ok((log, known.high_watermark));
         }
         let opened = match PartitionLog::open(options()) {
@@ -221,47 +330,144 @@ impl LogDirs {
             }
             other => other,
         };
-        opened.map(|(log, report)| {
+        let opened = opened.map(|(log, report)| {
             if report.lost_flushed {
                 tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
             } else if report.segments_scanned > 0 || report.cut.is_some() {
                 tracing::info!(partition = %name, ?report, "recovered the log");
             }
             (log, known.high_watermark)
+        });
+        Ok(opened?)
+    }
+
+    /// Where the partition lies, or will, and whether it was there already. `None`: it is not new, and may lie in a
+    /// directory that is offline. Source: `LogManager.getOrCreateLog`.
+    fn home_of(&self, name: &TopicPartition, is_new: bool) -> Option<(usize, bool)> {
+        let mut homes = lock(&self.homes);
+        if let Some(index) = homes.get(name) {
+            return Some((*index, true));
+        }
+        let all_online = || self.dirs.iter().all(|dir| dir.status.get() != DirState::Offline);
+        if !is_new && !all_online() {
+            return None;
+        }
+        let preferred = lock(&self.preferred).remove(name);
+        let preferred = preferred.filter(|index| self.is_online(*index));
+        let index = preferred.or_else(|| self.emptiest())?;
+        homes.insert(name.clone(), index);
+        self.dirs[index].partitions.fetch_add(1, Ordering::Relaxed);
+        Some((index, false))
+    }
+
+    /// The directory of that path.
+    pub(super) fn index_of(&self, path: &str) -> Option<usize> {
+        self.dirs.iter().position(|dir| dir.path.as_os_str() == path)
+    }
+
+    /// Remembers where a partition that is not here yet is to be created. Source: `LogManager.maybeUpdatePreferredLogDir`.
+    pub(super) fn prefer(&self, name: &TopicPartition, index: usize) {
+        let mut preferred = lock(&self.preferred);
+        if preferred.len() < PREFERRED_MAX {
+            preferred.insert(name.clone(), index);
+        }
+    }
+
+    /// Where an earlier run was moving the partition, once.
+    pub(super) fn take_unfinished(&self, name: &TopicPartition) -> Option<usize> {
+        lock(&self.unfinished).remove(name)
+    }
+
+    /// How to open a new copy of the partition's log in a directory.
+    pub(super) fn copy_options(
+        &self,
+        index: usize,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: Arc<LogConfig>,
+    ) -> Option<OpenOptions> {
+        let handle = self.dirs.get(index)?.usable()?;
+        Some(OpenOptions {
+            dir: handle.new_future_path(name),
+            recovery_point: Offset::ZERO,
+            log_start_offset: Offset::ZERO,
+            ..handle.open_options(name.clone(), id.topic, config, super::context::wall_clock())
         })
     }
 
-    /// The directory of a partition, and whether the partition was there already.
-    fn home_of(&self, name: &TopicPartition) -> (usize, bool) {
-        let mut homes = self
-            .homes
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let known = homes.get(name).copied();
-        let index = known.unwrap_or_else(|| {
-            let online = self
-                .dirs
-                .iter()
-                .enumerate()
-                .filter(|(_, dir)| dir.online.load(Ordering::Acquire));
-            let emptiest = online.min_by_key(|(_, dir)| dir.partitions.load(Ordering::Relaxed));
-            emptiest.map_or(0, |(index, _)| index)
-        });
-        homes.insert(name.clone(), index);
-        if let Some(dir) = self.dirs.get(index) {
+    /// How to open the log of a partition without records in a directory.
+    pub(super) fn empty_options(
+        &self,
+        index: usize,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: Arc<LogConfig>,
+    ) -> Option<OpenOptions> {
+        let path = self.partition_path(index, name)?;
+        let options = self.copy_options(index, id, name, config)?;
+        Some(OpenOptions { dir: path, ..options })
+    }
+
+    /// Where the partition's log lies in a directory that is not offline.
+    pub(super) fn partition_path(&self, index: usize, name: &TopicPartition) -> Option<PathBuf> {
+        Some(self.dirs.get(index)?.usable()?.partition_path(name))
+    }
+
+    /// No other log of that name is left.
+    pub(super) fn forget_moved_in(&self, index: usize, name: &TopicPartition) -> Result<(), LogError> {
+        let Some(handle) = self.dirs.get(index).and_then(Dir::usable) else {
+            return Ok(());
+        };
+        let path = handle.partition_path(name);
+        if handle.has_moved_in(&path)? {
+            handle.forget_moved_in(&path)?;
+        }
+        Ok(())
+    }
+
+    /// The partition's log lies in another directory now.
+    pub(super) fn moved(&self, name: &TopicPartition, from: usize, to: usize) {
+        self.forget_partition(from, name);
+        lock(&self.homes).insert(name.clone(), to);
+        if let Some(dir) = self.dirs.get(to) {
             dir.partitions.fetch_add(1, Ordering::Relaxed);
         }
-        (index, known.is_some())
+    }
+
+    /// The directory with the fewest partitions, among those with space if there is one. Source: `LogManager.nextLogDirs`.
+    fn emptiest(&self) -> Option<usize> {
+        let usable = self.dirs.iter().enumerate();
+        let usable = usable.filter(|(_, dir)| dir.status.get() != DirState::Offline);
+        let order = |dir: &Dir| {
+            (
+                dir.status.get() == DirState::Full,
+                dir.partitions.load(Ordering::Relaxed),
+            )
+        };
+        usable.min_by_key(|(_, dir)| order(dir)).map(|(index, _)| index)
+    }
+
+    /// The partition is deleted without that its log was ever open.
+    pub(super) fn discard(&self, id: TopicIdPartition, name: &TopicPartition) {
+        let home = lock(&self.homes).get(name).copied();
+        let Some(index) = home else { return };
+        if let Some(handle) = self.dirs.get(index).and_then(Dir::usable) {
+            let config = Arc::new(LogConfig::default());
+            let options = handle.open_options(name.clone(), id.topic, config, Timestamp::NONE);
+            if let Err(error) = remove_old_life(options) {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(partition = %name, error, "cannot remove the log of a deleted partition");
+            }
+        }
+        self.forget_partition(index, name);
     }
 
     /// The partition's log is deleted.
     pub(super) fn forget_partition(&self, index: usize, name: &TopicPartition) {
-        self.homes
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(name);
+        let known = lock(&self.homes).remove(name);
         if let Some(dir) = self.dirs.get(index) {
-            dir.partitions.fetch_sub(1, Ordering::Relaxed);
+            dir.partitions
+                .fetch_sub(usize::from(known.is_some()), Ordering::Relaxed);
             dir.checkpoints.forget(name);
         }
     }
@@ -270,11 +476,9 @@ impl LogDirs {
     pub(super) fn describe(&self) -> Vec<LogDirDescription> {
         let describe = |dir: &Dir| LogDirDescription {
             path: dir.path.display().to_string(),
-            directory: dir.handle.directory_id(),
-            error: if dir.online.load(Ordering::Acquire) {
-                ErrorCode::None
-            } else {
-                ErrorCode::KafkaStorageError
+            error: match dir.status.get() {
+                DirState::Online | DirState::Full => ErrorCode::None,
+                DirState::Offline => ErrorCode::KafkaStorageError,
             },
             replicas: Vec::new(),
         };
@@ -282,10 +486,16 @@ impl LogDirs {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Only maps change under the locks.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 impl Dir {
     /// How to open a partition: with the checkpoints as they are now.
     fn options(
         &self,
+        handle: &LogDir,
         id: TopicIdPartition,
         name: &TopicPartition,
         config: &Arc<LogConfig>,
@@ -295,10 +505,47 @@ impl Dir {
         OpenOptions {
             recovery_point: known.recovery_point,
             log_start_offset: known.log_start,
-            ..self
-                .handle
-                .open_options(name.clone(), id.topic, Arc::clone(config), now)
+            ..handle.open_options(name.clone(), id.topic, Arc::clone(config), now)
         }
+    }
+
+    /// Opens a directory; gives the partitions in it.
+    fn open(
+        path: &std::path::Path,
+        node: BrokerId,
+        cluster: &ClusterId,
+    ) -> Result<(Self, Vec<TopicPartition>), LogDirError> {
+        let handle = LogDir::open(path, node, Some(cluster))?;
+        let found = handle.partitions()?;
+        let checkpoints = DirCheckpoints::read(&handle)?;
+        remove_leftovers(handle.leftovers()?);
+        let dir = Self {
+            path: path.to_owned(),
+            handle: Some(handle),
+            status: DirStatus::new(DirState::Online),
+            partitions: AtomicUsize::new(found.len()),
+            checkpoints,
+            word: DirWord::default(),
+        };
+        Ok((dir, found))
+    }
+
+    fn offline(path: &std::path::Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            handle: None,
+            status: DirStatus::new(DirState::Offline),
+            partitions: AtomicUsize::new(0),
+            checkpoints: DirCheckpoints::default(),
+            word: DirWord::default(),
+        }
+    }
+
+    /// The directory while it is not offline.
+    fn usable(&self) -> Option<&LogDir> {
+        self.handle
+            .as_ref()
+            .filter(|_| self.status.get() != DirState::Offline)
     }
 }
 

@@ -4,8 +4,11 @@
 //! image without a delta, does no harm.
 
 use super::context::{Context, wall_clock};
+use super::dir_state::DirState;
 use super::link::Lane;
+use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
+use super::replica_health::Unusable;
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
 use super::tail_ring::TailRing;
@@ -36,7 +39,14 @@ impl Shard {
         }
     }
 
-    fn apply_partition(&mut self, id: TopicIdPartition) {
+    /// Brings a partition to what the image says, opening its log if need be.
+    pub(super) fn apply_partition(&mut self, id: TopicIdPartition) {
+        // What is damaged is not opened before the controller knows: see `replica_health`.
+        self.apply_partition_as(id, CorruptionPolicy::Refuse);
+    }
+
+    /// Likewise; `corruption` says what becomes of a log that is damaged where it had been on disk for certain.
+    pub(super) fn apply_partition_as(&mut self, id: TopicIdPartition, corruption: CorruptionPolicy) {
         let image = Arc::clone(&self.cx.image);
         let Some(topic) = image.topics.get(&id.topic) else {
             return;
@@ -46,40 +56,60 @@ impl Shard {
             self.remove_partition(id);
             return;
         }
-        if !self.partitions.contains_key(&id) {
+        let known_bad = self
+            .cx
+            .unusable
+            .get(&id)
+            .is_some_and(|(_, why)| *why != Unusable::Full);
+        if !self.partitions.contains_key(&id) && !known_bad {
             let name = TopicPartition {
                 topic: topic.name.clone(),
                 partition: id.partition,
             };
-            if self.cx.opening.contains(&id) || !self.begin_partition(id, name) {
+            if self.cx.opening.contains(&id) || !self.begin_partition(id, name, state, corruption) {
                 // It follows this image, or a later one, once its log is open.
                 return;
             }
         }
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return;
-        };
-        if self.cx.dirs.is_online(partition.dir) {
+        if let Some(partition) = self.partitions.get_mut(&id)
+            && partition.damaged.is_none()
+            && self.cx.dirs.is_online(partition.dir)
+        {
             partition.apply_registration(&mut self.cx, state);
         }
+        self.settle_replica(id);
     }
 
     /// Takes a partition in. False: its log has to be opened first, which other threads do.
-    fn begin_partition(&mut self, id: TopicIdPartition, name: TopicPartition) -> bool {
+    fn begin_partition(
+        &mut self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        state: &PartitionRegistration,
+        corruption: CorruptionPolicy,
+    ) -> bool {
         self.cx.unusable.remove(&id);
-        let config = Arc::clone(&self.cx.settings.of(&self.cx.image, &name.topic).log);
-        let (dir, found) = self.cx.dirs.find_partition(id, &name, &config, wall_clock());
-        if let Some((log, high_watermark)) = found {
-            self.add_partition(id, name, dir, log, high_watermark);
-            return true;
-        }
-        // What is damaged can be fetched again from a leader, but must not become the truth.
-        let leader = self.cx.image.partition(id).and_then(|state| state.leader);
-        let corruption = match leader {
-            Some(leader) if leader != self.cx.node => CorruptionPolicy::Truncate,
-            Some(_) | None => CorruptionPolicy::Refuse,
-        };
         self.cx.uncleanable.remove(&id);
+        let config = Arc::clone(&self.cx.settings.of(&self.cx.image, &name.topic).log);
+        let request = OpenRequest {
+            id,
+            name: &name,
+            config: &config,
+            corruption,
+            is_new: state.partition_epoch == PartitionEpoch(0) || state.adding.contains(&self.cx.node),
+            now: wall_clock(),
+        };
+        let dir = match self.cx.dirs.find_partition(&request) {
+            Found::Log(dir, log, high_watermark) => {
+                self.add_partition(id, name, dir, *log, high_watermark);
+                return true;
+            }
+            Found::Offline(dir) => {
+                self.cannot_open(id, name, &NoLog::Offline, dir);
+                return true;
+            }
+            Found::ToOpen(dir) => dir,
+        };
         self.cx.opening.insert(id);
         let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
         let (owner, opened_name) = (self.cx.shard, name.clone());
@@ -106,6 +136,7 @@ impl Shard {
         let settings = self.cx.settings.of(&self.cx.image, &name.topic);
         log.set_config(Arc::clone(&settings.log));
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
+        let unfinished = self.cx.dirs.take_unfinished(&name);
         let partition = Partition {
             id,
             name,
@@ -113,14 +144,27 @@ impl Shard {
             dir,
             high_watermark: FollowerHighWatermark::restore(high_watermark, start, end),
             log,
+            damaged: None,
             role: Role::Idle,
             waiters: super::fetch_wait::FetchWaiters::default(),
             flush_queued: false,
+            flush_tickets: 0,
+            moving: None,
             flush_timed: false,
             leader_epoch: LeaderEpoch(-1),
             partition_epoch: PartitionEpoch(-1),
         };
         self.partitions.insert(id, Box::new(partition));
+        if let Some(to) = unfinished {
+            self.start_move(id, to);
+        }
+    }
+
+    fn cannot_open(&mut self, id: TopicIdPartition, name: TopicPartition, error: &NoLog, dir: Option<usize>) {
+        let cause: &dyn std::error::Error = error;
+        tracing::error!(partition = %name, error = cause, "cannot open the log");
+        let why = self.why_unusable(error, dir);
+        self.cx.unusable.insert(id, (name, why));
     }
 
     /// A log was opened, or cannot be. What the metadata said meanwhile is done now.
@@ -129,21 +173,14 @@ impl Shard {
         id: TopicIdPartition,
         name: TopicPartition,
         dir: usize,
-        opened: Result<(PartitionLog, Offset), OpenError>,
+        opened: Result<(PartitionLog, Offset), NoLog>,
     ) {
         self.cx.opening.remove(&id);
         match opened {
             Ok((log, high_watermark)) => {
                 self.add_partition(id, name.clone(), dir, log, high_watermark);
             }
-            Err(error) => {
-                let cause: &dyn std::error::Error = &error;
-                tracing::error!(partition = %name, error = cause, "cannot open the log");
-                if matches!(error, OpenError::Log(_)) {
-                    self.cx.dirs_failed.push(dir);
-                }
-                self.cx.unusable.insert(id);
-            }
+            Err(error) => self.cannot_open(id, name.clone(), &error, Some(dir)),
         }
         let image = Arc::clone(&self.cx.image);
         let wanted = image
@@ -153,8 +190,25 @@ impl Shard {
             self.remove_partition(id);
         } else if self.partitions.contains_key(&id) {
             self.apply_partition(id);
+        } else {
+            self.settle_replica(id);
         }
         self.cx.openings.finished(&name);
+    }
+
+    fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
+        match error {
+            NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
+            NoLog::Open(OpenError::Log(error)) if error.is_no_space() => {
+                self.cx.dirs_full.extend(dir);
+                Unusable::Full
+            }
+            NoLog::Open(OpenError::Log(_)) => {
+                self.cx.dirs_failed.extend(dir);
+                Unusable::Offline
+            }
+            NoLog::Open(OpenError::TopicIdMismatch { .. }) | NoLog::Offline => Unusable::Offline,
+        }
     }
 
     fn remove_topic(&mut self, topic: &TopicImage) {
@@ -169,7 +223,9 @@ impl Shard {
 
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
-        self.cx.unusable.remove(&id);
+        if let Some((name, _)) = self.cx.unusable.remove(&id) {
+            self.cx.dirs.discard(id, &name);
+        }
         self.cx.uncleanable.remove(&id);
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
@@ -232,10 +288,11 @@ impl Shard {
     fn apply_brokers(&mut self, brokers: &[BrokerId]) {
         let image = Arc::clone(&self.cx.image);
         for partition in self.partitions.values_mut() {
+            let id = partition.id;
             if let Role::Leader(role) = &mut partition.role {
                 let replicas = role.leader.term().replicas.clone();
                 for broker in brokers.iter().filter(|broker| replicas.contains(broker)) {
-                    tell_broker(&mut role.leader, &image, *broker);
+                    tell_broker(&mut role.leader, &image, id, *broker);
                 }
                 partition.advance_high_watermark(&mut self.cx);
                 partition.propose_isr(&mut self.cx);
@@ -270,6 +327,12 @@ impl Partition {
                     self.become_leader(cx, state);
                 }
             }
+            // Nothing could be appended.
+            Some(_) if cx.dirs.state(self.dir) == DirState::Full => {
+                self.leave_role(cx, ErrorCode::KafkaStorageError);
+                cx.leadership
+                    .publish(self.id, &self.name.topic, self.replica_role());
+            }
             Some(leader) => {
                 let follows = matches!(&self.role, Role::Follower(role) if role.leader == leader);
                 if !(same_epoch && follows) {
@@ -290,7 +353,7 @@ impl Partition {
         };
         role.leader.on_committed(term(cx.node, state), cx.now());
         for broker in &state.replicas {
-            tell_broker(&mut role.leader, &cx.image, *broker);
+            tell_broker(&mut role.leader, &cx.image, self.id, *broker);
         }
         role.parked.complete(&role.leader);
         self.advance_high_watermark(cx);
@@ -310,7 +373,7 @@ impl Partition {
             now,
         );
         for broker in &state.replicas {
-            tell_broker(&mut leader, &cx.image, *broker);
+            tell_broker(&mut leader, &cx.image, self.id, *broker);
         }
         tracing::debug!(partition = %self.name, epoch = %state.leader_epoch, start = %ends.log_end, isr = ?state.isr, "leads");
         let (parked, ring) = (super::parked::Parked::default(), TailRing::default());
@@ -382,9 +445,12 @@ fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
     }
 }
 
-fn tell_broker(leader: &mut Leader, image: &MetadataImage, broker: BrokerId) {
+fn tell_broker(leader: &mut Leader, image: &MetadataImage, id: TopicIdPartition, broker: BrokerId) {
     let registration = image.brokers.get(&broker);
     let epoch = registration.map(|registration| registration.epoch);
-    let eligible = registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    let offline = image
+        .partition(id)
+        .is_some_and(|state| state.offline.contains(&broker));
+    let eligible = !offline && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
     leader.on_broker(broker, epoch, eligible);
 }

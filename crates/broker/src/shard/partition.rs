@@ -6,9 +6,10 @@ use super::api::ReplicaRole;
 use super::context::Context;
 use super::fetch_wait::FetchWaiters;
 use super::mailbox::with_local;
+use super::moves::Move;
 use super::role::{LeaderRole, Role};
 use super::settings::PartitionSettings;
-use milena_log::PartitionLog;
+use milena_log::{LogError, PartitionLog};
 use milena_replication::{FollowerHighWatermark, LogEnds};
 use milena_types::{
     AckDurability, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
@@ -23,12 +24,18 @@ pub(crate) struct Partition {
     /// Index of its log directory.
     pub(super) dir: usize,
     pub(super) log: PartitionLog,
+    /// Damage begins there, at the earliest: the replica takes no role until it is repaired.
+    pub(super) damaged: Option<Offset>,
     pub(super) role: Role,
     /// Known to be committed; the leader's own count while this broker leads.
     pub(super) high_watermark: FollowerHighWatermark,
     pub(super) waiters: FetchWaiters,
     /// Its files wait for a flush.
     pub(super) flush_queued: bool,
+    /// Flushes that are under way.
+    pub(super) flush_tickets: u32,
+    /// It is being moved to another log directory.
+    pub(super) moving: Option<Move>,
     /// `flush.ms` is running.
     pub(super) flush_timed: bool,
     /// The registration that the role was taken from.
@@ -203,14 +210,16 @@ impl Partition {
         }
     }
 
-    /// A storage error of this partition's directory: it is not used any more.
-    pub(super) fn storage_failed(
-        &self,
-        cx: &mut Context,
-        error: &(dyn std::error::Error + 'static),
-    ) -> ErrorCode {
-        tracing::error!(partition = %self.name, error, "log directory failed");
-        cx.dirs_failed.push(self.dir);
+    /// A storage error of this partition's directory: it is full, or it is not used any more.
+    pub(super) fn storage_failed(&self, cx: &mut Context, error: &LogError) -> ErrorCode {
+        let cause: &dyn std::error::Error = error;
+        if error.is_no_space() {
+            tracing::warn!(partition = %self.name, error = cause, "no space");
+            cx.dirs_full.push(self.dir);
+        } else {
+            tracing::error!(partition = %self.name, error = cause, "log directory failed");
+            cx.dirs_failed.push(self.dir);
+        }
         ErrorCode::KafkaStorageError
     }
 }

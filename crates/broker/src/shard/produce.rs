@@ -2,6 +2,7 @@
 
 use super::api::{ProduceCall, ProducePartition, ProduceResult};
 use super::context::{Context, wall_clock};
+use super::dir_state::DirState;
 use super::gather::{Gather, Slot};
 use super::parked::Waiting;
 use super::partition::Partition;
@@ -98,7 +99,7 @@ impl Partition {
         zstd_allowed: bool,
         slot: Slot<ProduceResult>,
     ) {
-        if let Err(error) = self.check_produce(&batch, acks, zstd_allowed) {
+        if let Err(error) = self.check_produce(cx, &batch, acks, zstd_allowed) {
             slot.set(self.refusal(cx, error));
             return;
         }
@@ -121,8 +122,15 @@ impl Partition {
         }
     }
 
-    fn check_produce(&self, batch: &[u8], acks: Acks, zstd_allowed: bool) -> Result<(), ErrorCode> {
+    fn check_produce(
+        &self,
+        cx: &Context,
+        batch: &[u8],
+        acks: Acks,
+        zstd_allowed: bool,
+    ) -> Result<(), ErrorCode> {
         let role = self.leader()?;
+        self.check_space(cx)?;
         if acks == Acks::All {
             role.leader.check_min_isr()?;
         }
@@ -133,6 +141,14 @@ impl Partition {
             }
         }
         Ok(())
+    }
+
+    /// KAFKA_STORAGE_ERROR while the directory is full: the client looks for another leader and tries again.
+    pub(super) fn check_space(&self, cx: &Context) -> Result<(), ErrorCode> {
+        match cx.dirs.state(self.dir) {
+            DirState::Online => Ok(()),
+            DirState::Full | DirState::Offline => Err(ErrorCode::KafkaStorageError),
+        }
     }
 
     /// Appends as the leader and lets followers, flusher and consumers know.

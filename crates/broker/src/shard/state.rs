@@ -2,6 +2,7 @@
 
 use super::context::{Context, ContextParts};
 use super::partition::Partition;
+use super::replica_health::Unusable;
 use super::role::Role;
 use milena_types::{ErrorCode, TopicIdPartition};
 use std::collections::HashMap;
@@ -24,16 +25,18 @@ impl Shard {
     /// A partition of this broker.
     ///
     /// # Errors
-    /// KAFKA_STORAGE_ERROR when its directory is gone, or NOT_LEADER_OR_FOLLOWER: other brokers hold it, or this thread is
+    /// KAFKA_STORAGE_ERROR when its directory is gone or its log damaged, or NOT_LEADER_OR_FOLLOWER: other brokers hold it, or this thread is
     /// behind or ahead of the image in which the caller found it. Source: `ReplicaManager.getPartitionOrError`.
     pub(super) fn partition(
         &mut self,
         id: TopicIdPartition,
     ) -> Result<(&mut Partition, &mut Context), ErrorCode> {
         match self.partitions.get_mut(&id) {
-            Some(partition) if self.cx.dirs.is_online(partition.dir) => Ok((&mut **partition, &mut self.cx)),
+            Some(partition) if partition.damaged.is_none() && self.cx.dirs.is_online(partition.dir) => {
+                Ok((&mut **partition, &mut self.cx))
+            }
             Some(_) => Err(ErrorCode::KafkaStorageError),
-            None if self.cx.unusable.contains(&id) => Err(ErrorCode::KafkaStorageError),
+            None if self.cx.unusable.contains_key(&id) => Err(ErrorCode::KafkaStorageError),
             None => Err(ErrorCode::NotLeaderOrFollower),
         }
     }
@@ -47,6 +50,12 @@ impl Shard {
                 role.ring.evict(from);
             }
         }
+        if !self.cx.damage_found.is_empty() {
+            self.stand_down();
+        }
+        if !self.cx.dirs_full.is_empty() {
+            self.take_full_dirs();
+        }
         if !self.cx.dirs_failed.is_empty() {
             self.take_failed_dirs_offline();
         }
@@ -58,7 +67,8 @@ impl Shard {
     fn take_failed_dirs_offline(&mut self) {
         for dir in std::mem::take(&mut self.cx.dirs_failed) {
             if let Some(directory) = self.cx.dirs.take_offline(dir) {
-                tracing::error!(%directory, "log directory is offline");
+                let path = self.cx.dirs.path(dir).unwrap_or(std::path::Path::new(""));
+                tracing::error!(%directory, path = %path.display(), "log directory is offline");
                 self.cx.control.log_dir_failed(directory);
                 for shard in self.cx.mailboxes.shards().filter(|shard| *shard != self.cx.shard) {
                     self.cx
@@ -72,12 +82,33 @@ impl Shard {
 
     /// Stops every partition of a failed directory: nothing of it may be acknowledged or served any more.
     pub(super) fn on_dir_offline(&mut self, dir: usize) {
-        for partition in self
-            .partitions
-            .values_mut()
-            .filter(|partition| partition.dir == dir)
-        {
-            partition.leave_role(&mut self.cx, ErrorCode::KafkaStorageError);
+        for id in self.partitions_in(dir) {
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                partition.leave_role(&mut self.cx, ErrorCode::KafkaStorageError);
+                self.cx
+                    .leadership
+                    .publish(id, &partition.name.topic, partition.replica_role());
+            }
+            self.settle_replica(id);
         }
+    }
+
+    /// The partitions with a log in a directory.
+    pub(super) fn partitions_in(&self, dir: usize) -> Vec<TopicIdPartition> {
+        let inside = self
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.dir == dir);
+        inside.map(|(id, _)| *id).collect()
+    }
+
+    /// The partitions whose log could not be opened for want of space.
+    pub(super) fn unusable_for_space(&self) -> Vec<TopicIdPartition> {
+        let full = self
+            .cx
+            .unusable
+            .iter()
+            .filter(|(_, (_, why))| *why == Unusable::Full);
+        full.map(|(id, _)| *id).collect()
     }
 }

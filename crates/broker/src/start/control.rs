@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// One attempt to learn the cluster's id.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// Longest wait for the controller's answers on what the start has found out about replicas.
+const REPORTS: Duration = Duration::from_secs(30);
 /// The pause while the quorum has not agreed on an id.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,6 +71,10 @@ pub(super) async fn run(
     };
     tokio::select! {
         () = shutdown.cancelled() => running.stop(Some(hurry)).await,
+        () = running.dirs.exhausted() => {
+            tracing::error!("no log directory is left: the broker stops");
+            running.stop(None).await
+        }
         _ = &mut running.lifecycle => {
             tracing::error!("the controller does not take this broker any more; it stops");
             running.stop(None).await
@@ -95,7 +101,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     };
     let metadata = Arc::new(MetadataCache::new());
     let registration = Arc::new(Registration::new());
-    let control: Arc<dyn ControlPlane> = Arc::new(BrokerControl::start(
+    let control = Arc::new(BrokerControl::start(
         config.node_id,
         &config.inter_broker_listener,
         Arc::clone(&registration),
@@ -105,7 +111,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     let threads = DataThreads::start(DataThreadsConfig {
         config: Arc::clone(config),
         dirs: Arc::clone(&dirs),
-        control,
+        control: Arc::clone(&control) as Arc<dyn ControlPlane>,
     })
     .map_err(StartError::Threads)?;
     let router = threads.router();
@@ -115,6 +121,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         .await?;
     // Logs may have to be recovered: that is waited for, but not for ever.
     applied.await.map_err(|_| StartError::Gone)?;
+    wait_reported(&control).await;
     let serving = CancellationToken::new();
     let cluster = ClusterHandle::new(Arc::clone(&metadata), client.clone(), config.request_timeout);
     let open = doors(config.node_id, &registration, &metadata);
@@ -145,6 +152,14 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
             lifecycle,
         },
     ))
+}
+
+/// Before the broker may be elected, the controller knows which of its replicas are no good.
+async fn wait_reported(control: &BrokerControl) {
+    let answered = tokio::time::timeout(REPORTS, control.reports_answered());
+    if answered.await.is_err() {
+        tracing::warn!("the controller has not answered what was reported about replicas");
+    }
 }
 
 /// Turns true when clients may speak.
@@ -185,7 +200,7 @@ async fn cluster_id(config: &BrokerConfig, client: &ControllerClient) -> Result<
 }
 
 /// From the controller's log to the cache, and from the cache to the partitions. Resolves when these have followed the first
-/// image that counts.
+/// image that counts: logs may have to be recovered, and that takes as long as it takes.
 fn follow_metadata(
     config: &BrokerConfig,
     client: &ControllerClient,

@@ -36,12 +36,23 @@ pub(crate) struct Cluster {
     threads: usize,
     replica: ReplicaConfig,
     pub(crate) log_work: LogWorkConfig,
+    two_disks: bool,
 }
 
 impl Cluster {
     /// So many brokers, each with so many data threads.
     pub(crate) async fn start(brokers: i32, threads: usize) -> Self {
         Self::start_with(brokers, threads, ReplicaConfig::default()).await
+    }
+
+    /// Each with two log directories.
+    pub(crate) async fn start_with_two_disks(brokers: i32, threads: usize) -> Self {
+        let mut cluster = Self::start_with(0, threads, ReplicaConfig::default()).await;
+        cluster.two_disks = true;
+        for id in 1..=brokers {
+            cluster.start_node(id).await;
+        }
+        cluster
     }
 
     pub(crate) async fn start_with(brokers: i32, threads: usize, replica: ReplicaConfig) -> Self {
@@ -54,6 +65,7 @@ impl Cluster {
             threads,
             replica,
             log_work: LogWorkConfig::default(),
+            two_disks: false,
         };
         for id in 1..=brokers {
             cluster.start_node(id).await;
@@ -63,6 +75,10 @@ impl Cluster {
 
     pub(crate) fn disk(&self, id: i32) -> PathBuf {
         self.disks.path().join(id.to_string())
+    }
+
+    pub(crate) fn second_disk(&self, id: i32) -> PathBuf {
+        self.disks.path().join(format!("{id}-second"))
     }
 
     pub(crate) fn router(&self, id: i32) -> &Router {
@@ -85,7 +101,9 @@ impl Cluster {
             ..BrokerConfig::default()
         });
         let cluster = ClusterId(CLUSTER.to_owned());
-        let dirs = Arc::new(LogDirs::open(&[self.disk(id)], BrokerId(id), &cluster).unwrap());
+        let paths = [self.disk(id), self.second_disk(id)];
+        let paths = &paths[..1 + usize::from(self.two_disks)];
+        let dirs = Arc::new(LogDirs::open(paths, BrokerId(id), &cluster).unwrap());
         let epoch = Arc::new(Mutex::new(None));
         let controller = Arc::clone(&self.controller);
         let control = Control {

@@ -5,7 +5,7 @@ use milena_broker::shard::{ControlPlane, Router};
 use milena_metadata::record::{
     BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord, PartitionRegistration,
 };
-use milena_metadata::request::AlterPartitionItem;
+use milena_metadata::request::{AlterPartitionItem, ReplicaState, ReplicaStateItem};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch,
@@ -30,6 +30,7 @@ struct State {
     refuse_isr: Option<ErrorCode>,
     /// Brokers that reported a lost peer: (reporter, peer).
     lost: Vec<(BrokerId, BrokerId)>,
+    reports: Vec<(BrokerId, ReplicaState)>,
 }
 
 impl Controller {
@@ -138,6 +139,7 @@ impl Controller {
                 isr: replicas.clone(),
                 elr: Vec::new(),
                 last_known_elr: Vec::new(),
+                offline: Vec::new(),
                 adding: Vec::new(),
                 removing: Vec::new(),
                 leader: replicas.first().copied(),
@@ -160,6 +162,14 @@ impl Controller {
         let mut state = self.partition(id);
         state.leader = Some(BrokerId(leader));
         state.leader_epoch = state.leader_epoch.next();
+        state.partition_epoch = state.partition_epoch.next();
+        self.commit(vec![MetadataRecord::Partition { id, state }]);
+    }
+
+    /// A replica that has never been there is in no ISR.
+    pub(crate) fn fence_absent(&self, id: TopicIdPartition, broker: i32) {
+        let mut state = self.partition(id);
+        state.isr.retain(|member| *member != BrokerId(broker));
         state.partition_epoch = state.partition_epoch.next();
         self.commit(vec![MetadataRecord::Partition { id, state }]);
     }
@@ -209,6 +219,45 @@ impl Controller {
     }
 }
 
+impl Controller {
+    /// What `milena_metadata::plan::replica_states` decides, without ELR: another member of the ISR leads.
+    fn report_replica(&self, broker: BrokerId, item: ReplicaStateItem) -> ErrorCode {
+        let mut state = self.state.lock().unwrap();
+        state.reports.push((broker, item.state));
+        let Some(current) = state.image.partition(item.id).cloned() else {
+            return ErrorCode::UnknownTopicId;
+        };
+        let others = current.isr.iter().any(|member| *member != broker);
+        if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others {
+            return ErrorCode::EligibleLeadersNotAvailable;
+        }
+        let mut changed = current;
+        changed.offline.retain(|member| *member != broker);
+        if matches!(item.state, ReplicaState::Offline | ReplicaState::Full) {
+            changed.offline.push(broker);
+        }
+        if item.state != ReplicaState::Online {
+            changed.isr.retain(|member| *member != broker);
+        }
+        if changed.leader.is_none_or(|leader| leader == broker) {
+            let next = changed.replicas.iter().find(|r| changed.isr.contains(r));
+            changed.leader = next.copied();
+            changed.leader_epoch = changed.leader_epoch.next();
+        }
+        changed.partition_epoch = changed.partition_epoch.next();
+        state.commit(vec![MetadataRecord::Partition {
+            id: item.id,
+            state: changed,
+        }]);
+        ErrorCode::None
+    }
+
+    /// What brokers have reported about their replicas.
+    pub(crate) fn reports(&self) -> Vec<(BrokerId, ReplicaState)> {
+        self.state.lock().unwrap().reports.clone()
+    }
+}
+
 impl State {
     fn commit(&mut self, records: Vec<MetadataRecord>) {
         let batch = MetadataBatch {
@@ -236,6 +285,11 @@ pub(crate) struct Control {
     pub(crate) controller: Arc<Controller>,
 }
 
+/// Decides off the data thread that asks: to the routers of the other brokers of this process it would look like their own.
+fn elsewhere(decide: impl FnOnce() -> ErrorCode + Send + 'static) -> BoxFuture<'static, ErrorCode> {
+    Box::pin(async move { tokio::task::spawn_blocking(decide).await.unwrap() })
+}
+
 impl ControlPlane for Control {
     fn broker_epoch(&self) -> Option<BrokerEpoch> {
         *self.epoch.lock().unwrap()
@@ -243,7 +297,12 @@ impl ControlPlane for Control {
 
     fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
         let (broker, controller) = (self.broker, Arc::clone(&self.controller));
-        Box::pin(async move { controller.alter_partition(broker, &item) })
+        elsewhere(move || controller.alter_partition(broker, &item))
+    }
+
+    fn report_replica(&self, item: ReplicaStateItem) -> BoxFuture<'static, ErrorCode> {
+        let (broker, controller) = (self.broker, Arc::clone(&self.controller));
+        elsewhere(move || controller.report_replica(broker, item))
     }
 
     fn peer_lost(&self, broker: BrokerId) {

@@ -11,4 +11,6 @@ mod failover;
 mod fetching;
 mod idle;
 mod isr;
+mod moves;
 mod producing;
+mod storage;

@@ -125,6 +125,7 @@ mod tests {
             isr: leader.into_iter().map(BrokerId).collect(),
             elr: ids(elr),
             last_known_elr: ids(last),
+            offline: Vec::new(),
             adding: vec![],
             removing: vec![],
             leader: leader.map(BrokerId),

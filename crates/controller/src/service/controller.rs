@@ -6,7 +6,9 @@ use crate::planner::{PlannerHandle, Prober, Refusal, View};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use milena_metadata::plan::{self, Planned};
-use milena_metadata::request::{AdminRequest, AlterPartition, Heartbeat, Outcome, RegisterBroker};
+use milena_metadata::request::{
+    AdminRequest, AlterPartition, Heartbeat, Outcome, RegisterBroker, ReplicaStates,
+};
 use milena_rpc::dial::Dialled;
 use milena_rpc::{ConvertError, proto};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, MetadataVersion};
@@ -102,6 +104,18 @@ impl proto::controller_server::Controller for ControllerService {
         let request: AlterPartition = request.into_inner().try_into().map_err(invalid)?;
         let plan = move |view: &View<'_>| plan::alter_partition(view.image, &request, &view.context);
         let (results, _) = self.decide(plan).await?;
+        Ok(Response::new(results.as_slice().into()))
+    }
+
+    async fn report_replicas(
+        &self,
+        request: Request<proto::ReportReplicasRequest>,
+    ) -> Result<Response<proto::AlterPartitionResponse>, Status> {
+        let request: ReplicaStates = request.into_inner().try_into().map_err(invalid)?;
+        let (broker, replicas) = (request.broker, request.replicas.len());
+        let plan = move |view: &View<'_>| plan::replica_states(view.image, &request, &view.context);
+        let (results, _) = self.decide(plan).await?;
+        tracing::info!(%broker, replicas, "a broker reports the state of replicas");
         Ok(Response::new(results.as_slice().into()))
     }
 

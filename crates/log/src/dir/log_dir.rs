@@ -11,10 +11,13 @@ use crate::config::LogConfig;
 use crate::durable_file::replace_file;
 use crate::env::{Env, read_small_file};
 use crate::error::LogError;
-use crate::format::{DELETED_DIR_SUFFIX, parse_partition_dir_name, partition_dir_name};
+use crate::format::{
+    DELETED_DIR_SUFFIX, MOVED_IN_FILE, deleted_dir_name, future_dir_name, parse_future_dir_name,
+    parse_partition_dir_name, partition_dir_name,
+};
 use crate::partition::{CorruptionPolicy, OpenOptions, PartitionLog, Removal};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition, Uuid,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -220,6 +223,70 @@ impl LogDir {
             .collect())
     }
 
+    /// Copies of partitions that were being moved here, with their directories.
+    ///
+    /// # Errors
+    /// The directory could not be listed.
+    pub fn futures(&self) -> Result<Vec<(TopicPartition, PathBuf)>, LogError> {
+        let future = |name: String| Some((parse_future_dir_name(&name)?, self.path.join(name)));
+        Ok(self.dir_names()?.into_iter().filter_map(future).collect())
+    }
+
+    /// A directory for a copy of the partition that has no other.
+    #[must_use]
+    pub fn new_future_path(&self, partition: &TopicPartition) -> PathBuf {
+        self.path.join(future_dir_name(partition, &unique()))
+    }
+
+    /// True when the copy in that directory was complete: see [`PartitionLog`](crate::PartitionLog)'s `write_moved_in`.
+    ///
+    /// # Errors
+    /// The directory could not be read.
+    pub fn has_moved_in(&self, dir: &Path) -> Result<bool, LogError> {
+        let path = dir.join(MOVED_IN_FILE);
+        let found = self.env.fs.file_len(&path);
+        Ok(found.map_err(LogError::new("stat", path))?.is_some())
+    }
+
+    /// The move is over: no other log of that name is left.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn forget_moved_in(&self, dir: &Path) -> Result<(), LogError> {
+        let path = dir.join(MOVED_IN_FILE);
+        let forget = || {
+            self.env.fs.remove_file(&path)?;
+            self.env.fs.sync_dir(dir)
+        };
+        forget().map_err(LogError::new("remove", path))
+    }
+
+    /// Makes a complete copy the partition's log.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn promote_future(&self, partition: &TopicPartition, future: &Path) -> Result<(), LogError> {
+        let promote = || {
+            self.env.fs.rename(future, &self.partition_path(partition))?;
+            self.env.fs.sync_dir(&self.path)
+        };
+        promote().map_err(LogError::new("rename", future))
+    }
+
+    /// Puts a partition's directory, or a copy of it, out of use; the removal frees its space.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn retire_dir(&self, partition: &TopicPartition, dir: &Path) -> Result<Removal, LogError> {
+        let renamed = self.path.join(deleted_dir_name(partition, &unique()));
+        let retire = || {
+            self.env.fs.rename(dir, &renamed)?;
+            self.env.fs.sync_dir(&self.path)
+        };
+        retire().map_err(LogError::new("rename", dir))?;
+        Ok(Removal::of_dir(self.env.fs.clone(), renamed))
+    }
+
     fn dir_names(&self) -> Result<Vec<String>, LogError> {
         let names = self
             .env
@@ -352,6 +419,11 @@ impl LogDir {
         let text = clean_shutdown::encode(epoch, idle_logs);
         replace_file(&*self.env.fs, &path, text.as_bytes()).map_err(LogError::new("write", &path))
     }
+}
+
+fn unique() -> String {
+    let bytes = Uuid::random().0;
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn lock(path: &Path) -> Result<File, LogDirError> {

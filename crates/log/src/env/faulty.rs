@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Fault {
     /// The n-th write from now fails with "no space left" after half of its bytes.
     NoSpaceAtWrite(u64),
+    /// The n-th creation of a file or directory from now fails with "no space left".
+    NoSpaceAtCreate(u64),
     /// The n-th `sync_data` from now fails with an IO error.
     SyncFails(u64),
 }
@@ -138,11 +140,19 @@ impl Shared {
         granted
     }
 
+    fn create_fails(&mut self) -> bool {
+        let Some(Fault::NoSpaceAtCreate(count)) = self.fault else {
+            return false;
+        };
+        self.fault = (count > 1).then(|| Fault::NoSpaceAtCreate(count - 1));
+        count <= 1
+    }
+
     fn fault_is_due(&mut self, sync: bool) -> bool {
         let (count, of_kind) = match self.fault {
             Some(Fault::NoSpaceAtWrite(n)) => (n, !sync),
             Some(Fault::SyncFails(n)) => (n, sync),
-            None => return false,
+            Some(Fault::NoSpaceAtCreate(_)) | None => return false,
         };
         if !of_kind {
             return false;
@@ -218,6 +228,9 @@ impl FileSystem for FaultyFileSystem {
             (None, OpenMode::Read) => return Err(io::Error::from(io::ErrorKind::NotFound)),
             (None, _) => {
                 let mut shared = self.pay()?;
+                if shared.create_fails() {
+                    return Err(io::Error::from(io::ErrorKind::StorageFull));
+                }
                 if !path.parent().is_some_and(|dir| shared.state.dirs.contains(dir)) {
                     return Err(io::Error::from(io::ErrorKind::NotFound));
                 }
@@ -236,6 +249,17 @@ impl FileSystem for FaultyFileSystem {
             shared: self.clone(),
             inode,
         }))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        if self.alive()?.create_fails() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        let known = |dir: &Path| self.alive().is_ok_and(|shared| shared.state.dirs.contains(dir));
+        if path.parent().is_some_and(|parent| !known(parent)) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        self.create_dir_all(path)
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

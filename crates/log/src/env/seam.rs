@@ -74,6 +74,12 @@ pub trait FileSystem: Debug + Send + Sync {
     /// The error of the operating system; `NotFound` for a missing file in mode `Read`.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>>;
 
+    /// Creates a directory inside one that exists; an existing one is fine.
+    ///
+    /// # Errors
+    /// The error of the operating system; `NotFound` when the parent is missing.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
     /// Creates a directory and its parents; an existing one is fine.
     ///
     /// # Errors

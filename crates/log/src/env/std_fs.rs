@@ -1,4 +1,7 @@
 //! The real file system: `pread`/`pwrite`, `fdatasync`, directory `fsync`.
+//!
+//! The error of a flush is wrapped: "no space left" from `fdatasync` means that pages were dropped, and must not be taken for
+//! a write that can be tried again.
 
 use super::{FileSystem, LogFile, OpenMode};
 use std::fs::{File, OpenOptions};
@@ -44,7 +47,7 @@ impl LogFile for StdFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data().map_err(flush_failed)
     }
 
     fn set_modified(&self, at: i64) -> io::Result<()> {
@@ -55,6 +58,15 @@ impl LogFile for StdFile {
     fn std_file(&self) -> Option<&File> {
         Some(&self.0)
     }
+}
+
+/// What was to be flushed is lost for this process.
+#[derive(Debug, thiserror::Error)]
+#[error("flush failed")]
+struct FlushFailed(#[source] io::Error);
+
+fn flush_failed(error: io::Error) -> io::Error {
+    io::Error::other(FlushFailed(error))
 }
 
 fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -75,6 +87,13 @@ impl FileSystem for StdFileSystem {
                 .truncate(mode == OpenMode::Truncate);
         }
         Ok(Arc::new(StdFile(options.open(path)?)))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        match std::fs::create_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -121,7 +140,29 @@ impl FileSystem for StdFileSystem {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        File::open(path)?.sync_all().map_err(flush_failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::is_no_space;
+
+    #[test]
+    fn no_space_at_a_write_is_told_from_no_space_at_a_flush() {
+        let no_space = || io::Error::from_raw_os_error(28);
+        assert!(is_no_space(&no_space()));
+        assert!(!is_no_space(&flush_failed(no_space())));
+    }
+
+    #[test]
+    fn a_directory_is_made_only_inside_one_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(StdFileSystem.create_dir(&dir.path().join("gone/t-0")).is_err());
+        let new = dir.path().join("t-0");
+        StdFileSystem.create_dir(&new).unwrap();
+        StdFileSystem.create_dir(&new).unwrap();
     }
 
     fn sync_file_system(&self, path: &Path) -> io::Result<()> {

@@ -47,18 +47,21 @@ impl PartitionLog {
         }
         self.segments[at].size = start + bytes.len() as u64;
         let mut position = start;
-        for batch in batches(bytes) {
-            let Ok((header, batch)) = batch else { break };
-            self.note_batch(&header, batch, position)?;
+        for (header, batch) in batches(bytes).flatten() {
+            self.note_batch(&header, batch, position);
             position += header.size_bytes() as u64;
         }
         self.bytes_since_snapshot += bytes.len() as u64;
         self.snapshot_when_due();
-        self.save_index_when_due()
+        // The records are in the log now, whatever becomes of their indexes: without space these wait in memory.
+        match self.save_aborts().and_then(|()| self.save_index_when_due()) {
+            Err(error) if error.is_no_space() => Ok(()),
+            saved => saved,
+        }
     }
 
     /// Takes note of one batch that is in the file at `position` now.
-    fn note_batch(&mut self, header: &BatchHeader, batch: &[u8], position: u64) -> Result<(), LogError> {
+    fn note_batch(&mut self, header: &BatchHeader, batch: &[u8], position: u64) {
         self.assign_epoch(header.partition_leader_epoch, header.base_offset);
         if let Some(active) = self.active.as_mut() {
             active.note(header, position);
@@ -67,9 +70,8 @@ impl PartitionLog {
         if header.producer_id.is_some()
             && let Some(completed) = self.note_producer(header, batch)
         {
-            self.note_completed_txn(&completed)?;
+            self.note_completed_txn(&completed);
         }
-        Ok(())
     }
 
     fn save_index_when_due(&mut self) -> Result<(), LogError> {

@@ -43,7 +43,8 @@ impl PartitionLog {
         last_stable: Offset,
         now: Timestamp,
     ) -> Result<Option<Cleanable>, LogError> {
-        if self.segments.len() < 2 || self.is_compacting() || self.failed {
+        let waits = self.is_compacting() || self.failed || !self.unsaved_aborts.is_empty();
+        if self.segments.len() < 2 || waits {
             return Ok(None);
         }
         let first_dirty = self.first_dirty_offset()?;

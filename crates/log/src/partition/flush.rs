@@ -160,8 +160,10 @@ impl PartitionLog {
         let mut dirs = Vec::new();
         if self.pending.dir_version > self.pending.dir_durable {
             dirs.push(self.dir.clone());
-            if self.flushed == self.segments.first().map_or(self.flushed, |first| first.base) {
-                // Nothing of this log was ever flushed: its own name may be new.
+            if self.parent_dirty
+                || self.flushed == self.segments.first().map_or(self.flushed, |first| first.base)
+            {
+                // The log was moved, or nothing of it was ever flushed: its own name may be new.
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
@@ -234,6 +236,7 @@ impl PartitionLog {
         if ticket.generation == self.generation {
             let pending = &mut self.pending;
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
+            self.parent_dirty &= pending.dir_durable < pending.dir_version;
             let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, ..)| *version);
             pending.epoch_durable = pending.epoch_durable.max(epoch_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
@@ -241,6 +244,12 @@ impl PartitionLog {
             self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
         }
         self.flushed
+    }
+
+    /// A ticket could not be synced because there was no space for the epoch file, which goes first: no file was forced to
+    /// the disk. What it covered waits for another ticket.
+    pub fn on_flush_postponed(&mut self) {
+        self.epochs_dirty |= self.pending.epoch_version > self.pending.epoch_durable;
     }
 
     /// Flushes on this thread, whatever other tickets are under way.

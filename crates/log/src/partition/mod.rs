@@ -20,6 +20,7 @@ mod producers;
 mod read;
 mod recompress;
 mod recover;
+mod relocate;
 mod resume;
 mod retention;
 mod roll;
@@ -83,6 +84,8 @@ pub struct PartitionLog {
     snapshots: Vec<Offset>,
     /// Bytes appended since the newest snapshot that this process wrote or found.
     bytes_since_snapshot: u64,
+    /// Aborts of the last segment that are in no index yet, because there was no space for it.
+    unsaved_aborts: Vec<AbortedTxn>,
     /// Closed segments whose indexes have not been forced to the disk.
     unsynced_seals: Vec<Offset>,
     /// How many of them the last ticket covers.
@@ -97,6 +100,8 @@ pub struct PartitionLog {
     compacted_by_kafka: bool,
     /// Names in the directory have changed since it was forced to the disk.
     dir_dirty: bool,
+    /// So has the name of the directory.
+    parent_dirty: bool,
     /// What tickets carried besides records, and what of it is durable.
     pending: PendingVersions,
     /// Grows with each truncation: tickets of an older generation say nothing any more.

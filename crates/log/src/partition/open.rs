@@ -10,8 +10,8 @@ use crate::env::{FileSystem, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
-    EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE, RECOVERY_FLOOR_FILE,
-    TXN_INDEX_ENTRY_BYTES, file_path, parse_file_name,
+    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
+    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, file_path, parse_file_name,
 };
 use crate::producer::ProducerState;
 use crate::segment::{ScanDepth, Scanner};
@@ -35,6 +35,23 @@ pub(super) struct Listing {
     pub(super) has_floor: bool,
     pub(super) unfinished_swap: bool,
     has_mark: bool,
+    /// Something is left of a log, were it only its topic id.
+    has_traces: bool,
+}
+
+impl Listing {
+    /// Offsets of segments that have an index and no log. One that was deleted is there under its new name until its
+    /// indexes are gone.
+    fn without_log(&self) -> impl Iterator<Item = Offset> {
+        let gone = |base: &Offset| {
+            let deleted = format!("{base:020}.log.{DELETED_SUFFIX}", base = base.0);
+            !self.logs.contains(base) && !self.strays.contains(&deleted)
+        };
+        let indexes = |(base, kind): &(Offset, FileKind)| {
+            matches!(kind, FileKind::Index | FileKind::TimeIndex).then_some(*base)
+        };
+        self.others.iter().filter_map(indexes).filter(gone)
+    }
 }
 
 /// Lists a partition's directory; `None` when there is none.
@@ -64,11 +81,13 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
             }
             None => {
                 listing.has_holes |= name == HOLES_FILE;
+                listing.has_traces |= name == PARTITION_METADATA_FILE;
                 listing.has_mark |= name == MARK_FILE;
                 listing.has_floor |= name == RECOVERY_FLOOR_FILE;
             }
         }
     }
+    listing.has_traces |= !listing.others.is_empty() || !listing.snapshots.is_empty();
     Ok(Some(listing))
 }
 
@@ -108,7 +127,11 @@ impl PartitionLog {
         log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
+        let known = (opts.log_start_offset, trusted);
+        let trusted = log.check_missing(&listing, known, opts.corruption, &mut report)?;
         let known_end = if opts.clean { log.end_of_clean_log()? } else { None };
+        // A log that is shorter than it was is looked at.
+        let known_end = known_end.filter(|end| *end >= trusted);
         let scanned_from = match known_end {
             Some(end) => {
                 (log.log_end, log.flushed) = (end, end);
@@ -159,6 +182,7 @@ impl PartitionLog {
             producers: ProducerState::default(),
             snapshots: Vec::new(),
             bytes_since_snapshot: 0,
+            unsaved_aborts: Vec::new(),
             unsynced_seals: Vec::new(),
             seals_submitted: 0,
             stale_recovery_point: opts.recovery_point,
@@ -166,6 +190,7 @@ impl PartitionLog {
             has_holes: false,
             compacted_by_kafka: false,
             dir_dirty: false,
+            parent_dirty: false,
             pending: PendingVersions::default(),
             generation: 0,
             failed: false,
@@ -209,6 +234,47 @@ impl PartitionLog {
             self.flushed = first.base;
         }
         Ok(())
+    }
+
+    /// Looks for segments that are not there any more: their indexes without them, or nothing but traces. Under
+    /// [`CorruptionPolicy::Truncate`] the log ends where the first of them began. Gives how far the log may be trusted.
+    fn check_missing(
+        &mut self,
+        listing: &Listing,
+        (log_start, trusted): (Offset, Offset),
+        policy: CorruptionPolicy,
+        report: &mut OpenReport,
+    ) -> Result<Offset, OpenError> {
+        let known = |base: &Offset| *base < trusted && *base >= log_start;
+        let emptied = self.segments.is_empty() && listing.has_traces && trusted > self.log_start;
+        let first = listing.without_log().filter(known).min();
+        let Some(offset) = first.or(emptied.then_some(self.log_start)) else {
+            return Ok(trusted);
+        };
+        let path = self.path(offset, FileKind::Log);
+        if Self::refuse_damage(policy) {
+            return Err(OpenError::Corrupt {
+                path,
+                position: 0,
+                offset,
+                recovery_point: trusted,
+                error: "the segment is missing".to_owned(),
+            });
+        }
+        tracing::error!(partition = %self.partition, path = %path.display(), offset = offset.0, recovery_point = trusted.0,
+            "a segment is missing: what lies behind it is removed");
+        self.write_recovery_floor(offset)?;
+        while self.segments.last().is_some_and(|last| last.base > offset) {
+            if let Some(doomed) = self.segments.pop() {
+                self.remove_segment_files(doomed.base)?;
+            }
+        }
+        if self.segments.is_empty() {
+            (self.log_start, self.log_end, self.flushed) = (offset, offset, offset);
+        }
+        self.dir_dirty = true;
+        report.lost_flushed = true;
+        Ok(trusted.min(offset))
     }
 
     /// The log end after a clean shutdown; `None` when the last segment is not as a clean shutdown leaves it.

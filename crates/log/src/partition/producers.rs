@@ -69,7 +69,12 @@ impl PartitionLog {
             let file = self.env.fs.open(&path, OpenMode::Truncate)?;
             file.write_all_at(&encode_snapshot(&self.producers), 0)
         };
-        write().map_err(LogError::new("write", &path))?;
+        if let Err(error) = write() {
+            // A torn one would be found out, and a warning given, for nothing.
+            let _ = self.env.fs.remove_file(&path);
+            self.snapshots.retain(|at| *at != offset);
+            return Err(LogError::new("write", path)(error));
+        }
         if let Err(at) = self.snapshots.binary_search(&offset) {
             self.snapshots.insert(at, offset);
         }

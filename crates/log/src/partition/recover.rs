@@ -134,7 +134,7 @@ impl PartitionLog {
         }
         report.segments_scanned = scanned.len();
         let end = progress.expected;
-        report.lost_flushed = end < trusted;
+        report.lost_flushed |= end < trusted;
         if let Some(reason) = stop {
             self.cut_tail(
                 first + scanned.len() - 1,
@@ -145,6 +145,9 @@ impl PartitionLog {
                 report,
             )?;
         } else if end < trusted {
+            if Self::refuse_damage(policy) {
+                return Err(self.too_short(end, trusted));
+            }
             tracing::error!(partition = %self.partition, recovery_point = trusted.0, log_end = end.0,
                 "the log ends below its recovery point: flushed records are gone");
             self.write_recovery_floor(end)?;
@@ -204,6 +207,20 @@ impl PartitionLog {
             u64::from(last.position),
             header.base_offset,
         )))
+    }
+
+    fn too_short(&self, end: Offset, recovery_point: Offset) -> OpenError {
+        let (base, position) = self
+            .segments
+            .last()
+            .map_or((end, 0), |last| (last.base, last.size));
+        OpenError::Corrupt {
+            path: self.path(base, FileKind::Log),
+            position,
+            offset: end,
+            recovery_point,
+            error: "the log ends there".to_owned(),
+        }
     }
 
     fn scan_segment(

@@ -115,7 +115,7 @@ impl PartitionLog {
         i64::try_from(hash >> 1).unwrap_or_default() % most
     }
 
-    /// Closes the active segment and begins one at the log end.
+    /// Closes the active segment and begins one at the log end. Either all of it happens or, as when no space is left, nothing.
     ///
     /// # Errors
     /// A file operation failed.
@@ -126,19 +126,26 @@ impl PartitionLog {
     /// Closes the active segment and begins one at `base`, the log end or later; an empty one makes room for it.
     fn roll_at(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         self.open_active()?;
-        if let Some(empty) = self.segments.pop_if(|meta| meta.size == 0 && meta.base < base) {
+        self.save_aborts()?;
+        let gives_way = |meta: &mut SegmentMeta| meta.size == 0 && meta.base < base;
+        let empty = self.segments.last_mut().is_some_and(gives_way);
+        if let Some(active) = self.active.as_mut().filter(|_| !empty) {
+            active
+                .seal()
+                .map_err(LogError::new("write index in", &self.dir))?;
+        }
+        self.write_snapshot()?;
+        let next = self.create_files(base)?;
+        if let Some(empty) = self.segments.pop_if(gives_way) {
             self.active = None;
             self.env.sealed.remove(self.pool_key(empty.base));
             self.remove_segment_files(empty.base)?;
-        }
-        if let (Some(mut active), Some(meta)) = (self.active.take(), self.segments.last_mut()) {
+        } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
             meta.max_timestamp = Some(active.largest_timestamp());
-            let sealed = active.seal();
             self.unsynced_seals.push(meta.base);
-            sealed.map_err(LogError::new("write index in", &self.dir))?;
         }
-        self.write_snapshot()?;
-        self.create_segment(base, now)
+        self.begin_segment(base, next, now);
+        Ok(())
     }
 
     /// Creates the files of a segment at `base`, and the directory if there is none.
@@ -146,19 +153,37 @@ impl PartitionLog {
         if self.segments.is_empty() {
             self.create_dir()?;
         }
-        let active = ActiveSegment::create(&*self.env.fs, &self.dir, base, self.config.index_interval_bytes)
-            .map_err(LogError::new("create segment", self.path(base, FileKind::Log)))?;
+        let active = self.create_files(base)?;
+        self.begin_segment(base, active, now);
+        Ok(())
+    }
+
+    /// Creates a segment's files: all of them, or none. One that stayed behind would be taken for a gap after a crash, and all
+    /// that follows it cut off.
+    fn create_files(&mut self, base: Offset) -> Result<ActiveSegment, LogError> {
+        let interval = self.config.index_interval_bytes;
+        let created = ActiveSegment::create(&*self.env.fs, &self.dir, base, interval);
+        created.map_err(|source| {
+            if let Err(error) = self.remove_segment_files(base) {
+                self.failed = true;
+                tracing::error!(dir = %self.dir.display(), base = base.0, %error, "could not undo a failed roll; the log takes no more");
+            }
+            LogError::new("create segment", self.path(base, FileKind::Log))(source)
+        })
+    }
+
+    fn begin_segment(&mut self, base: Offset, active: ActiveSegment, now: Timestamp) {
         self.active = Some(Box::new(active));
         let mut meta = SegmentMeta::new(base, 0);
         meta.created = Some(now);
         self.segments.push(meta);
         self.dir_dirty = true;
-        Ok(())
     }
 
     fn create_dir(&mut self) -> Result<(), LogError> {
         let fs = self.env.fs.clone();
-        fs.create_dir_all(&self.dir)
+        // The log directory itself must be there: a disk that was taken away is not replaced by a place on another one.
+        fs.create_dir(&self.dir)
             .map_err(LogError::new("create", &self.dir))?;
         if self.stale_recovery_point > self.log_end {
             // The checkpoint still knows a former log of this name: nothing of the new one may be trusted because of it.
@@ -219,7 +244,8 @@ impl PartitionLog {
 
     /// Completes the indexes and closes the files of the segment that was being written.
     pub(super) fn close_active(&mut self) -> Result<(), LogError> {
-        let (Some(mut active), Some(last)) = (self.active.take(), self.segments.last_mut()) else {
+        self.save_aborts()?;
+        let (Some(active), Some(last)) = (&mut self.active, self.segments.last_mut()) else {
             return Ok(());
         };
         last.max_timestamp = Some(active.largest_timestamp());
@@ -227,6 +253,7 @@ impl PartitionLog {
         active
             .seal()
             .map_err(LogError::new("write index in", &self.dir))?;
+        self.active = None;
         self.modified = self.modified(base)?;
         self.shrink();
         self.forget_epoch_file();

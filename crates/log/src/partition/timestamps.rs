@@ -7,7 +7,7 @@ use crate::error::{LogError, ReadError};
 use crate::format::FileKind;
 use crate::segment::{ScanDepth, Scanner};
 use bytes::Bytes;
-use milena_record::records;
+use milena_record::{BatchError, crc_is_valid, records};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 /// A record found by its timestamp.
@@ -108,7 +108,6 @@ impl PartitionLog {
 
     fn find_in_segment(&self, at: usize, timestamp: Timestamp) -> Result<Option<TimestampOffset>, ReadError> {
         let meta = &self.segments[at];
-        let path = self.path(meta.base, FileKind::Log);
         let segment = self.open_segment(at)?;
         let too_early = segment
             .times()
@@ -116,6 +115,23 @@ impl PartitionLog {
             .map_or(0, |entry| entry.delta);
         let first = u32::try_from(self.log_start.since(meta.base).max(0)).unwrap_or(u32::MAX);
         let start = u64::from(segment.offsets().position_before(too_early.max(first)));
+        match self.find_from(at, start, timestamp) {
+            // The index may be what is wrong.
+            Err(ReadError::Corrupt { .. }) if start > 0 => self.find_from(at, 0, timestamp),
+            result => result,
+        }
+    }
+
+    fn find_from(
+        &self,
+        at: usize,
+        start: u64,
+        timestamp: Timestamp,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        let meta = &self.segments[at];
+        let path = self.path(meta.base, FileKind::Log);
+        let segment = self.open_segment(at)?;
+        let mut known = meta.base;
         let mut scanner = Scanner::new(&**segment.file(), start, meta.size, ScanDepth::Headers);
         loop {
             let next = scanner.next().map_err(LogError::new("read", &path))?;
@@ -125,19 +141,31 @@ impl PartitionLog {
                     return Err(ReadError::Corrupt {
                         path,
                         position: stop.position,
-                        error: stop.error,
+                        offset: known,
+                        error: stop.error.to_string(),
                     });
                 }
                 Some(Ok(batch)) => (batch.position, batch.header),
             };
+            let before = std::mem::replace(&mut known, header.next_offset());
             if header.max_timestamp < timestamp || header.last_offset() < self.log_start {
                 continue;
             }
             let mut bytes = Vec::new();
             let read = segment.file().read_at(&mut bytes, header.size_bytes(), position);
             read.map_err(LogError::new("read", &path))?;
+            if !crc_is_valid(&bytes) {
+                let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
+                let expected = header.crc;
+                return Err(ReadError::Corrupt {
+                    path,
+                    position,
+                    offset: before,
+                    error: BatchError::Crc { expected, actual }.to_string(),
+                });
+            }
             let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)
-                .map_err(|error| ReadError::Corrupt {
+                .map_err(|error| ReadError::Unreadable {
                     path: path.clone(),
                     position,
                     error,

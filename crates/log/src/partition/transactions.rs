@@ -101,6 +101,7 @@ impl PartitionLog {
             if self.segments[at].aborted == 0 {
                 continue;
             }
+            // Entries that wait for space come after all of these.
             for aborted in read_txn_index(&*self.env.fs, &self.dir, self.segments[at].base)? {
                 if aborted.last_offset >= from && aborted.first_offset < upper {
                     found.push(aborted);
@@ -110,20 +111,27 @@ impl PartitionLog {
                 }
             }
         }
+        let unsaved = self.unsaved_aborts.iter().copied();
+        found.extend(unsaved.filter(|aborted| aborted.last_offset >= from && aborted.first_offset < upper));
         Ok(found)
     }
 
-    /// Writes an abort into the transaction index of the last segment; commits leave no trace there.
-    pub(super) fn note_completed_txn(&mut self, completed: &CompletedTxn) -> Result<(), LogError> {
-        let last = self.segments.len() - 1;
-        if !completed.aborted {
-            return Ok(());
+    /// Takes note of an abort for the transaction index of the last segment; commits leave no trace there.
+    pub(super) fn note_completed_txn(&mut self, completed: &CompletedTxn) {
+        if completed.aborted {
+            let last_stable_offset = self.producers.last_stable_offset_after(completed);
+            self.unsaved_aborts.push(entry(completed, last_stable_offset));
         }
-        self.add_aborted(
-            last,
-            completed,
-            self.producers.last_stable_offset_after(completed),
-        )
+    }
+
+    /// Writes the aborts that wait into the transaction index of the last segment. What cannot be written goes on waiting.
+    pub(super) fn save_aborts(&mut self) -> Result<(), LogError> {
+        let last = self.segments.len().saturating_sub(1);
+        while let Some(entry) = self.unsaved_aborts.first().copied() {
+            self.add_entry(last, &entry)?;
+            self.unsaved_aborts.remove(0);
+        }
+        Ok(())
     }
 
     /// Adds an abort to the index of segment number `at`.
@@ -133,12 +141,10 @@ impl PartitionLog {
         completed: &CompletedTxn,
         last_stable_offset: Offset,
     ) -> Result<(), LogError> {
-        let entry = AbortedTxn {
-            producer_id: completed.producer_id,
-            first_offset: completed.first_offset,
-            last_offset: completed.last_offset,
-            last_stable_offset,
-        };
+        self.add_entry(at, &entry(completed, last_stable_offset))
+    }
+
+    fn add_entry(&mut self, at: usize, entry: &AbortedTxn) -> Result<(), LogError> {
         let path = self.path(self.segments[at].base, FileKind::TxnIndex);
         let meta: &mut SegmentMeta = &mut self.segments[at];
         let position = u64::from(meta.aborted) * ENTRY as u64;
@@ -171,6 +177,7 @@ impl PartitionLog {
     /// Keeps only the entries of a segment's transaction index whose marker lies below `end`.
     pub(super) fn cut_txn_index(&mut self, at: usize, end: Offset) -> Result<(), LogError> {
         let base = self.segments[at].base;
+        self.unsaved_aborts.retain(|aborted| aborted.last_offset < end);
         if self.segments[at].aborted == 0 {
             return Ok(());
         }
@@ -192,6 +199,15 @@ impl PartitionLog {
         cut().map_err(LogError::new("truncate", &path))?;
         self.segments[at].aborted = u32::try_from(kept).unwrap_or(u32::MAX);
         Ok(())
+    }
+}
+
+fn entry(completed: &CompletedTxn, last_stable_offset: Offset) -> AbortedTxn {
+    AbortedTxn {
+        producer_id: completed.producer_id,
+        first_offset: completed.first_offset,
+        last_offset: completed.last_offset,
+        last_stable_offset,
     }
 }
 

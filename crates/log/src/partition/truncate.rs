@@ -31,9 +31,20 @@ impl PartitionLog {
         }
         self.verify()?;
         match self.segment_of(offset).filter(|_| offset > self.log_start) {
-            Some(at) => self.cut(at, offset),
+            Some(at) => self.all_or_failed(|log| log.cut(at, offset)),
             None => self.truncate_fully_and_start_at(offset.max(Offset::ZERO)),
         }
+    }
+
+    /// A truncation that ends half-way leaves files and memory apart: only opening the log again brings them together.
+    fn all_or_failed(
+        &mut self,
+        truncate: impl FnOnce(&mut Self) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let generation = self.generation;
+        let result = truncate(self);
+        self.failed |= result.is_err() && self.generation != generation;
+        result
     }
 
     fn cut(&mut self, at: usize, offset: Offset) -> Result<(), LogError> {
@@ -115,6 +126,19 @@ impl PartitionLog {
     /// # Errors
     /// A file operation failed; the directory is to be taken offline.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), LogError> {
+        let with_files = !self.segments.is_empty() || offset > Offset::ZERO;
+        self.all_or_failed(|log| log.restart_at(offset, with_files))
+    }
+
+    /// Begins a log that has no files yet at `offset`, with files.
+    ///
+    /// # Errors
+    /// A file operation failed.
+    pub fn begin_at(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.all_or_failed(|log| log.restart_at(offset, true))
+    }
+
+    fn restart_at(&mut self, offset: Offset, with_files: bool) -> Result<(), LogError> {
         tracing::info!(partition = %self.partition, log_start = self.log_start.0, log_end = self.log_end.0, offset = offset.0, "truncating the whole log");
         self.end_compaction()?;
         self.lower_compaction_mark(Offset::ZERO)?;
@@ -130,6 +154,7 @@ impl PartitionLog {
             self.remove_segment_files(self.segments[at].base)?;
         }
         self.segments.clear();
+        self.unsaved_aborts.clear();
         self.unsynced_seals.clear();
         self.seals_submitted = 0;
         self.remove_snapshots(|_| true)?;
@@ -139,7 +164,7 @@ impl PartitionLog {
         (self.log_start, self.log_end) = (offset, offset);
         (self.flushed, self.submitted) = (offset, offset);
         self.high_watermark = offset;
-        if had_files || offset > Offset::ZERO {
+        if with_files {
             // An empty segment keeps the offset over a restart.
             self.create_segment(offset, Timestamp::NONE)?;
             self.segments[0].created = None;

@@ -120,10 +120,11 @@ fn check_isr(
     if item.recovering && (members.len() > 1 || !state.recovering) {
         return Err(ErrorCode::InvalidRequest);
     }
+    let in_use = |broker: &BrokerId| !state.offline.contains(broker);
     if item
         .isr
         .iter()
-        .all(|(broker, epoch)| is_eligible(image, *broker, *epoch))
+        .all(|(broker, epoch)| is_eligible(image, *broker, *epoch) && in_use(broker))
     {
         Ok(())
     } else {

@@ -15,6 +15,7 @@ pub(super) fn new_partition(image: &MetadataImage, replicas: &[BrokerId]) -> Opt
         isr,
         elr: Vec::new(),
         last_known_elr: Vec::new(),
+        offline: Vec::new(),
         adding: Vec::new(),
         removing: Vec::new(),
         leader: Some(leader),

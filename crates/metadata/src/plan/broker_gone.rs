@@ -32,14 +32,6 @@ pub(super) fn leave_isrs(draft: &mut Draft<'_>, broker: BrokerId) {
     }
 }
 
-/// Takes the broker out of every ISR in which it is not alone; where it is, its data is all there is.
-pub(super) fn leave_shared_isrs(draft: &mut Draft<'_>, broker: BrokerId) {
-    let live = move |image: &MetadataImage, b: BrokerId| b != broker && image.is_active(b);
-    for (topic, id, state) in find(&draft.image, |p| p.isr.len() > 1 && p.isr.contains(&broker)) {
-        draft.change_partition(&topic, id, &state, &live, |change| change.without(broker));
-    }
-}
-
 /// Takes the broker out of every ISR and ELR for good: it is unregistered.
 pub(super) fn leave_isrs_and_elrs(draft: &mut Draft<'_>, broker: BrokerId) {
     let live = move |image: &MetadataImage, b: BrokerId| b != broker && image.is_active(b);

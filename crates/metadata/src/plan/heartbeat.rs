@@ -151,8 +151,7 @@ fn enter(draft: &mut Draft<'_>, registration: &BrokerRegistration, next: State) 
     }
 }
 
-/// Directories that failed: which replicas they hold is not known here, so that the broker leaves every ISR that has
-/// another member, and comes back where its replicas still replicate.
+/// Directories that failed. Which replicas they hold the broker says itself: see [`super::replica_states()`].
 fn take_directories_offline(draft: &mut Draft<'_>, request: &Heartbeat) {
     let Some(registration) = draft.image.brokers.get(&request.broker).cloned() else {
         return;
@@ -162,7 +161,6 @@ fn take_directories_offline(draft: &mut Draft<'_>, request: &Heartbeat) {
     if directories.len() == registration.directories.len() {
         return;
     }
-    broker_gone::leave_shared_isrs(draft, request.broker);
     draft.push(MetadataRecord::Broker(BrokerRegistration {
         directories,
         ..registration.as_ref().clone()

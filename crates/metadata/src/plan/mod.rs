@@ -21,6 +21,7 @@ mod fence_broker;
 mod heartbeat;
 mod periodic;
 mod register_broker;
+mod replica_states;
 mod seed;
 mod unregister_broker;
 
@@ -44,5 +45,6 @@ pub use fence_broker::fence_broker;
 pub use heartbeat::heartbeat;
 pub use periodic::{elect_preferred_leaders, elect_unclean_leaders};
 pub use register_broker::register_broker;
+pub use replica_states::replica_states;
 pub use seed::SeedRng;
 pub use unregister_broker::unregister_broker;

@@ -12,7 +12,9 @@ use super::*;
 use crate::config::min_insync_replicas;
 use crate::image::MetadataImage;
 use crate::record::ConfigResource;
-use crate::request::{AlterConfig, ConfigOp, ElectionType, TopicRef};
+use crate::request::{
+    AlterConfig, ConfigOp, ElectionType, ReplicaState, ReplicaStateItem, ReplicaStates, TopicRef,
+};
 use milena_types::{BrokerId, ErrorCode, TopicId, TopicIdPartition};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,19 +24,40 @@ const BROKERS: i32 = 4;
 #[derive(Clone, Debug)]
 enum Step {
     Kill(i32),
-    Restart { broker: i32, new_disk: bool },
+    Restart {
+        broker: i32,
+        new_disk: bool,
+    },
     StopCleanly(i32),
     Suspect(i32),
     Heartbeat(i32),
-    Expand { pick: u8, broker: i32 },
-    Shrink { pick: u8, broker: i32 },
+    Expand {
+        pick: u8,
+        broker: i32,
+    },
+    Shrink {
+        pick: u8,
+        broker: i32,
+    },
     Replay(u8),
     Acknowledge,
-    Create { factor: i16, flushed: bool, min_isr: u8 },
+    Create {
+        factor: i16,
+        flushed: bool,
+        min_isr: u8,
+    },
     Delete(u8),
-    SetMinIsr { pick: u8, min_isr: u8 },
+    SetMinIsr {
+        pick: u8,
+        min_isr: u8,
+    },
     ElectPreferred,
     Unregister(i32),
+    Report {
+        pick: u8,
+        broker: i32,
+        state: ReplicaState,
+    },
 }
 
 fn steps(disks_fail: bool) -> impl Strategy<Value = Vec<Step>> {
@@ -55,9 +78,20 @@ fn steps(disks_fail: bool) -> impl Strategy<Value = Vec<Step>> {
         1 => any::<u8>().prop_map(Step::Delete),
         1 => (any::<u8>(), 1u8..4).prop_map(|(pick, min_isr)| Step::SetMinIsr { pick, min_isr }),
         1 => Just(Step::ElectPreferred),
+        4 => (any::<u8>(), broker.clone(), replica_state())
+            .prop_map(|(pick, broker, state)| Step::Report { pick, broker, state }),
         1 => broker.prop_map(move |b| if disks_fail { Step::Unregister(b) } else { Step::Kill(b) }),
     ];
     proptest::collection::vec(step, 1..120)
+}
+
+fn replica_state() -> impl Strategy<Value = ReplicaState> {
+    prop_oneof![
+        Just(ReplicaState::Offline),
+        Just(ReplicaState::Full),
+        Just(ReplicaState::Refill),
+        Just(ReplicaState::Online),
+    ]
 }
 
 /// What the processes and disks really are, next to what the controller believes.
@@ -199,6 +233,11 @@ impl World {
                 self.cluster
                     .plan(|image, ctx| elect_leaders(image, ElectionType::Preferred, None, ctx));
             }
+            Step::Report { pick, broker, state } => {
+                if let Some(id) = self.pick(*pick) {
+                    self.report(id, BrokerId(*broker), *state);
+                }
+            }
             Step::Unregister(broker) => {
                 self.cluster
                     .plan(|image, ctx| unregister_broker(image, BrokerId(*broker), ctx));
@@ -269,6 +308,24 @@ impl World {
         }
     }
 
+    /// A broker may cut a log as soon as the controller has agreed.
+    fn report(&mut self, id: TopicIdPartition, broker: BrokerId, state: ReplicaState) {
+        if !self.is_current(broker) {
+            return;
+        }
+        let request = ReplicaStates {
+            broker,
+            broker_epoch: self.cluster.epoch(broker.0),
+            replicas: vec![ReplicaStateItem { id, state }],
+        };
+        let results = self
+            .cluster
+            .plan(|image, ctx| replica_states(image, &request, ctx));
+        if state == ReplicaState::Refill && results[0].error == ErrorCode::None {
+            self.complete.get_mut(&id).unwrap().remove(&broker);
+        }
+    }
+
     /// The leader as the world has it: a live process that knows its registration.
     fn living_leader(&self, id: TopicIdPartition) -> Option<BrokerId> {
         self.cluster
@@ -282,7 +339,8 @@ impl World {
         let Some(id) = self.pick(pick) else { return };
         let state = self.cluster.partition(id.topic, id.partition.0);
         let caught_up = self.is_current(broker) && self.living_leader(id).is_some();
-        if !caught_up || !state.replicas.contains(&broker) || state.isr.contains(&broker) {
+        let in_use = !state.offline.contains(&broker);
+        if !caught_up || !in_use || !state.replicas.contains(&broker) || state.isr.contains(&broker) {
             return;
         }
         if state.isr.iter().any(|b| self.cluster.image.broker(*b).is_none()) {
@@ -359,6 +417,8 @@ impl World {
             }
         }
         for pick in 0..=u8::try_from(self.complete.len()).unwrap() {
+            let state = ReplicaState::Online;
+            (0..BROKERS).for_each(|broker| self.step(&Step::Report { pick, broker, state }));
             (0..BROKERS).for_each(|broker| self.step(&Step::Expand { pick, broker }));
         }
     }

@@ -119,8 +119,12 @@ fn check_storage(config: &NodeConfig, asked: Option<&str>) -> Result<Option<Clus
     let cluster = storage::agreed_cluster(&directories, config.node_id, asked.as_ref())?;
     match &cluster {
         Some(cluster) => {
-            for path in storage::format(config, &cluster.0, true)?.written {
+            let done = storage::format(config, &cluster.0, true)?;
+            for path in done.written {
                 tracing::info!(path = %path.display(), %cluster, "directory formatted");
+            }
+            for (path, reason) in done.failed {
+                tracing::error!(path = %path.display(), reason, "directory cannot be used");
             }
             tracing::info!(%cluster, directories = directories.len(), "storage checked");
         }

@@ -22,8 +22,10 @@ pub enum DirectoryState {
     Unformatted,
     /// It belongs to a node of a cluster.
     Formatted(MetaProperties),
-    /// Its `meta.properties` cannot be understood, or not be read.
+    /// Its `meta.properties` cannot be understood.
     Damaged(String),
+    /// Its `meta.properties` cannot be read: the disk is bad.
+    Unreadable(String),
 }
 
 impl Directory {
@@ -51,6 +53,6 @@ fn state(file: &Path) -> DirectoryState {
             Err(error) => DirectoryState::Damaged(error.to_string()),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => DirectoryState::Unformatted,
-        Err(error) => DirectoryState::Damaged(error.to_string()),
+        Err(error) => DirectoryState::Unreadable(error.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use super::directory::DirectoryState;
 use super::inspect::{StorageError, agreed_cluster, inspect};
 use crate::config::NodeConfig;
-use milena_log::LogDir;
+use milena_log::{LogDir, LogDirError};
 use milena_types::ClusterId;
 use std::path::PathBuf;
 
@@ -14,6 +14,8 @@ pub struct Formatted {
     pub written: Vec<PathBuf>,
     /// Directories that already were, for this node and cluster.
     pub left: Vec<PathBuf>,
+    /// Directories that cannot be read or written, with the reason.
+    pub failed: Vec<(PathBuf, String)>,
 }
 
 /// Checks the text of a cluster id.
@@ -28,11 +30,10 @@ pub(crate) fn cluster_id(text: &str) -> Result<ClusterId, StorageError> {
     }
 }
 
-/// Formats every directory of the node for a cluster.
+/// Formats every directory of the node for a cluster; bad disks are named, not an error: a node can do without.
 ///
 /// # Errors
-/// When a directory is formatted already and `ignore_formatted` is false, belongs to another node or cluster, or
-/// cannot be written.
+/// When a directory is formatted already and `ignore_formatted` is false, or belongs to another node or cluster.
 pub fn format(node: &NodeConfig, cluster: &str, ignore_formatted: bool) -> Result<Formatted, StorageError> {
     let cluster = cluster_id(cluster)?;
     let directories = inspect(node);
@@ -47,17 +48,28 @@ pub fn format(node: &NodeConfig, cluster: &str, ignore_formatted: bool) -> Resul
     agreed_cluster(&directories, node.node_id, Some(&cluster))?;
     let mut done = Formatted::default();
     for directory in directories {
-        if directory.state != DirectoryState::Unformatted {
-            done.left.push(directory.path);
-            continue;
+        match directory.state {
+            DirectoryState::Unformatted => {}
+            DirectoryState::Unreadable(reason) => {
+                done.failed.push((directory.path, reason));
+                continue;
+            }
+            DirectoryState::Formatted(_) | DirectoryState::Damaged(_) => {
+                done.left.push(directory.path);
+                continue;
+            }
         }
         let opened = LogDir::open(&directory.path, node.node_id, Some(&cluster));
-        let source_of = |source| StorageError::Format {
-            path: directory.path.clone(),
-            source,
-        };
-        drop(opened.map_err(source_of)?);
-        done.written.push(directory.path);
+        match opened {
+            Ok(_) => done.written.push(directory.path),
+            Err(LogDirError::Log(error)) => done
+                .failed
+                .push((directory.path, format!("{error}: {}", error.source))),
+            Err(source) => {
+                let path = directory.path;
+                return Err(StorageError::Format { path, source });
+            }
+        }
     }
     Ok(done)
 }

@@ -84,7 +84,8 @@ pub fn agreed_cluster(
     let mut agreed = asked.map(|id| (id.clone(), "--cluster-id or CLUSTER_ID".to_owned()));
     for Directory { path, state } in directories {
         let meta = match state {
-            DirectoryState::Unformatted => continue,
+            // Whether the node can do without it is seen when it is used.
+            DirectoryState::Unformatted | DirectoryState::Unreadable(_) => continue,
             DirectoryState::Damaged(reason) => {
                 return Err(StorageError::Damaged {
                     path: path.clone(),
@@ -142,6 +143,10 @@ mod tests {
             path: PathBuf::from("/d"),
             state: DirectoryState::Damaged("no version".into()),
         };
+        let unreadable = Directory {
+            path: PathBuf::from("/u"),
+            state: DirectoryState::Unreadable("Input/output error".into()),
+        };
         let a = ClusterId("a".to_owned());
         let agreed = |dirs: &[Directory], asked| agreed_cluster(dirs, BrokerId(1), asked);
         assert_eq!(agreed(std::slice::from_ref(&empty), None).unwrap(), None);
@@ -150,7 +155,7 @@ mod tests {
             Some(a.clone())
         );
         assert_eq!(
-            agreed(&[empty, directory("/x", 1, "a")], None).unwrap(),
+            agreed(&[empty, unreadable, directory("/x", 1, "a")], None).unwrap(),
             Some(a.clone())
         );
         for (dirs, asked, parts) in [

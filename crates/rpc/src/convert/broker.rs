@@ -5,7 +5,7 @@ use super::{ConvertError, each, error_code, outcome, required, uuid, uuid_bytes}
 use crate::proto;
 use milena_metadata::request::{
     AlterPartition, AlterPartitionItem, AlterPartitionResult, Heartbeat, HeartbeatReply, RegisterBroker,
-    RegisterBrokerReply,
+    RegisterBrokerReply, ReplicaState, ReplicaStateItem, ReplicaStates,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, MetadataVersion,
@@ -220,5 +220,62 @@ impl TryFrom<proto::AlterPartitionResponse> for Vec<AlterPartitionResult> {
 
     fn try_from(response: proto::AlterPartitionResponse) -> Result<Self, ConvertError> {
         each(response.partitions)
+    }
+}
+
+impl From<&ReplicaStates> for proto::ReportReplicasRequest {
+    fn from(request: &ReplicaStates) -> Self {
+        Self {
+            broker: request.broker.0,
+            broker_epoch: request.broker_epoch.0,
+            replicas: request.replicas.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::ReportReplicasRequest> for ReplicaStates {
+    type Error = ConvertError;
+
+    fn try_from(request: proto::ReportReplicasRequest) -> Result<Self, ConvertError> {
+        Ok(Self {
+            broker: BrokerId(request.broker),
+            broker_epoch: BrokerEpoch(request.broker_epoch),
+            replicas: each(request.replicas)?,
+        })
+    }
+}
+
+impl From<&ReplicaStateItem> for proto::ReplicaStateItem {
+    fn from(item: &ReplicaStateItem) -> Self {
+        let state = match item.state {
+            ReplicaState::Offline => proto::ReplicaState::Offline,
+            ReplicaState::Full => proto::ReplicaState::Full,
+            ReplicaState::Refill => proto::ReplicaState::Refill,
+            ReplicaState::Online => proto::ReplicaState::Online,
+        };
+        Self {
+            id: Some((&item.id).into()),
+            state: state.into(),
+        }
+    }
+}
+
+impl TryFrom<proto::ReplicaStateItem> for ReplicaStateItem {
+    type Error = ConvertError;
+
+    fn try_from(item: proto::ReplicaStateItem) -> Result<Self, ConvertError> {
+        let state = proto::ReplicaState::try_from(item.state).map_err(|_| ConvertError::Range {
+            field: "state",
+            value: i64::from(item.state),
+        })?;
+        Ok(Self {
+            id: required(item.id, "id")?.try_into()?,
+            state: match state {
+                proto::ReplicaState::Offline => ReplicaState::Offline,
+                proto::ReplicaState::Full => ReplicaState::Full,
+                proto::ReplicaState::Refill => ReplicaState::Refill,
+                proto::ReplicaState::Online => ReplicaState::Online,
+            },
+        })
     }
 }

@@ -112,6 +112,27 @@ static INCREMENTAL_ALTERABLE_CONFIG: Schema = Schema::new(
 
 pub(crate) static UNREGISTER_BROKER: Schema = Schema::request(0, &[field("broker_id", 0, MAX, Fixed(4))]);
 
+pub(crate) static ALTER_REPLICA_LOG_DIRS: Schema =
+    Schema::request(2, &[field("dirs", 1, MAX, Structs(&ALTER_REPLICA_LOG_DIR))]);
+
+static ALTER_REPLICA_LOG_DIR: Schema = Schema::new(
+    2,
+    size_of::<messages::alter_replica_log_dirs_request::AlterReplicaLogDir>(),
+    &[
+        field("path", 1, MAX, Text),
+        field("topics", 1, MAX, Structs(&ALTER_REPLICA_LOG_DIR_TOPIC)),
+    ],
+);
+
+static ALTER_REPLICA_LOG_DIR_TOPIC: Schema = Schema::new(
+    2,
+    size_of::<messages::alter_replica_log_dirs_request::AlterReplicaLogDirTopic>(),
+    &[
+        field("name", 1, MAX, Text),
+        field("partitions", 1, MAX, Fixeds(4)),
+    ],
+);
+
 pub(crate) static DESCRIBE_LOG_DIRS: Schema = Schema::request(
     2,
     &[nullable("topics", 1, MAX, Structs(&DESCRIBABLE_LOG_DIR_TOPIC))],

@@ -29,6 +29,7 @@ fn image(leader: Option<BrokerId>, fenced: bool) -> Arc<MetadataImage> {
         isr: vec![BrokerId(1)],
         elr: Vec::new(),
         last_known_elr: Vec::new(),
+        offline: Vec::new(),
         adding: Vec::new(),
         removing: Vec::new(),
         leader,

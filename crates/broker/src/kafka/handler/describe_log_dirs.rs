@@ -3,6 +3,7 @@
 use super::text::{text, topic_name};
 use crate::kafka::dispatch::Call;
 use crate::shard::{LogDirDescription, ReplicaDescription};
+use milena_types::ErrorCode;
 use milena_wire::messages::DescribeLogDirsResponse;
 use milena_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -33,7 +34,10 @@ pub(in crate::kafka) async fn handle(
 }
 
 fn row(dir: LogDirDescription, filter: &Filter) -> DescribeLogDirsResult {
-    let (total, usable) = disk_space(&dir.path);
+    let (total, usable) = match dir.error {
+        ErrorCode::None => disk_space(&dir.path),
+        _ => (-1, -1),
+    };
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for replica in dir.replicas {
         let ReplicaDescription {
@@ -41,6 +45,7 @@ fn row(dir: LogDirDescription, filter: &Filter) -> DescribeLogDirsResult {
             topic,
             size_bytes,
             offset_lag,
+            is_future,
         } = replica;
         let key = (topic.as_str().to_owned(), id.partition.0);
         if filter.as_ref().is_none_or(|filter| filter.contains(&key)) {
@@ -48,7 +53,7 @@ fn row(dir: LogDirDescription, filter: &Filter) -> DescribeLogDirsResult {
                 .with_partition_index(id.partition.0)
                 .with_partition_size(i64::try_from(size_bytes).unwrap_or(i64::MAX))
                 .with_offset_lag(offset_lag)
-                .with_is_future_key(false);
+                .with_is_future_key(is_future);
             topics.entry(key.0).or_default().push(partition);
         }
     }

@@ -1,6 +1,7 @@
 //! One file for each API: from its request to its response. Rules of the API live here; what it asks for lives below.
 
 pub(super) mod alter_configs;
+pub(super) mod alter_replica_log_dirs;
 pub(super) mod api_versions;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;

@@ -12,7 +12,7 @@ pub(super) struct PartitionView {
     pub(super) error: ErrorCode,
     /// -1 when there is none that the client can reach.
     pub(super) leader: i32,
-    /// Replicas that are not alive, or not on the client's listener.
+    /// Replicas that are not alive, not on the client's listener, or whose log is out of use.
     pub(super) offline: Vec<BrokerId>,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn view(
         .replicas
         .iter()
         .copied()
-        .filter(|id| !is_reachable(image, listener, *id))
+        .filter(|id| !is_reachable(image, listener, *id) || state.offline.contains(id))
         .collect();
     let (error, leader) = match state.leader {
         None => (ErrorCode::LeaderNotAvailable, -1),

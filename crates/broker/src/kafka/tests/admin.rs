@@ -2,12 +2,14 @@
 
 use super::broker::TestBroker;
 use super::client::{Client, text};
+use milena_types::ErrorCode;
+use milena_wire::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
 use milena_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
-    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
+    AlterReplicaLogDirsRequest, ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
     ListConfigResourcesRequest, MetadataRequest, create_partitions_request::CreatePartitionsTopic,
     describe_quorum_request,
 };
@@ -183,6 +185,42 @@ async fn the_cluster_and_its_directories_are_described() {
             .find(|topic| topic.name.as_str() == "on-disk")
             .unwrap();
         assert_eq!(topic.partitions.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn replicas_are_moved_only_to_directories_that_there_are() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("a", 1).await;
+    let described = client
+        .call(4, &DescribeLogDirsRequest::default().with_topics(None))
+        .await;
+    let here = described.results[0].log_dir.clone();
+    assert!(described.results[0].total_bytes > 0);
+    for version in 1..=2 {
+        for (path, topic, partition, expected) in [
+            (here.as_str(), "a", 0, ErrorCode::None),
+            (here.as_str(), "a", 7, ErrorCode::ReplicaNotAvailable),
+            (here.as_str(), "none", 0, ErrorCode::ReplicaNotAvailable),
+            (here.as_str(), "no/topic", 0, ErrorCode::InvalidTopicException),
+            ("/no/such/directory", "a", 0, ErrorCode::LogDirNotFound),
+        ] {
+            let topics = AlterReplicaLogDirTopic::default()
+                .with_name(text(topic).into())
+                .with_partitions(vec![partition]);
+            let dir = AlterReplicaLogDir::default()
+                .with_path(text(path))
+                .with_topics(vec![topics]);
+            let request = AlterReplicaLogDirsRequest::default().with_dirs(vec![dir]);
+            let response = client.call(version, &request).await;
+            let row = &response.results[0].partitions[0];
+            assert_eq!(
+                (row.partition_index, row.error_code),
+                (partition, expected.code()),
+                "{path} {topic}"
+            );
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use milena_metadata::config::BrokerDefaults;
 use milena_metadata::plan::{PlanContext, Planned, admin, bootstrap};
 use milena_metadata::quorum::{QuorumDescription, QuorumReplica};
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
-use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem};
+use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem, ReplicaStateItem};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid,
 };
@@ -117,6 +117,10 @@ impl ControlPlane for NoControl {
 
     fn alter_partition(&self, _item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
         Box::pin(std::future::ready(ErrorCode::RequestTimedOut))
+    }
+
+    fn report_replica(&self, _item: ReplicaStateItem) -> BoxFuture<'static, ErrorCode> {
+        Box::pin(std::future::ready(ErrorCode::None))
     }
 
     fn peer_lost(&self, _broker: BrokerId) {}

@@ -35,6 +35,7 @@ fn led_by(leader: BrokerId, epoch: i32) -> MetadataRecord {
         isr: vec![leader],
         elr: vec![],
         last_known_elr: vec![],
+        offline: vec![],
         adding: vec![],
         removing: vec![],
         leader: Some(leader),

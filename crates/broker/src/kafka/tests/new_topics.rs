@@ -18,6 +18,7 @@ fn topic() -> Vec<MetadataRecord> {
         isr: vec![BrokerId(1)],
         elr: vec![],
         last_known_elr: vec![],
+        offline: vec![],
         adding: vec![],
         removing: vec![],
         leader: Some(BrokerId(1)),

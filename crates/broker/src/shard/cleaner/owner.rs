@@ -39,6 +39,10 @@ impl Shard {
             return None;
         }
         let (partition, cx) = self.partition(id).ok()?;
+        if partition.moving.is_some() {
+            // A copy of half of it from before and half from after could bring deleted keys back.
+            return None;
+        }
         let (rules, stable) = (partition.settings.compaction, partition.last_stable_offset());
         match partition.log.cleanable(&rules, stable, wall_clock()) {
             Ok(cleanable) => cleanable.map(|cleanable| Candidate { id, cleanable, rules }),
@@ -64,7 +68,8 @@ impl Shard {
     /// True when every replica's log reaches `deletes_below`, now: a replica may have come back with less.
     pub(super) fn may_commit(&mut self, id: TopicIdPartition, deletes_below: Option<Offset>) -> bool {
         self.partition(id).is_ok_and(|(partition, _)| {
-            deletes_below.is_none_or(|below| below <= partition.replicated_offset())
+            partition.moving.is_none()
+                && deletes_below.is_none_or(|below| below <= partition.replicated_offset())
         })
     }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use milena_log::{PartitionLog, ReadError, ReadResult};
 use milena_replication::AttachmentId;
 use milena_rpc::proto::PartitionFrame;
-use milena_types::{ErrorCode, Offset, TopicIdPartition, TopicPartition};
+use milena_types::{Offset, TopicIdPartition};
 
 /// How much is read ahead of a follower that is behind the tail.
 const READ_AHEAD_BYTES: usize = 1 << 20;
@@ -48,8 +48,8 @@ enum Next {
     Records(Vec<Bytes>, Offset),
     /// A read is on its way.
     Later,
-    /// The feed cannot go on; the last word on the attachment.
-    End(PartitionFrame),
+    /// The feed cannot go on: the last word on the attachment, and what is wrong with the log if anything is.
+    End(PartitionFrame, Option<ReadError>),
 }
 
 impl Partition {
@@ -76,10 +76,7 @@ impl Partition {
         };
         let feed = &mut role.feeds[at];
         let (has_records, from, attach) = (feed.next < log_end, feed.next, feed.attachment.attach);
-        let attachment = AttachmentId {
-            stream: shared.stream,
-            attach,
-        };
+        let attachment = feed.attachment;
         if has_records && !has_credit {
             return Turn::NoCredit;
         }
@@ -100,8 +97,11 @@ impl Partition {
                     role.feeds[at].next = next;
                 }
                 Next::Later => return Turn::Nothing,
-                Next::End(last) => {
+                Next::End(last, error) => {
                     role.end_feed(shared.follower, attachment);
+                    if let Some(error) = error {
+                        self.read_error(cx, &error);
+                    }
                     return Turn::Ended { part: None, last };
                 }
             }
@@ -148,7 +148,7 @@ fn next_records(
     }
     let attach = feed.attachment.attach;
     if lane == Lane::Live {
-        return Next::End(other_lane(attach));
+        return Next::End(other_lane(attach), None);
     }
     match std::mem::take(&mut feed.read_ahead) {
         ReadAhead::Running => {
@@ -164,14 +164,9 @@ fn next_records(
         // Of the active segment, or a place that the read-ahead could not get past.
         ReadAhead::Idle | ReadAhead::Ready(_) => match log.read(from, quantum, log.log_end_offset(), true) {
             Ok(read) => Next::Records(vec![read.records], read.next_offset),
-            Err(error) => Next::End(unreadable(attach, log.partition(), &error)),
+            Err(error) => Next::End(refused(attach, error.code()), Some(error)),
         },
     }
-}
-
-fn unreadable(attach: u64, partition: &TopicPartition, error: &ReadError) -> PartitionFrame {
-    tracing::warn!(%partition, %error, "cannot read for a follower");
-    refused(attach, ErrorCode::OffsetOutOfRange)
 }
 
 /// Starts to read a closed segment on another thread. False: there is none at that offset.

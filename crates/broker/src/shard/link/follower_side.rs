@@ -7,6 +7,7 @@ use crate::shard::mailbox::with_local;
 use crate::shard::role::{FollowerRole, Role};
 use crate::shard::state::Shard;
 use bytes::Bytes;
+use milena_log::FollowerAppendError;
 use milena_rpc::proto::{Attach, FollowerMessage, FrameKind, LeaderMessage, PartitionFrame, ReplicaAck};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
 use std::collections::HashMap;
@@ -294,7 +295,11 @@ impl Shard {
         }
         match kind {
             FrameKind::FrameData => {
-                if let Err(error) = partition.follow(cx, epoch, frame) {
+                let followed = partition.follow(cx, epoch, frame);
+                if let Err(FollowerAppendError::Log(error)) = &followed {
+                    // It is attached again when the directory has space.
+                    partition.storage_failed(cx, error);
+                } else if let Err(error) = followed {
                     tracing::error!(partition = %partition.name, %error, "cannot append what the leader sent");
                     self.on_append_failed(key, frame.attach_id, id);
                 }

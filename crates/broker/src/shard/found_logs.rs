@@ -1,0 +1,195 @@
+//! What the log directories hold at the start, and which of two logs of one name is the log.
+//!
+//! A move between directories may have been cut short at any point: see `milena_log`, `partition/relocate.rs`.
+
+use milena_log::{LogDir, LogError, Removal};
+use milena_types::TopicPartition;
+use std::collections::BTreeMap;
+
+/// Where each partition lies.
+#[derive(Debug, Default)]
+pub(super) struct FoundLogs {
+    pub(super) homes: BTreeMap<TopicPartition, usize>,
+    /// Moves that had not been completed, and where to: they begin again.
+    pub(super) unfinished: BTreeMap<TopicPartition, usize>,
+    /// What is out of use.
+    pub(super) removals: Vec<Removal>,
+}
+
+impl FoundLogs {
+    /// Looks through the directories that can be used; `None` stands for one that cannot.
+    pub(super) fn settle(dirs: &[Option<(&LogDir, Vec<TopicPartition>)>]) -> Self {
+        let mut found = Self::default();
+        for (index, dir) in dirs.iter().enumerate() {
+            let Some((_, names)) = dir else { continue };
+            for name in names {
+                match found.homes.get(name).copied() {
+                    None => drop(found.homes.insert(name.clone(), index)),
+                    Some(other) => found.choose(dirs, name, other, index),
+                }
+            }
+        }
+        let complete = dirs.iter().all(Option::is_some);
+        for (index, dir) in dirs.iter().enumerate() {
+            let Some((dir, _)) = dir else { continue };
+            if let Err(error) = found.settle_copies(index, dir, complete) {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(path = %dir.path().display(), error, "copies of partitions that were being moved are left as they are");
+            }
+        }
+        found
+    }
+
+    /// Two directories have a log of that name.
+    fn choose(
+        &mut self,
+        dirs: &[Option<(&LogDir, Vec<TopicPartition>)>],
+        name: &TopicPartition,
+        first: usize,
+        second: usize,
+    ) {
+        let (Some(Some((a, _))), Some(Some((b, _)))) = (dirs.get(first), dirs.get(second)) else {
+            return;
+        };
+        let moved_in = |dir: &LogDir| dir.has_moved_in(&dir.partition_path(name)).unwrap_or(false);
+        let (newer, older, kept) = match (moved_in(a), moved_in(b)) {
+            (true, false) => (a, b, first),
+            (false, true) => (b, a, second),
+            _ => {
+                tracing::error!(partition = %name, used = %a.path().display(), ignored = %b.path().display(),
+                    "two log directories hold this partition, and nothing says which is newer; remove one of them");
+                return;
+            }
+        };
+        tracing::info!(partition = %name, from = %older.path().display(), to = %newer.path().display(), "completes a move between log directories");
+        match older.retire_dir(name, &older.partition_path(name)) {
+            Ok(removal) => self.removals.push(removal),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(partition = %name, error, "the former log stays for now");
+            }
+        }
+        self.homes.insert(name.clone(), kept);
+    }
+
+    fn settle_copies(&mut self, index: usize, dir: &LogDir, complete: bool) -> Result<(), LogError> {
+        for (name, path) in dir.futures()? {
+            let known = self.homes.contains_key(&name);
+            if !known && dir.has_moved_in(&path)? {
+                tracing::info!(partition = %name, path = %path.display(), "completes a move between log directories");
+                dir.promote_future(&name, &path)?;
+                self.homes.insert(name, index);
+                continue;
+            }
+            if known || complete {
+                self.removals.push(dir.retire_dir(&name, &path)?);
+            }
+            if known {
+                self.unfinished.insert(name, index);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_log::format::{MOVED_IN_FILE, parse_partition_dir_name};
+    use milena_types::{BrokerId, ClusterId};
+    use std::path::Path;
+
+    fn open(path: &Path) -> LogDir {
+        LogDir::open(path, BrokerId(1), Some(&ClusterId("c".to_owned()))).unwrap()
+    }
+
+    fn make(path: &Path, moved_in: bool) {
+        std::fs::create_dir_all(path).unwrap();
+        std::fs::write(path.join("00000000000000000000.log"), b"x").unwrap();
+        if moved_in {
+            std::fs::write(path.join(MOVED_IN_FILE), b"").unwrap();
+        }
+    }
+
+    /// A move from `a` to `b` that was cut short; gives the home found, whether it begins again, and what is left.
+    fn after(
+        in_a: Option<&str>,
+        in_b: &[(&str, bool)],
+        b_works: bool,
+    ) -> (Option<usize>, bool, Vec<Vec<String>>) {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a"), root.path().join("b")];
+        let dirs = [open(&paths[0]), open(&paths[1])];
+        if let Some(name) = in_a {
+            make(&paths[0].join(name), false);
+        }
+        for (name, moved_in) in in_b {
+            make(&paths[1].join(name), *moved_in);
+        }
+        let usable = |at: usize| Some((&dirs[at], dirs[at].partitions().unwrap()));
+        let found = FoundLogs::settle(&[usable(0), if b_works { usable(1) } else { None }]);
+        let name = parse_partition_dir_name("t-0").unwrap();
+        for removal in found.removals {
+            removal.run().unwrap();
+        }
+        let left = paths.iter().map(|path| {
+            let entries = std::fs::read_dir(path).unwrap().flatten();
+            let dirs = entries.filter(|entry| entry.path().is_dir());
+            dirs.map(|dir| dir.file_name().into_string().unwrap()).collect()
+        });
+        (
+            found.homes.get(&name).copied(),
+            found.unfinished.contains_key(&name),
+            left.collect(),
+        )
+    }
+
+    #[test]
+    fn a_move_that_was_cut_short_leaves_one_log_wherever_that_was() {
+        let copy = "t-0.0123456789abcdef0123456789abcdef-future";
+        let (none, log) = (Vec::<String>::new(), vec!["t-0".to_owned()]);
+        for (in_a, in_b, expected) in [
+            // While it is copied, and when the copy is complete.
+            (Some("t-0"), vec![(copy, false)], (Some(0), true, [&log, &none])),
+            (Some("t-0"), vec![(copy, true)], (Some(0), true, [&log, &none])),
+            // Renamed, and the original not yet.
+            (Some("t-0"), vec![("t-0", true)], (Some(1), false, [&none, &log])),
+            // The original is gone, the renaming of the copy was lost.
+            (None, vec![(copy, true)], (Some(1), false, [&none, &log])),
+            (None, vec![("t-0", true)], (Some(1), false, [&none, &log])),
+            // Of a partition that was deleted meanwhile.
+            (None, vec![(copy, false)], (None, false, [&none, &none])),
+        ] {
+            let (home, again, left) = after(in_a, &in_b, true);
+            let (expected_home, expected_again, expected_left) = expected;
+            assert_eq!(
+                (home, again),
+                (expected_home, expected_again),
+                "{in_a:?} {in_b:?}"
+            );
+            assert_eq!(
+                left.iter().collect::<Vec<_>>(),
+                expected_left,
+                "{in_a:?} {in_b:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unfinished_copy_is_left_alone_while_its_original_may_be_in_a_failed_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = open(root.path());
+        let copy = root.path().join("t-0.0123456789abcdef0123456789abcdef-future");
+        make(&copy, false);
+        let found = FoundLogs::settle(&[None, Some((&dir, dir.partitions().unwrap()))]);
+        assert!(found.homes.is_empty() && found.removals.is_empty());
+        assert!(copy.exists());
+    }
+
+    #[test]
+    fn two_logs_without_a_mark_are_both_kept() {
+        let (home, _, left) = after(Some("t-0"), &[("t-0", false)], true);
+        assert_eq!(home, Some(0));
+        assert!(left.iter().all(|dirs| dirs == &["t-0"]));
+    }
+}

@@ -1,0 +1,309 @@
+//! How a replica is, what the controller is told about it, and the repair of a damaged one.
+//!
+//! ```text
+//! condition of the replica here ─┐
+//! what the metadata says of it  ─┴─► wanted_report ─► report ─► answer, and the metadata that follows from it ─► again
+//! ```
+//!
+//! Reports follow from comparing the two sides, at every change of either, so that none is lost: one that could not be
+//! delivered, or was overtaken, is found wanting again.
+//!
+//! A damaged log is cut at the damage and filled again from the leader, but only after the controller has agreed that what
+//! this replica held counts no more: a short log must never lead, or the others would be cut to its length.
+
+use super::context::Context;
+use super::dir_state::DirState;
+use super::mailbox::with_local;
+use super::partition::Partition;
+use super::state::Shard;
+use milena_log::{CorruptionPolicy, LogError, ReadError, format};
+use milena_metadata::record::PartitionRegistration;
+use milena_metadata::request::{ReplicaState, ReplicaStateItem};
+use milena_types::{BrokerId, ErrorCode, MetadataVersion, Offset, TopicIdPartition};
+use std::io;
+use std::time::Duration;
+
+/// The pause before a report that the controller did not accept is looked at again.
+const REPORT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a partition of this broker has no open log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// Its directory is offline.
+    Offline,
+    /// Its log is damaged, where it had been on disk for certain.
+    Damaged,
+    /// There was no space to open it.
+    Full,
+}
+
+/// How a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Good,
+    Full,
+    Offline,
+    Damaged,
+}
+
+/// What a read has found out.
+#[derive(Debug)]
+pub(super) struct Damage {
+    /// Every record below it is good.
+    offset: Offset,
+    error: String,
+}
+
+/// What the controller is to be told, if anything.
+fn wanted_report(
+    condition: Condition,
+    node: BrokerId,
+    state: &PartitionRegistration,
+) -> Option<ReplicaState> {
+    let listed = state.offline.contains(&node);
+    let others_in_sync = state.isr.iter().any(|member| *member != node);
+    let other_leads = state.leader.is_some_and(|leader| leader != node);
+    match condition {
+        Condition::Good => listed.then_some(ReplicaState::Online),
+        Condition::Offline => (!listed).then_some(ReplicaState::Offline),
+        Condition::Damaged if other_leads => Some(ReplicaState::Refill),
+        Condition::Damaged => (!listed).then_some(ReplicaState::Offline),
+        Condition::Full => {
+            let in_the_way = !listed && others_in_sync && state.isr.contains(&node);
+            in_the_way.then_some(ReplicaState::Full)
+        }
+    }
+}
+
+impl Shard {
+    fn condition(&self, id: TopicIdPartition) -> Option<Condition> {
+        if let Some((_, unusable)) = self.cx.unusable.get(&id) {
+            return Some(match unusable {
+                Unusable::Offline => Condition::Offline,
+                Unusable::Damaged => Condition::Damaged,
+                Unusable::Full => Condition::Full,
+            });
+        }
+        let partition = self.partitions.get(&id)?;
+        Some(match self.cx.dirs.state(partition.dir) {
+            DirState::Offline => Condition::Offline,
+            _ if partition.damaged.is_some() => Condition::Damaged,
+            DirState::Full => Condition::Full,
+            DirState::Online => Condition::Good,
+        })
+    }
+
+    /// Tells the controller how the replica is, if it does not know and has not just been told.
+    pub(super) fn settle_replica(&mut self, id: TopicIdPartition) {
+        let Some(condition) = self.condition(id).filter(|_| !self.cx.reporting.contains(&id)) else {
+            return;
+        };
+        let Some(registered) = self.cx.image.partition(id) else {
+            return;
+        };
+        if !registered.replicas.contains(&self.cx.node) {
+            return;
+        }
+        let Some(state) = wanted_report(condition, self.cx.node, registered) else {
+            return;
+        };
+        self.cx.reporting.insert(id);
+        let seen = self.cx.image.version;
+        let answer = self.cx.control.report_replica(ReplicaStateItem { id, state });
+        tokio::task::spawn_local(async move {
+            let error = answer.await;
+            if error == ErrorCode::None {
+                with_local(|shard| shard.on_reported(id, state, seen));
+                return;
+            }
+            tracing::debug!(%id, ?state, %error, "the controller did not take the report on a replica");
+            tokio::time::sleep(REPORT_PAUSE).await;
+            with_local(|shard| {
+                shard.cx.reporting.remove(&id);
+                shard.settle_replica(id);
+            });
+        });
+    }
+
+    /// The controller has taken a report. The metadata that follows from it may be here already, or on its way.
+    fn on_reported(&mut self, id: TopicIdPartition, state: ReplicaState, seen: MetadataVersion) {
+        self.cx.reporting.remove(&id);
+        if state == ReplicaState::Refill {
+            self.refill(id);
+        } else if self.cx.image.version > seen {
+            // What came while the answer was on its way has not been looked at.
+            self.settle_replica(id);
+        }
+    }
+
+    /// What this replica held counts no more: its log is cut where it is damaged, and the leader fills it again.
+    fn refill(&mut self, id: TopicIdPartition) {
+        if self.condition(id) != Some(Condition::Damaged) {
+            return;
+        }
+        if self.cx.unusable.remove(&id).is_some() {
+            self.apply_partition_as(id, CorruptionPolicy::Truncate);
+            return;
+        }
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return;
+        };
+        partition.cut_damage(&mut self.cx);
+        self.apply_partition(id);
+    }
+
+    /// Reads have met damage: the replicas neither lead nor follow until they are repaired.
+    pub(super) fn stand_down(&mut self) {
+        for (id, damage) in std::mem::take(&mut self.cx.damage_found) {
+            let Some(partition) = self.partitions.get_mut(&id) else {
+                continue;
+            };
+            if partition.damaged.is_none() {
+                tracing::error!(partition = %partition.name, error = damage.error, offset = %damage.offset,
+                    "the log is damaged: this replica stands down until it is filled again by another one");
+                partition.leave_role(&mut self.cx, ErrorCode::KafkaStorageError);
+                self.cx
+                    .leadership
+                    .publish(id, &partition.name.topic, partition.replica_role());
+            }
+            let earliest = partition
+                .damaged
+                .map_or(damage.offset, |known| known.min(damage.offset));
+            partition.damaged = Some(earliest);
+            self.settle_replica(id);
+        }
+    }
+
+    /// A read on another thread has failed.
+    pub(super) fn on_read_failed(&mut self, id: TopicIdPartition, error: &ReadError) {
+        if let Some(partition) = self.partitions.get(&id) {
+            partition.read_error(&mut self.cx, error);
+        }
+    }
+}
+
+impl Partition {
+    /// What a client is told when a read failed. Damage, and a directory that cannot be read, are looked into after the
+    /// present piece of work.
+    pub(super) fn read_error(&self, cx: &mut Context, error: &ReadError) -> ErrorCode {
+        match error {
+            ReadError::OutOfRange { .. } => {}
+            ReadError::Unreadable { .. } => {
+                tracing::warn!(partition = %self.name, %error, "cannot read the log");
+            }
+            ReadError::Corrupt { offset, .. } => cx.damage_found.push((
+                self.id,
+                Damage {
+                    offset: *offset,
+                    error: error.to_string(),
+                },
+            )),
+            ReadError::Log(cause) => self.cannot_read(cx, cause),
+        }
+        error.code()
+    }
+
+    fn cannot_read(&self, cx: &mut Context, error: &LogError) {
+        let name = error.path.file_name().and_then(|name| name.to_str());
+        let segment = name.and_then(format::parse_file_name);
+        match (error.source.kind(), segment) {
+            // The directory may be well; if it is not, the repair will tell.
+            (io::ErrorKind::NotFound, Some((base, _))) => cx.damage_found.push((
+                self.id,
+                Damage {
+                    offset: base,
+                    error: format!("{} is missing", error.path.display()),
+                },
+            )),
+            _ if is_shortage(&error.source) => {
+                let error: &dyn std::error::Error = error;
+                tracing::warn!(partition = %self.name, error, "cannot read the log");
+            }
+            _ => {
+                self.storage_failed(cx, error);
+            }
+        }
+    }
+
+    fn cut_damage(&mut self, cx: &mut Context) {
+        let Some(offset) = self.damaged.take() else {
+            return;
+        };
+        let cut = if offset > self.log.log_start_offset() {
+            self.log.truncate_to(offset)
+        } else {
+            self.log.truncate_fully_and_start_at(self.log.log_start_offset())
+        };
+        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        if self.high_watermark.on_truncated(start, end) {
+            tracing::warn!(partition = %self.name, log_end = %end, "committed records are gone here; other replicas have them");
+        }
+        cx.checkpoint_dirty.insert(self.id);
+        match cut {
+            Ok(()) => {
+                tracing::warn!(partition = %self.name, log_end = %end, "cut the damaged log; the leader fills it again");
+            }
+            Err(error) => {
+                self.damaged = Some(offset);
+                self.storage_failed(cx, &error);
+            }
+        }
+    }
+}
+
+/// The process is short of something: that says nothing about the disk.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_types::{LeaderEpoch, PartitionEpoch};
+
+    const ME: BrokerId = BrokerId(1);
+
+    fn registered(leader: Option<i32>, isr: &[i32], offline: &[i32]) -> PartitionRegistration {
+        let ids = |list: &[i32]| list.iter().copied().map(BrokerId).collect();
+        PartitionRegistration {
+            replicas: ids(&[1, 2, 3]),
+            isr: ids(isr),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            offline: ids(offline),
+            adding: Vec::new(),
+            removing: Vec::new(),
+            leader: leader.map(BrokerId),
+            recovering: false,
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+        }
+    }
+
+    #[test]
+    fn reports_follow_from_the_condition_and_the_metadata() {
+        use Condition::{Damaged, Full, Good, Offline};
+        use ReplicaState as R;
+        for (condition, leader, isr, offline, expected) in [
+            (Good, Some(1), &[1, 2][..], &[][..], None),
+            (Good, Some(2), &[2], &[1], Some(R::Online)),
+            (Offline, Some(1), &[1, 2], &[], Some(R::Offline)),
+            (Offline, Some(2), &[2], &[], Some(R::Offline)),
+            (Offline, Some(2), &[2], &[1], None),
+            (Damaged, Some(1), &[1, 2], &[], Some(R::Offline)),
+            (Damaged, None, &[], &[1], None),
+            (Damaged, Some(2), &[2], &[1], Some(R::Refill)),
+            (Damaged, Some(2), &[1, 2], &[], Some(R::Refill)),
+            (Full, Some(1), &[1, 2], &[], Some(R::Full)),
+            (Full, Some(1), &[1], &[], None),
+            (Full, Some(2), &[2], &[], None),
+            (Full, Some(2), &[1, 2], &[], Some(R::Full)),
+            (Full, Some(2), &[2], &[1], None),
+        ] {
+            let found = wanted_report(condition, ME, &registered(leader, isr, offline));
+            assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");
+        }
+    }
+}

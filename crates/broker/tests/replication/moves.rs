@@ -1,0 +1,155 @@
+//! AlterReplicaLogDirs: replicas move between the directories of a broker while they serve.
+
+use crate::cluster::*;
+use milena_broker::shard::AlterLogDirItem;
+use milena_types::{Acks, ErrorCode, PartitionIndex, TopicIdPartition, TopicName, TopicPartition};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn item(id: Option<TopicIdPartition>, topic: &str, to: &Path) -> AlterLogDirItem {
+    AlterLogDirItem {
+        id,
+        name: TopicPartition {
+            topic: TopicName::new(topic).unwrap(),
+            partition: PartitionIndex(0),
+        },
+        path: to.display().to_string(),
+    }
+}
+
+async fn alter(cluster: &Cluster, broker: i32, item: AlterLogDirItem) -> ErrorCode {
+    cluster.router(broker).alter_log_dirs(vec![item]).await.remove(0)
+}
+
+/// The directories of a broker, the partition's first.
+fn here_and_there(cluster: &Cluster, broker: i32) -> (PathBuf, PathBuf) {
+    let (first, second) = (cluster.disk(broker), cluster.second_disk(broker));
+    if first.join("t-0").exists() {
+        (first, second)
+    } else {
+        (second, first)
+    }
+}
+
+async fn wait_moved(from: &Path, to: &Path) {
+    until("the replica to have moved", || async {
+        let names = |dir: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(dir).unwrap().flatten();
+            let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+            names.filter(|name| name.starts_with("t-0")).collect()
+        };
+        names(from).is_empty() && names(to) == ["t-0"] && !to.join("t-0/moved-in").exists()
+    })
+    .await;
+}
+
+async fn everything(cluster: &Cluster, leader: i32, id: TopicIdPartition, count: i64) {
+    let mut at = 0;
+    while at < count {
+        let result = fetch(cluster.router(leader), id, at).await;
+        assert_eq!(result.error, ErrorCode::None, "at {at}");
+        for (offset, value) in values(&result.records) {
+            assert_eq!(value, offset.to_string());
+            at = at.max(offset + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replica_moves_there_and_back_under_load() {
+    let mut cluster = Cluster::start_with_two_disks(2, 2).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &[]), 0);
+    cluster.produce_until_ok(1, id, "0").await;
+    let (stop, router) = (Arc::new(AtomicBool::new(false)), cluster.router(1).clone());
+    let stopped = Arc::clone(&stop);
+    let load = tokio::spawn(async move {
+        let mut next = 1;
+        while !stopped.load(Ordering::Relaxed) {
+            let result = produce(&router, id, Acks::All, &next.to_string()).await;
+            assert_eq!(
+                (result.error, result.base_offset.map(|offset| offset.0)),
+                (ErrorCode::None, Some(next)),
+                "the load sees nothing of the moves"
+            );
+            next += 1;
+        }
+        next
+    });
+    for _ in 0..3 {
+        for broker in [1, 2] {
+            let (from, to) = here_and_there(&cluster, broker);
+            assert_eq!(
+                alter(&cluster, broker, item(Some(id), "t", &to)).await,
+                ErrorCode::None
+            );
+            wait_moved(&from, &to).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let count = load.await.unwrap();
+    everything(&cluster, 1, id, count).await;
+    let described = cluster.router(1).describe_log_dirs().await;
+    let (here, _) = here_and_there(&cluster, 1);
+    for dir in described {
+        let rows = usize::from(Path::new(&dir.path) == here);
+        assert_eq!(dir.replicas.len(), rows, "{}", dir.path);
+        assert!(dir.replicas.iter().all(|replica| !replica.is_future));
+    }
+    // What was moved is there after a restart, on both.
+    for broker in [1, 2] {
+        cluster.stop_node(broker).await;
+        cluster.start_node(broker).await;
+    }
+    cluster.produce_until_ok(1, id, &count.to_string()).await;
+    everything(&cluster, 1, id, count + 1).await;
+    until("the same bytes", || async {
+        let log = |broker| {
+            let (here, _) = here_and_there(&cluster, broker);
+            std::fs::read(here.join("t-0/00000000000000000000.log")).unwrap()
+        };
+        log(1) == log(2)
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_move_that_was_cut_short_begins_again() {
+    let mut cluster = Cluster::start_with_two_disks(1, 1).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
+    for number in 0..20 {
+        cluster.produce_until_ok(1, id, &number.to_string()).await;
+    }
+    cluster.stop_node(1).await;
+    let (from, to) = here_and_there(&cluster, 1);
+    let copy = to.join("t-0.0123456789abcdef0123456789abcdef-future");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::write(copy.join("00000000000000000000.log"), b"half of it").unwrap();
+    cluster.start_node(1).await;
+    wait_moved(&from, &to).await;
+    everything(&cluster, 1, id, 20).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_and_early_requests_get_kafkas_codes_and_the_choice_is_remembered() {
+    let cluster = Cluster::start_with_two_disks(1, 1).await;
+    let second = cluster.second_disk(1);
+    let elsewhere = item(None, "t", Path::new("/no/such/directory"));
+    assert_eq!(alter(&cluster, 1, elsewhere).await, ErrorCode::LogDirNotFound);
+    let early = item(None, "t", &second);
+    assert_eq!(alter(&cluster, 1, early).await, ErrorCode::ReplicaNotAvailable);
+    let long = item(None, &"x".repeat(220), &second);
+    assert_eq!(alter(&cluster, 1, long).await, ErrorCode::InvalidTopicException);
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
+    cluster.produce_until_ok(1, id, "0").await;
+    assert!(second.join("t-0").exists(), "it was created where it was wanted");
+    let there = item(Some(id), "t", &second);
+    assert_eq!(
+        alter(&cluster, 1, there).await,
+        ErrorCode::None,
+        "it is there already"
+    );
+    cluster.stop().await;
+}

@@ -1,0 +1,286 @@
+//! Damaged logs and failed directories: the replicas give way, and are repaired from the others.
+
+use crate::cluster::*;
+use milena_broker::config::ReplicaConfig;
+use milena_metadata::request::ReplicaState;
+use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
+use std::path::{Path, PathBuf};
+
+/// The smallest segments: two records each.
+const SMALL: &[(&str, &str)] = &[("segment.bytes", "1048576")];
+const RECORDS: i64 = 9;
+const PADDING: usize = 400_000;
+
+/// Nothing is kept in memory.
+fn from_disk() -> ReplicaConfig {
+    ReplicaConfig {
+        tail_ring_bytes: 0,
+        ..ReplicaConfig::default()
+    }
+}
+
+fn logs(dir: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Records of which each has its number in its value, in several segments.
+async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+    let padding = "x".repeat(PADDING);
+    for number in 0..RECORDS {
+        cluster
+            .produce_until_ok(leader, id, &format!("{number} {padding}"))
+            .await;
+    }
+}
+
+/// Everything is there, in order, on that leader.
+async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+    let mut at = 0;
+    while at < RECORDS {
+        let result = fetch(cluster.router(leader), id, at).await;
+        assert_eq!(result.error, ErrorCode::None, "at {at}");
+        for (offset, value) in values(&result.records) {
+            let expected = offset >= RECORDS || value.starts_with(&format!("{offset} "));
+            assert!(expected, "{offset}: {value:.20}");
+            at = at.max(offset + 1);
+        }
+        assert!(!result.records.is_empty());
+    }
+}
+
+fn flip_a_bit(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+}
+
+async fn wait_leader(cluster: &Cluster, id: TopicIdPartition, leader: Option<i32>) {
+    until("the leader", || async {
+        cluster.controller.partition(id).leader == leader.map(BrokerId)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_leader_that_reads_damage_stands_down_and_is_repaired_by_the_next_one() {
+    let cluster = Cluster::start_with(2, 2, from_disk()).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
+    fill(&cluster, 1, id).await;
+    let dir = cluster.disk(1).join("t-0");
+    let before = cluster.segments(1, "t", 0);
+    let closed = logs(&dir)[1].clone();
+    flip_a_bit(&closed);
+    let mut at = 0;
+    let error = loop {
+        let result = fetch(cluster.router(1), id, at).await;
+        if result.error != ErrorCode::None {
+            break result.error;
+        }
+        let found = values(&result.records);
+        for (offset, value) in &found {
+            assert!(
+                value.starts_with(&format!("{offset} ")),
+                "damaged bytes were sent"
+            );
+        }
+        at = found.last().expect("the damage comes before the end").0 + 1;
+    };
+    assert_eq!(error, ErrorCode::KafkaStorageError);
+    wait_leader(&cluster, id, Some(2)).await;
+    assert_complete(&cluster, 2, id).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    until("the same bytes", || async {
+        cluster.segments(1, "t", 0) == before
+    })
+    .await;
+    assert_eq!(cluster.segments(2, "t", 0), before, "nobody cut the good replica");
+    let reports = cluster.controller.reports();
+    assert_eq!(
+        reports,
+        [
+            (BrokerId(1), ReplicaState::Offline),
+            (BrokerId(1), ReplicaState::Refill)
+        ]
+    );
+    cluster.controller.elect(id, 1);
+    until("the repaired replica to lead", || async {
+        fetch(cluster.router(1), id, 0).await.error == ErrorCode::None
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn damage_that_is_met_for_a_follower_is_not_sent() {
+    let mut cluster = Cluster::start_with(2, 1, from_disk()).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2, 3], SMALL), 0);
+    cluster.controller.fence_absent(id, 3);
+    fill(&cluster, 1, id).await;
+    let before = cluster.segments(1, "t", 0);
+    flip_a_bit(&logs(&cluster.disk(1).join("t-0"))[1]);
+    cluster.start_node(3).await;
+    cluster.wait_isr(id, &[1, 2, 3]).await;
+    assert_eq!(cluster.controller.partition(id).leader, Some(BrokerId(2)));
+    until("the same bytes", || async {
+        (1..=3).all(|broker| cluster.segments(broker, "t", 0) == before)
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_lacks_a_segment_is_not_opened_before_another_leads() {
+    let mut cluster = Cluster::start(2, 1).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
+    fill(&cluster, 1, id).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let before = cluster.segments(1, "t", 0);
+    cluster.stop_node(1).await;
+    std::fs::remove_file(&logs(&cluster.disk(1).join("t-0"))[2]).unwrap();
+    // It still leads, as far as the metadata goes.
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, Some(2)).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    until("the same bytes", || async {
+        (1..=2).all(|broker| cluster.segments(broker, "t", 0) == before)
+    })
+    .await;
+    let reports = cluster.controller.reports();
+    assert_eq!(
+        reports[..2],
+        [
+            (BrokerId(1), ReplicaState::Offline),
+            (BrokerId(1), ReplicaState::Refill)
+        ]
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_only_replica_goes_offline_with_its_damage_and_keeps_it() {
+    let mut cluster = Cluster::start(1, 1).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], SMALL), 0);
+    fill(&cluster, 1, id).await;
+    cluster.stop_node(1).await;
+    let dir = cluster.disk(1).join("t-0");
+    let lost = logs(&dir)[2].clone();
+    let bytes = std::fs::read(&lost).unwrap();
+    std::fs::remove_file(&lost).unwrap();
+    let left = cluster.segments(1, "t", 0);
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, None).await;
+    let error = fetch(cluster.router(1), id, 0).await.error;
+    assert_eq!(error, ErrorCode::KafkaStorageError);
+    let refused = produce(cluster.router(1), id, Acks::All, "x").await;
+    assert_eq!(refused.error, ErrorCode::KafkaStorageError);
+    assert_eq!(cluster.segments(1, "t", 0), left, "what is left is left alone");
+    // Somebody brings the segment back.
+    cluster.stop_node(1).await;
+    std::fs::write(&lost, bytes).unwrap();
+    cluster.start_node(1).await;
+    until("the replica to be reported online", || async {
+        cluster.controller.reports().last() == Some(&(BrokerId(1), ReplicaState::Online))
+    })
+    .await;
+    cluster.controller.elect(id, 1);
+    until("the leader", || async {
+        fetch(cluster.router(1), id, 0).await.error == ErrorCode::None
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_directory_takes_its_own_partitions_along_and_no_others() {
+    let mut cluster = Cluster::start_with_two_disks(2, 2).await;
+    let topic = cluster.controller.create_topic("t", 4, &[1, 2], SMALL);
+    for index in 0..4 {
+        fill(&cluster, 1, partition(topic, index)).await;
+    }
+    let failed = cluster.second_disk(1);
+    let lost: Vec<i32> = (0..4)
+        .filter(|index| failed.join(format!("t-{index}")).exists())
+        .collect();
+    assert_eq!(lost.len(), 2, "partitions are spread: {lost:?}");
+    std::fs::rename(&failed, failed.with_extension("gone")).unwrap();
+    for index in 0..4 {
+        let id = partition(topic, index);
+        let leader = if lost.contains(&index) {
+            // Its segments are full after a few records, and there is no place for another one.
+            until("a storage error", || async {
+                let padding = "x".repeat(PADDING);
+                let result = produce(cluster.router(1), id, Acks::All, &padding).await;
+                matches!(
+                    result.error,
+                    ErrorCode::KafkaStorageError | ErrorCode::NotLeaderOrFollower
+                )
+            })
+            .await;
+            wait_leader(&cluster, id, Some(2)).await;
+            2
+        } else {
+            1
+        };
+        cluster.produce_until_ok(leader, id, "after").await;
+        assert_complete(&cluster, leader, id).await;
+        let offline = &cluster.controller.partition(id).offline;
+        assert_eq!(offline.contains(&BrokerId(1)), leader == 2, "t-{index}");
+    }
+    assert!(!failed.exists(), "nothing is written in place of the directory");
+    // The directory is back after a restart: its replicas are as well.
+    cluster.stop_node(1).await;
+    std::fs::rename(failed.with_extension("gone"), &failed).unwrap();
+    cluster.start_node(1).await;
+    for index in 0..4 {
+        cluster.wait_isr(partition(topic, index), &[1, 2]).await;
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_opened_leaves_the_others_to_work_with() {
+    let mut cluster = Cluster::start_with_two_disks(2, 1).await;
+    let topic = cluster.controller.create_topic("t", 4, &[1, 2], SMALL);
+    for index in 0..4 {
+        cluster.produce_until_ok(1, partition(topic, index), "a").await;
+    }
+    cluster.stop_node(1).await;
+    cluster.controller.fence(BrokerId(1));
+    let bad = cluster.second_disk(1);
+    let lost: Vec<i32> = (0..4)
+        .filter(|index| bad.join(format!("t-{index}")).exists())
+        .collect();
+    assert_eq!(lost.len(), 2, "partitions are spread: {lost:?}");
+    std::fs::rename(&bad, bad.with_extension("gone")).unwrap();
+    // A file where the directory should be: nothing in it can be opened.
+    std::fs::write(&bad, b"").unwrap();
+    cluster.start_node(1).await;
+    for index in 0..4 {
+        let id = partition(topic, index);
+        if lost.contains(&index) {
+            until("the replica to be reported", || async {
+                cluster.controller.partition(id).offline == [BrokerId(1)]
+            })
+            .await;
+            assert!(
+                !cluster.disk(1).join(format!("t-{index}")).exists(),
+                "no empty log takes the place of one that may be there"
+            );
+        } else {
+            cluster.wait_isr(id, &[1, 2]).await;
+        }
+    }
+    // New partitions go where there is a directory.
+    let new = partition(cluster.controller.create_topic("new", 1, &[1], &[]), 0);
+    cluster.produce_until_ok(1, new, "a").await;
+    cluster.stop().await;
+}

@@ -1,0 +1,79 @@
+//! A broker says which of its replicas are out of use, and which are well again.
+//!
+//! ```text
+//!             the directory failed, or the log is damaged        the log is as it was
+//!   IN USE ──────────────────────────────────────────► OFFLINE ──────────────────────► IN USE (in sync when caught up)
+//!     │                                                   │
+//!     │ its directory is full, and                        │ refill: another leads, what this replica held counts no
+//!     └─ others can go on ───────────────────────────────►┘ more; only then may its broker cut the log
+//! ```
+//!
+//! An offline replica keeps its place among the eligible leaders: its data may be all there is. It loses that place before
+//! its log is cut, never after: a replica that was cut and then elected would make the others cut theirs.
+//! Milena's own request; Kafka knows only whole directories (KIP-858).
+
+use super::context::{PlanContext, Planned};
+use super::draft::{Draft, active};
+use super::heartbeat::check_epoch;
+use crate::image::MetadataImage;
+use crate::record::PartitionRegistration;
+use crate::request::{AlterPartitionResult, ReplicaState, ReplicaStateItem, ReplicaStates};
+use milena_types::{BrokerId, ErrorCode};
+use std::sync::Arc;
+
+/// Plans all items of one request; each is decided alone. A sender under an old epoch gets STALE_BROKER_EPOCH for all.
+///
+/// Errors of items: UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER (the sender is no replica),
+/// ELIGIBLE_LEADERS_NOT_AVAILABLE (nobody else can go on: nothing changes).
+#[must_use]
+pub fn replica_states(
+    image: &MetadataImage,
+    request: &ReplicaStates,
+    ctx: &PlanContext<'_>,
+) -> Planned<Vec<AlterPartitionResult>> {
+    let stale = check_epoch(image, request.broker, request.broker_epoch).err();
+    let mut draft = Draft::new(image, ctx);
+    let mut results = Vec::with_capacity(request.replicas.len());
+    for item in &request.replicas {
+        let error = match &stale {
+            Some(outcome) => outcome.error,
+            None => change(&mut draft, request.broker, item)
+                .err()
+                .unwrap_or(ErrorCode::None),
+        };
+        results.push(AlterPartitionResult { id: item.id, error });
+    }
+    draft.reply(results)
+}
+
+fn change(draft: &mut Draft<'_>, sender: BrokerId, item: &ReplicaStateItem) -> Result<(), ErrorCode> {
+    let topic = draft.image.topics.get(&item.id.topic);
+    let topic = Arc::clone(topic.ok_or(ErrorCode::UnknownTopicId)?);
+    let state = topic.partitions.get(&item.id.partition);
+    let state = Arc::clone(state.ok_or(ErrorCode::UnknownTopicOrPartition)?);
+    if !state.replicas.contains(&sender) {
+        return Err(ErrorCode::NotLeaderOrFollower);
+    }
+    let others_go_on = others_go_on(&draft.image, &state, sender);
+    if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others_go_on {
+        return Err(ErrorCode::EligibleLeadersNotAvailable);
+    }
+    draft.change_partition(&topic, item.id, &state, &active, |change| match item.state {
+        ReplicaState::Offline | ReplicaState::Full => change.replica_offline(sender),
+        ReplicaState::Refill => change.replica_online(sender).wiped(sender),
+        ReplicaState::Online => change.replica_online(sender),
+    });
+    Ok(())
+}
+
+/// True when another member of the ISR leads, or can.
+fn others_go_on(image: &MetadataImage, state: &PartitionRegistration, sender: BrokerId) -> bool {
+    state
+        .isr
+        .iter()
+        .any(|b| *b != sender && image.is_active(*b) && !state.offline.contains(b))
+}
+
+#[cfg(test)]
+#[path = "replica_states_test.rs"]
+mod tests;
