@@ -2,7 +2,7 @@
 
 mod epochs;
 mod offsets;
-mod text;
+pub(crate) mod text;
 
 pub use epochs::{encode_epochs, parse_epochs};
 pub use offsets::{OffsetCheckpoint, encode_offsets, parse_offsets};

@@ -30,7 +30,7 @@ pub enum CheckpointError {
 }
 
 /// Writes the frame around `lines`.
-pub(super) fn encode(lines: impl ExactSizeIterator<Item = String>) -> String {
+pub(crate) fn encode(lines: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = format!("0\n{}\n", lines.len());
     for line in lines {
         let _ = writeln!(text, "{line}");
@@ -39,7 +39,7 @@ pub(super) fn encode(lines: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 /// Checks the frame and parses each entry with `parse`.
-pub(super) fn parse<T>(bytes: &[u8], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, CheckpointError> {
+pub(crate) fn parse<T>(bytes: &[u8], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, CheckpointError> {
     let text = std::str::from_utf8(bytes).map_err(|_| CheckpointError::NotText)?;
     let mut lines = text.lines();
     let version = lines.next().unwrap_or_default();

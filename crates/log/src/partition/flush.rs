@@ -5,55 +5,17 @@
 //! the epoch is. After a failed sync the directory is lost for this process: never sync again.
 
 use super::PartitionLog;
+use super::versioned_file::VersionedFile;
 use crate::checkpoint::encode_epochs;
-use crate::durable_file::replace_file;
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
-use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, file_path};
+use crate::format::{
+    EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, TXN_INDEX_SUMS_FILE, file_path,
+};
 use milena_types::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// The file of the epoch cache: written by flushers and the owner, never an older state over a newer one.
-#[derive(Debug)]
-pub(super) struct EpochFile {
-    path: PathBuf,
-    /// Version that is in the file, and the newest one that was handed out.
-    versions: Mutex<(u64, u64)>,
-    /// The log was deleted: a flush that finds its files gone has nothing to do.
-    deleted: AtomicBool,
-}
-
-impl EpochFile {
-    pub(super) fn new(dir: &Path) -> Arc<Self> {
-        Arc::new(Self {
-            path: dir.join(EPOCH_CHECKPOINT_FILE),
-            versions: Mutex::new((0, 0)),
-            deleted: AtomicBool::new(false),
-        })
-    }
-
-    pub(super) fn mark_deleted(&self) {
-        self.deleted.store(true, Ordering::Release);
-    }
-
-    fn next_version(&self) -> u64 {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        versions.1 += 1;
-        versions.1
-    }
-
-    fn write(&self, fs: &dyn FileSystem, version: u64, text: &str) -> io::Result<()> {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        if version > versions.0 {
-            replace_file(fs, &self.path, text.as_bytes())?;
-            versions.0 = version;
-        }
-        Ok(())
-    }
-}
+use std::sync::Arc;
 
 /// Versions of what is not a record: the newest that a ticket carried, and the newest that is durable.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +24,29 @@ pub(super) struct PendingVersions {
     dir_durable: u64,
     epoch_version: u64,
     epoch_durable: u64,
+    sums_version: u64,
+    sums_durable: u64,
+}
+
+/// The small files that go with the log: made when the first ticket is taken.
+#[derive(Debug)]
+pub(super) struct SmallFiles {
+    epochs: VersionedFile,
+    /// Sums of the transaction indexes.
+    sums: VersionedFile,
+}
+
+impl SmallFiles {
+    fn new(dir: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            epochs: VersionedFile::new(dir.join(EPOCH_CHECKPOINT_FILE)),
+            sums: VersionedFile::new(dir.join(TXN_INDEX_SUMS_FILE)),
+        })
+    }
+
+    pub(super) fn mark_deleted(&self) {
+        self.epochs.mark_deleted();
+    }
 }
 
 /// A promise of durability that any thread can make true.
@@ -73,9 +58,11 @@ pub struct FlushTicket {
     fs: Arc<dyn FileSystem>,
     files: Vec<Arc<dyn LogFile>>,
     dirs: Vec<PathBuf>,
-    epoch_file: Arc<EpochFile>,
+    small_files: Arc<SmallFiles>,
     /// Version and text of the epoch file, when it is to be written.
     epochs: Option<(u64, String)>,
+    /// The same of the sums of the transaction indexes.
+    sums: Option<(u64, String)>,
     /// Version of the directory's names that `dirs` makes durable.
     dir_version: u64,
     seals: Vec<Offset>,
@@ -88,14 +75,17 @@ impl FlushTicket {
     /// The error of the operating system. The state of the disk is then unknown: take the log directory offline.
     pub fn sync(&self) -> io::Result<()> {
         match self.sync_all() {
-            Err(_) if self.epoch_file.deleted.load(Ordering::Acquire) => Ok(()),
+            Err(_) if self.small_files.epochs.is_deleted() => Ok(()),
             result => result,
         }
     }
 
     fn sync_all(&self) -> io::Result<()> {
         if let Some((version, text)) = &self.epochs {
-            self.epoch_file.write(&*self.fs, *version, text)?;
+            self.small_files.epochs.write(&*self.fs, *version, text)?;
+        }
+        if let Some((version, text)) = &self.sums {
+            self.small_files.sums.write(&*self.fs, *version, text)?;
         }
         for file in &self.files {
             file.sync_data()?;
@@ -109,7 +99,8 @@ impl FlushTicket {
     /// How many files it forces: what a flush costs.
     #[must_use]
     pub fn files(&self) -> usize {
-        self.files.len() + self.dirs.len() + usize::from(self.epochs.is_some())
+        let small = usize::from(self.epochs.is_some()) + usize::from(self.sums.is_some());
+        self.files.len() + self.dirs.len() + small
     }
 }
 
@@ -120,6 +111,7 @@ impl PartitionLog {
         !self.segments.is_empty()
             && (self.log_end > self.submitted
                 || self.epochs_dirty
+                || self.sums_dirty
                 || self.seals_submitted < self.unsynced_seals.len())
     }
 
@@ -147,16 +139,21 @@ impl PartitionLog {
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
-        let epoch_file = self
-            .epoch_file
-            .get_or_insert_with(|| EpochFile::new(&self.dir))
+        let small_files = self
+            .small_files
+            .get_or_insert_with(|| SmallFiles::new(&self.dir))
             .clone();
         if std::mem::take(&mut self.epochs_dirty) {
-            self.pending.epoch_version = epoch_file.next_version();
+            self.pending.epoch_version = small_files.epochs.next_version();
+        }
+        if std::mem::take(&mut self.sums_dirty) {
+            self.pending.sums_version = small_files.sums.next_version();
         }
         // Tickets may complete in any order: each carries whatever no completed one has.
         let epochs = (self.pending.epoch_version > self.pending.epoch_durable)
             .then(|| (self.pending.epoch_version, encode_epochs(self.epochs.entries())));
+        let sums = (self.pending.sums_version > self.pending.sums_durable)
+            .then(|| (self.pending.sums_version, self.txn_index_sums()));
         self.submitted = self.log_end;
         self.seals_submitted = self.unsynced_seals.len();
         Ok(FlushTicket {
@@ -165,8 +162,9 @@ impl PartitionLog {
             fs: self.env.fs.clone(),
             files,
             dirs,
-            epoch_file,
+            small_files,
             epochs,
+            sums,
             dir_version: self.pending.dir_version,
             seals: self.unsynced_seals.clone(),
         })
@@ -194,7 +192,7 @@ impl PartitionLog {
                 files.push(open(meta.base, FileKind::Index)?);
                 files.push(open(meta.base, FileKind::TimeIndex)?);
             }
-            if meta.aborted > 0 {
+            if meta.aborted.entries > 0 {
                 files.push(open(meta.base, FileKind::TxnIndex)?);
             }
         }
@@ -219,6 +217,8 @@ impl PartitionLog {
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
             let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
             pending.epoch_durable = pending.epoch_durable.max(epoch_version);
+            let sums_version = ticket.sums.as_ref().map_or(0, |(version, _)| *version);
+            pending.sums_durable = pending.sums_durable.max(sums_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
             self.unsynced_seals.retain(|base| !ticket.seals.contains(base));
             self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
@@ -258,6 +258,7 @@ impl PartitionLog {
             self.write_snapshot()?;
             if let Some(last) = self.segments.last() {
                 self.unsynced_seals.push(last.base);
+                self.sums_dirty |= last.aborted.entries > 0;
             }
             self.sync_snapshot()?;
             self.flush()?;

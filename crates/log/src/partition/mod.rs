@@ -8,6 +8,7 @@ mod accessors;
 mod append;
 mod append_follower;
 mod append_leader;
+mod clean_end;
 mod epochs;
 mod files;
 mod floor;
@@ -23,7 +24,10 @@ mod roll;
 mod timestamps;
 mod transactions;
 mod truncate;
+mod txn_index;
+mod txn_index_sums;
 mod validate;
+mod versioned_file;
 mod windows;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
@@ -40,7 +44,7 @@ use crate::epoch_cache::EpochCache;
 use crate::producer::ProducerState;
 use crate::segment::ActiveSegment;
 use files::SegmentMeta;
-use flush::{EpochFile, PendingVersions};
+use flush::{PendingVersions, SmallFiles};
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,10 +70,12 @@ pub struct PartitionLog {
     submitted: Offset,
     high_watermark: Offset,
     epochs: EpochCache,
-    /// Exists once an epoch was written or is to be written.
-    epoch_file: Option<Arc<EpochFile>>,
+    /// Exists once a flush was asked for.
+    small_files: Option<Arc<SmallFiles>>,
     /// The epochs differ from their file.
     epochs_dirty: bool,
+    /// The sums of the transaction indexes differ from their file.
+    sums_dirty: bool,
     producers: ProducerState,
     /// Offsets of the snapshots on disk, ascending.
     snapshots: Vec<Offset>,

@@ -13,8 +13,8 @@ use crate::format::{
     parse_file_name,
 };
 use crate::producer::ProducerState;
-use crate::segment::{ScanDepth, Scanner};
-use milena_types::{Offset, TopicId};
+use milena_record::BatchHeader;
+use milena_types::{LeaderEpoch, Offset, TopicId};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -30,6 +30,8 @@ struct Listing {
     snapshots: BTreeSet<Offset>,
     strays: Vec<String>,
     has_holes: bool,
+    /// Holds what is written after a log's first segment was.
+    had_log: bool,
 }
 
 fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
@@ -55,7 +57,10 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
             {
                 listing.strays.push(name)
             }
-            None => listing.has_holes |= name == HOLES_FILE,
+            None => {
+                listing.has_holes |= name == HOLES_FILE;
+                listing.had_log |= name == EPOCH_CHECKPOINT_FILE;
+            }
         }
     }
     Ok(Some(listing))
@@ -73,20 +78,28 @@ impl PartitionLog {
     pub fn open(opts: OpenOptions) -> Result<(Self, OpenReport), OpenError> {
         let mut report = OpenReport::default();
         let Some(listing) = list(&opts)? else {
-            return Ok((Self::empty(&opts, opts.log_start_offset), report));
+            return Ok((
+                Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO)),
+                report,
+            ));
         };
         check_topic_id(&opts, !listing.logs.is_empty())?;
-        let mut log = Self::empty(&opts, opts.log_start_offset);
+        let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
         log.load_segments(&listing)?;
         let floor = floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?;
         log.has_floor = floor.is_some();
         log.has_holes = listing.has_holes;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
-        let known_end = if opts.clean { log.end_of_clean_log()? } else { None };
+        log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
+        let known_end = if opts.clean {
+            log.end_of_clean_log(trusted)?
+        } else {
+            None
+        };
         let scanned_from = match known_end {
             Some(end) => {
-                (log.log_end, log.flushed) = (end, end);
+                (log.log_end, log.flushed) = (end.offset, end.offset);
                 None
             }
             None => {
@@ -101,8 +114,15 @@ impl PartitionLog {
         log.dir_dirty |= known_end.is_none();
         log.remove_strays(&listing)?;
         log.settle_start(&opts, floor.is_some())?;
-        log.load_epochs(&mut report)?;
-        log.load_producers(scanned_from, &mut report)?;
+        let known_epoch = known_end.and_then(|end| end.epoch);
+        log.load_epochs(known_epoch, scanned_from, &mut report)?;
+        report.txn_indexes_rebuilt = log.check_txn_indexes(scanned_from.unwrap_or(usize::MAX))?;
+        // Of an expired producer the snapshot need not know anything.
+        let remembered = |header: &BatchHeader| {
+            opts.now.0.saturating_sub(header.max_timestamp.0) < log.config.producer_expiration_ms
+        };
+        let produced = known_end.and_then(|end| end.produced).filter(remembered);
+        log.load_producers(scanned_from, produced, &mut report)?;
         log.producers.expire(opts.now, log.config.producer_expiration_ms);
         log.env.sealed.remove_log(log.log_id);
         Ok((log, report))
@@ -124,8 +144,9 @@ impl PartitionLog {
             submitted: at,
             high_watermark: at,
             epochs: EpochCache::default(),
-            epoch_file: None,
+            small_files: None,
             epochs_dirty: false,
+            sums_dirty: false,
             producers: ProducerState::default(),
             snapshots: Vec::new(),
             unsynced_seals: Vec::new(),
@@ -164,8 +185,9 @@ impl PartitionLog {
                 .file_len(&path)
                 .map_err(LogError::new("stat", &path))?
                 .unwrap_or(0);
-            self.segments[at].aborted =
-                u32::try_from(bytes / TXN_INDEX_ENTRY_BYTES as u64).unwrap_or(u32::MAX);
+            // Its content is looked at when the log's end is known.
+            self.segments[at].aborted.entries =
+                u32::try_from(bytes.div_ceil(TXN_INDEX_ENTRY_BYTES as u64)).unwrap_or(u32::MAX);
         }
         if let Some(first) = self.segments.first() {
             self.log_start = self.log_start.max(first.base);
@@ -175,32 +197,31 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// The log end after a clean shutdown; `None` when the last segment is not as a clean shutdown leaves it.
-    fn end_of_clean_log(&self) -> Result<Option<Offset>, LogError> {
-        let Some(meta) = self.segments.last() else {
-            return Ok(Some(self.log_end));
-        };
-        let segment = self.open_segment(self.segments.len() - 1)?;
-        let from = segment
-            .offsets()
-            .last()
-            .map_or(0, |entry| u64::from(entry.position));
-        let mut end = meta.base;
-        let mut scanner = Scanner::new(&**segment.file(), from, meta.size, ScanDepth::Headers);
-        loop {
-            match scanner
-                .next()
-                .map_err(LogError::new("read", self.path(meta.base, FileKind::Log)))?
-            {
-                None => return Ok(Some(end)),
-                Some(Ok(batch)) => end = batch.header.next_offset(),
-                Some(Err(stop)) => {
-                    tracing::warn!(partition = %self.partition, base = meta.base.0, position = stop.position, error = %stop.error,
-                        "the log was shut down cleanly and does not read to its end; recovering it");
-                    return Ok(None);
-                }
-            }
+    /// Refuses a log that had segments, flushed ones, and has none now.
+    fn refuse_lost_segments(
+        &mut self,
+        opts: &OpenOptions,
+        listing: &Listing,
+        floor: Option<Offset>,
+        report: &mut OpenReport,
+    ) -> Result<(), OpenError> {
+        let had_log = listing.had_log || !listing.others.is_empty() || !listing.snapshots.is_empty();
+        let lost = self.segments.is_empty() && had_log && floor.is_none();
+        if !lost || opts.recovery_point <= opts.log_start_offset {
+            return Ok(());
         }
+        if Self::refuse_damage(opts.corruption) {
+            return Err(OpenError::Corrupt {
+                path: opts.dir.clone(),
+                position: 0,
+                offset: opts.log_start_offset,
+                recovery_point: opts.recovery_point,
+                error: "no segment is there".to_owned(),
+            });
+        }
+        tracing::error!(dir = %opts.dir.display(), recovery_point = opts.recovery_point.0, "no segment is there: flushed records are gone");
+        report.lost_flushed = true;
+        Ok(self.write_recovery_floor(opts.log_start_offset)?)
     }
 
     /// Removes what belongs to no segment.
@@ -241,20 +262,40 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Reads the epoch file; a missing or damaged one is rebuilt from every batch header of the log.
-    fn load_epochs(&mut self, report: &mut OpenReport) -> Result<(), LogError> {
+    /// Reads the epoch file; a missing or damaged one, or one that contradicts the last batch, is rebuilt from every batch
+    /// header of the log.
+    fn load_epochs(
+        &mut self,
+        last_epoch: Option<LeaderEpoch>,
+        scanned_from: Option<usize>,
+        report: &mut OpenReport,
+    ) -> Result<(), LogError> {
         let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
         let found = std::mem::take(&mut self.epochs);
         let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
             .map_err(LogError::new("read", &path))?;
         let parsed = bytes.as_deref().map(parse_epochs);
-        match parsed {
-            Some(Ok(entries)) => self.epochs = EpochCache::from_entries(entries),
-            _ if self.log_end <= self.log_start => {}
-            other => {
-                let reason = other
-                    .and_then(Result::err)
-                    .map_or("missing".to_owned(), |e| e.to_string());
+        let wrong = match parsed {
+            Some(Ok(entries)) => {
+                self.epochs = EpochCache::from_entries(entries.clone());
+                let last = self.epochs.epoch_for_offset(self.log_end.plus(-1));
+                if self.epochs.entries() != entries {
+                    Some("its entries are not in order".to_owned())
+                } else if last_epoch.is_some() && last != last_epoch {
+                    Some(format!(
+                        "it says {last:?} of the last batch, which has {last_epoch:?}"
+                    ))
+                } else {
+                    None
+                }
+            }
+            Some(Err(error)) => Some(error.to_string()),
+            None => Some("missing".to_owned()),
+        };
+        match wrong {
+            None => self.drop_contradicted_epochs(&path, &found, scanned_from),
+            Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
+            Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
                 self.epochs = self.epochs_from_headers()?;
                 report.epochs_rebuilt = true;
@@ -273,9 +314,30 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Drops epochs that the file has begin among the scanned batches, where no batch has them.
+    fn drop_contradicted_epochs(&mut self, path: &Path, found: &EpochCache, scanned_from: Option<usize>) {
+        let Some(scanned) = scanned_from.and_then(|at| self.segments.get(at)) else {
+            return;
+        };
+        let found = found.entries();
+        let (seen, lies): (Vec<_>, Vec<_>) = self.epochs.entries().iter().partition(|(epoch, start)| {
+            *start < scanned.base
+                || *start >= self.log_end
+                || *start <= self.log_start
+                || found
+                    .iter()
+                    .any(|(e, at)| e == epoch && (at == start || (at > start && self.may_have_holes())))
+        });
+        if !lies.is_empty() {
+            tracing::warn!(path = %path.display(), ?lies, "dropping leader epochs that the log contradicts");
+            self.epochs = EpochCache::from_entries(seen);
+            self.epochs_dirty = true;
+        }
+    }
+
     fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {
         let mut epochs = EpochCache::default();
-        self.walk_headers(self.log_start, |_, header, _| {
+        self.walk_headers(self.log_start, usize::MAX, |_, header, _| {
             epochs.assign(header.partition_leader_epoch, header.base_offset);
             Ok(())
         })?;
@@ -285,6 +347,7 @@ impl PartitionLog {
     fn load_producers(
         &mut self,
         scanned_from: Option<usize>,
+        produced: Option<BatchHeader>,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
         let (log_start, log_end) = (self.log_start, self.log_end);
@@ -294,7 +357,15 @@ impl PartitionLog {
         let newest = scanned_from
             .and_then(|at| self.segments.get(at))
             .map_or(log_end, |segment| segment.base);
-        let (from, discarded) = self.reload_producers(newest, replay)?;
+        // Nor may it be met later: it may be of records that a power cut took, and others are there now.
+        self.remove_snapshots(|at| at > newest)?;
+        let (mut from, mut discarded) = self.reload_producers(newest, replay)?;
+        if from >= log_end && produced.is_some_and(|header| !self.producers.knows(&header)) {
+            tracing::warn!(partition = %self.partition, offset = from.0, "removed a producer snapshot that does not know the last batch before it; its state is replayed from the log");
+            self.remove_snapshots(|at| at == from)?;
+            (from, discarded) = self.reload_producers(newest, replay)?;
+            discarded += 1;
+        }
         report.snapshots_discarded = discarded;
         report.producers_replayed_from = (from < log_end).then_some(from);
         Ok(())

@@ -88,7 +88,7 @@ impl PartitionLog {
             let bytes = read_small_file(&*self.env.fs, &path, SNAPSHOT_BYTES_MAX)
                 .map_err(LogError::new("read", &path))?
                 .unwrap_or_default();
-            match decode_snapshot(&bytes) {
+            match decode_snapshot(&bytes).and_then(|state| state.lies_below(at)) {
                 Ok(state) => {
                     self.producers = state;
                     return Ok((Some(at), discarded));

@@ -6,7 +6,7 @@
 //! Then indexes are rebuilt from what the scan saw. Repeating all of it changes nothing. Source: `LogLoader.java`.
 
 use super::files::SegmentMeta;
-use super::{CorruptionPolicy, OpenReport, PartitionLog, TailCut};
+use super::{AbortedTxn, CorruptionPolicy, OpenReport, PartitionLog, TailCut};
 use crate::env::{LogFile, OpenMode};
 use crate::error::{LogError, OpenError};
 use crate::format::FileKind;
@@ -29,24 +29,50 @@ pub(super) enum Replay {
 struct ScannedSegment {
     index: IndexBuilder,
     size: u64,
-    end: Offset,
+}
+
+/// Segments as a scan found them, and why it ended before their end, if it did.
+struct Scan {
+    segments: Vec<ScannedSegment>,
+    progress: Progress,
     stop: Option<String>,
 }
 
 /// The state that a scan carries from segment to segment.
-struct Progress {
+pub(super) struct Progress {
     expected: Offset,
+    /// The log is in no doubt below it. It lags behind `expected` when a batch left a hole before it: should the next one
+    /// contradict, it was that batch whose base offset is wrong.
+    sure: Offset,
     epoch: Option<LeaderEpoch>,
     /// Starts of epochs, in order of appearance.
     epochs: Vec<(LeaderEpoch, Offset)>,
 }
 
 impl Progress {
-    /// Says what is wrong with a batch at this place, if anything.
-    fn judge(&mut self, header: &BatchHeader, holes_allowed: bool) -> Option<String> {
+    /// Before the first batch, which is to have this offset.
+    pub(super) fn at(offset: Offset) -> Self {
+        Self {
+            expected: offset,
+            sure: offset,
+            epoch: None,
+            epochs: Vec::new(),
+        }
+    }
+
+    /// Says what is wrong with a batch at this place of the segment at `base`, if anything.
+    pub(super) fn judge(
+        &mut self,
+        header: &BatchHeader,
+        base: Offset,
+        holes_allowed: bool,
+    ) -> Option<String> {
         let (offset, epoch) = (header.base_offset, header.partition_leader_epoch);
         if offset < self.expected || (offset > self.expected && !holes_allowed) {
             return Some(format!("batch has offset {offset}, expected {}", self.expected));
+        }
+        if header.last_offset().since(base) > i64::from(i32::MAX) {
+            return Some(format!("batch has offset {offset}, out of the segment's range"));
         }
         if let Some(previous) = self.epoch.filter(|previous| epoch < *previous) {
             return Some(format!(
@@ -57,7 +83,24 @@ impl Progress {
             self.epochs.push((epoch, offset));
             self.epoch = Some(epoch);
         }
+        self.sure = if offset > self.expected {
+            self.expected
+        } else {
+            header.next_offset()
+        };
         self.expected = header.next_offset();
+        None
+    }
+
+    /// The same for the beginning of a segment.
+    fn enter(&mut self, base: Offset, holes_allowed: bool) -> Option<String> {
+        if base < self.expected || (base > self.expected && !holes_allowed) {
+            return Some(format!("segment {base} does not follow offset {}", self.expected));
+        }
+        if base > self.expected {
+            self.sure = self.expected;
+        }
+        self.expected = base;
         None
     }
 }
@@ -73,132 +116,153 @@ impl PartitionLog {
         let Some(first) = self.segment_of(trusted) else {
             return Ok(None);
         };
-        let mut progress = Progress {
-            expected: self.segments[first].base,
-            epoch: None,
-            epochs: Vec::new(),
-        };
-        let mut scanned = Vec::new();
-        let mut stop = None;
-        for meta in &self.segments[first..] {
-            if meta.base != progress.expected {
-                stop = Some(format!(
-                    "segment {} does not follow offset {}",
-                    meta.base, progress.expected
-                ));
-                break;
-            }
-            let path = self.path(meta.base, FileKind::Log);
-            let segment = self
-                .scan_segment(meta, trusted, &mut progress)
-                .map_err(LogError::new("recover", path))?;
-            let segment_stop = segment.stop.clone();
-            scanned.push(segment);
-            if segment_stop.is_some() {
-                stop = segment_stop;
-                break;
-            }
+        let mut scan = self.scan(first, trusted, Offset(i64::MAX))?;
+        if scan.stop.is_some() && scan.progress.sure < scan.progress.expected {
+            let reason = scan.stop;
+            scan = self.scan(first, trusted, scan.progress.sure)?;
+            scan.stop = reason;
         }
-        report.segments_scanned = scanned.len();
-        let end = progress.expected;
+        report.segments_scanned = scan.segments.len();
+        let end = scan.progress.expected;
         report.lost_flushed = end < trusted;
-        if let Some(reason) = stop {
-            self.cut_tail(
-                first + scanned.len() - 1,
-                scanned.last(),
-                reason,
-                trusted,
-                policy,
-                report,
-            )?;
-        } else if end < trusted {
-            tracing::error!(partition = %self.partition, recovery_point = trusted.0, log_end = end.0,
-                "the log ends below its recovery point: flushed records are gone");
-            self.write_recovery_floor(end)?;
+        if end < trusted {
+            let reason = scan.stop.as_deref().unwrap_or("the log ends here");
+            self.flushed_is_lost(first + scan.segments.len() - 1, &scan, reason, trusted, policy)?;
         }
-        for (at, segment) in scanned.into_iter().enumerate() {
+        if let Some(reason) = scan.stop {
+            let at = first + scan.segments.len() - 1;
+            let position = scan.segments.last().map_or(0, |segment| segment.size);
+            report.cut = Some(self.cut_tail(at, position, end, reason)?);
+        }
+        for (at, segment) in scan.segments.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
         }
         self.log_end = end;
         self.flushed = trusted.min(end).max(self.segments[0].base);
-        for (epoch, start) in progress.epochs {
+        for (epoch, start) in scan.progress.epochs {
             self.epochs.assign(epoch, start);
         }
         Ok(Some(first))
+    }
+
+    /// Walks the segments from number `first` on, up to the first batch that begins at or past `until`.
+    fn scan(&self, first: usize, trusted: Offset, until: Offset) -> Result<Scan, LogError> {
+        let base = self.segments[first].base;
+        let mut scan = Scan {
+            segments: Vec::new(),
+            progress: Progress::at(base),
+            stop: None,
+        };
+        for meta in &self.segments[first..] {
+            if meta.base >= until && !scan.segments.is_empty() {
+                break;
+            }
+            scan.stop = scan.progress.enter(meta.base, self.may_have_holes());
+            if scan.stop.is_some() {
+                break;
+            }
+            let path = self.path(meta.base, FileKind::Log);
+            self.scan_segment(meta, trusted, until, &mut scan)
+                .map_err(LogError::new("recover", path))?;
+            if scan.stop.is_some() {
+                break;
+            }
+        }
+        Ok(scan)
     }
 
     fn scan_segment(
         &self,
         meta: &SegmentMeta,
         trusted: Offset,
-        progress: &mut Progress,
-    ) -> io::Result<ScannedSegment> {
+        until: Offset,
+        scan: &mut Scan,
+    ) -> io::Result<()> {
         let file = self
             .env
             .fs
             .open(&self.path(meta.base, FileKind::Log), OpenMode::Read)?;
         let mut index = IndexBuilder::new(meta.base, self.config.index_interval_bytes);
         let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
-        let mut size = 0;
-        let mut stop = None;
+        let (mut size, mut checked) = (0, false);
         loop {
-            let trust = progress.expected < trusted;
+            let trust = scan.progress.expected < trusted;
             if !trust {
                 scanner.set_depth(ScanDepth::Checked);
+                checked = true;
             }
-            match scanner.next()? {
+            let batch = match scanner.next()? {
                 None => break,
                 Some(Err(bad)) => {
-                    stop = Some(bad.error.to_string());
+                    scan.stop = Some(bad.error.to_string());
                     break;
                 }
-                Some(Ok(batch)) => {
-                    stop = progress.judge(&batch.header, trust || self.has_holes);
-                    if stop.is_some() {
-                        break;
-                    }
-                    index.add(&batch.header, batch.position);
-                    size = batch.position + batch.header.size_bytes() as u64;
-                }
+                Some(Ok(batch)) => batch,
+            };
+            let (position, header) = (batch.position, batch.header);
+            if !checked && header.next_offset() >= trusted {
+                // What lies behind it depends on where it ends: so much of it is not taken on trust.
+                scanner.go_back(position);
+                scanner.set_depth(ScanDepth::Checked);
+                checked = true;
+                continue;
             }
+            if header.base_offset >= until {
+                scan.stop = Some("in doubt".to_owned());
+                break;
+            }
+            let holes = self.has_holes || (trust && self.may_have_holes());
+            scan.stop = scan.progress.judge(&header, meta.base, holes);
+            if scan.stop.is_some() {
+                break;
+            }
+            index.add(&header, position);
+            size = position + header.size_bytes() as u64;
         }
-        Ok(ScannedSegment {
-            index,
-            size,
-            end: progress.expected,
-            stop,
-        })
+        scan.segments.push(ScannedSegment { index, size });
+        Ok(())
     }
 
-    /// Cuts off everything behind segment number `at` and the bad part of it, durably.
+    /// Flushed records are gone: the log cannot be opened, or (its leader has them) says so durably.
+    fn flushed_is_lost(
+        &mut self,
+        at: usize,
+        scan: &Scan,
+        reason: &str,
+        trusted: Offset,
+        policy: CorruptionPolicy,
+    ) -> Result<(), OpenError> {
+        let path = self.path(self.segments[at].base, FileKind::Log);
+        let (position, offset) = (
+            scan.segments.last().map_or(0, |segment| segment.size),
+            scan.progress.expected,
+        );
+        if Self::refuse_damage(policy) {
+            return Err(OpenError::Corrupt {
+                path,
+                position,
+                offset,
+                recovery_point: trusted,
+                error: reason.to_owned(),
+            });
+        }
+        tracing::error!(partition = %self.partition, path = %path.display(), position, recovery_point = trusted.0, log_end = offset.0, reason,
+            "the log ends below its recovery point: flushed records are gone");
+        Ok(self.write_recovery_floor(offset)?)
+    }
+
+    /// Cuts off everything behind `position` of segment number `at`, durably.
     fn cut_tail(
         &mut self,
         at: usize,
-        segment: Option<&ScannedSegment>,
+        position: u64,
+        offset: Offset,
         reason: String,
-        trusted: Offset,
-        policy: CorruptionPolicy,
-        report: &mut OpenReport,
-    ) -> Result<(), OpenError> {
-        let Some(segment) = segment else { return Ok(()) };
-        let meta = &self.segments[at];
-        let path = self.path(meta.base, FileKind::Log);
-        let (position, offset) = (segment.size, segment.end);
-        if offset < trusted {
-            if Self::refuse_damage(policy) {
-                return Err(OpenError::Corrupt {
-                    path,
-                    position,
-                    offset,
-                    recovery_point: trusted,
-                    error: reason,
-                });
-            }
-            self.write_recovery_floor(offset)?;
-        }
+    ) -> Result<TailCut, LogError> {
+        let path = self.path(self.segments[at].base, FileKind::Log);
         let behind: u64 = self.segments[at + 1..].iter().map(|segment| segment.size).sum();
         let bytes = self.segments[at].size - position + behind;
-        tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, lost_flushed = offset < trusted,
+        tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason,
             "cut off a tail that was never completely written");
         for doomed in (at + 1..self.segments.len()).rev() {
             self.remove_segment_files(self.segments[doomed].base)?;
@@ -212,14 +276,13 @@ impl PartitionLog {
         };
         cut().map_err(LogError::new("truncate", &path))?;
         self.segments[at].size = position;
-        report.cut = Some(TailCut {
+        Ok(TailCut {
             path,
             position,
             bytes,
             offset,
             reason,
-        });
-        Ok(())
+        })
     }
 
     /// Writes the indexes that a scan has built, where the files differ; the next flush makes those of closed segments durable.
@@ -234,7 +297,7 @@ impl PartitionLog {
                 .map_err(LogError::new("write", &path))?;
         }
         // Replay writes it again.
-        self.segments[at].aborted = 0;
+        self.forget_aborted(at);
         let path = self.path(base, FileKind::TxnIndex);
         self.env
             .fs
@@ -278,32 +341,34 @@ impl PartitionLog {
             };
             let mut producers = std::mem::take(&mut self.producers);
             let mut aborts = Vec::new();
-            self.walk_headers(from, |at, header, batch| {
+            self.walk_headers(from, usize::MAX, |at, header, batch| {
                 if header.producer_id.is_some()
                     && let Some(completed) = super::producers::apply_to(&mut producers, header, batch)
                 {
                     let stable = producers.last_stable_offset_after(&completed);
                     let indexed = completed.aborted && at >= first_indexed;
-                    aborts.extend(indexed.then_some((at, completed, stable)));
+                    aborts.extend(indexed.then_some((at, AbortedTxn::of(&completed, stable))));
                 }
                 Ok(())
             })?;
             self.producers = producers;
-            for (at, completed, stable) in aborts {
-                self.add_aborted(at, &completed, stable)?;
+            for (at, aborted) in aborts {
+                self.add_aborted(at, &aborted)?;
             }
         }
         self.producers.on_high_watermark(self.high_watermark);
         Ok((from, discarded))
     }
 
-    /// Visits the header of every batch from `from` on, with its segment's number; control batches come with their bytes.
+    /// Visits the header of every batch from `from` on, up to segment number `last`, with its segment's number; control
+    /// batches come with their bytes.
     pub(super) fn walk_headers(
         &self,
         from: Offset,
+        last: usize,
         mut visit: impl FnMut(usize, &BatchHeader, &[u8]) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        for at in self.segment_of(from).unwrap_or(0)..self.segments.len() {
+        for at in self.segment_of(from).unwrap_or(0)..self.segments.len().min(last.saturating_add(1)) {
             let meta = &self.segments[at];
             let path = self.path(meta.base, FileKind::Log);
             let open = self.env.fs.open(&path, OpenMode::Read);

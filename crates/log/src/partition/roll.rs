@@ -5,9 +5,10 @@ use super::files::SegmentMeta;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::{FileKind, PARTITION_METADATA_FILE};
-use crate::segment::ActiveSegment;
+use crate::segment::{ActiveSegment, SealedSegment};
 use milena_record::{BatchHeader, batches};
 use milena_types::{Offset, Timestamp};
+use std::sync::atomic::Ordering;
 
 /// Positions in an index are signed 32-bit numbers.
 const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
@@ -19,6 +20,10 @@ impl PartitionLog {
             return self.create_segment(self.log_end, now);
         }
         self.open_active()?;
+        let wrong = |active: &ActiveSegment| active.index_is_wrong.load(Ordering::Relaxed);
+        if self.active.as_deref().is_some_and(wrong) {
+            self.rebuild_active_index()?;
+        }
         let mut last: Option<BatchHeader> = None;
         for batch in batches(bytes).flatten() {
             last = Some(batch.0);
@@ -84,6 +89,7 @@ impl PartitionLog {
         self.open_active()?;
         if let (Some(mut active), Some(meta)) = (self.active.take(), self.segments.last_mut()) {
             meta.max_timestamp = active.index.max_timestamp().map(|(timestamp, _)| timestamp);
+            self.sums_dirty |= meta.aborted.entries > 0;
             let sealed = active.seal();
             self.unsynced_seals.push(meta.base);
             sealed.map_err(LogError::new("write index in", &self.dir))?;
@@ -148,6 +154,26 @@ impl PartitionLog {
         let active = index
             .and_then(|index| ActiveSegment::resume(&*self.env.fs, &self.dir, base, size, index, false))
             .map_err(LogError::new("open segment", path))?;
+        self.active = Some(Box::new(active));
+        Ok(())
+    }
+
+    /// Builds the indexes of the active segment again from its log, after a reader found them wrong.
+    fn rebuild_active_index(&mut self) -> Result<(), LogError> {
+        let Some(meta) = self.segments.last() else {
+            return Ok(());
+        };
+        let (base, size, interval) = (meta.base, meta.size, self.config.index_interval_bytes);
+        let fs = &*self.env.fs;
+        let build = || {
+            let rebuilt = SealedSegment::rebuild(fs, &self.dir, base, size, interval)?;
+            let index = ActiveSegment::builder_from(&rebuilt, base, size, interval)?;
+            ActiveSegment::resume(fs, &self.dir, base, size, index, true)
+        };
+        let active = build().map_err(LogError::new(
+            "rebuild the index of",
+            self.path(base, FileKind::Log),
+        ))?;
         self.active = Some(Box::new(active));
         Ok(())
     }

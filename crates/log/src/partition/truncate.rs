@@ -129,6 +129,7 @@ impl PartitionLog {
         self.remove_snapshots(|_| true)?;
         self.epochs.clear();
         self.epochs_dirty |= had_files;
+        self.sums_dirty |= had_files;
         self.producers = crate::producer::ProducerState::default();
         (self.log_start, self.log_end) = (offset, offset);
         (self.flushed, self.submitted) = (offset, offset);

@@ -4,7 +4,9 @@
 
 mod appends;
 mod crash;
+mod damage;
 mod dirs;
+mod observed;
 mod producers;
 mod reads;
 mod recovery;
