@@ -5,7 +5,7 @@ use super::flush::PendingVersions;
 use super::recover::Replay;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
-use crate::env::read_small_file;
+use crate::env::{OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
@@ -109,6 +109,9 @@ impl PartitionLog {
                 scanned_from
             }
         };
+        if floor.is_some() && known_end.is_none() {
+            log.keep_truncation()?;
+        }
         log.submitted = log.flushed;
         // Files that a killed process created may exist in the page cache only, names included.
         log.dir_dirty |= known_end.is_none();
@@ -224,6 +227,17 @@ impl PartitionLog {
         Ok(self.write_recovery_floor(opts.log_start_offset)?)
     }
 
+    /// A truncation may have died half done: what is seen to be gone must not come back after a power cut.
+    fn keep_truncation(&self) -> Result<(), LogError> {
+        if let Some(last) = self.segments.last() {
+            let path = self.path(last.base, FileKind::Log);
+            let sync = || self.env.fs.open(&path, OpenMode::Read)?.sync_data();
+            sync().map_err(LogError::new("flush", &path))?;
+        }
+        let dir = &self.dir;
+        self.env.fs.sync_dir(dir).map_err(LogError::new("flush", dir))
+    }
+
     /// Removes what belongs to no segment.
     fn remove_strays(&mut self, listing: &Listing) -> Result<(), LogError> {
         let known = |base: &Offset| {
@@ -281,6 +295,8 @@ impl PartitionLog {
                 let last = self.epochs.epoch_for_offset(self.log_end.plus(-1));
                 if self.epochs.entries() != entries {
                     Some("its entries are not in order".to_owned())
+                } else if last.is_none() && found.entries().is_empty() && self.log_end > self.log_start {
+                    Some("it says nothing of the last batch".to_owned())
                 } else if last_epoch.is_some() && last != last_epoch {
                     Some(format!(
                         "it says {last:?} of the last batch, which has {last_epoch:?}"

@@ -360,7 +360,7 @@ impl PartitionLog {
         Ok((from, discarded))
     }
 
-    /// Visits the header of every batch from `from` on, up to segment number `last`, with its segment's number; control
+    /// Visits the header of every batch from the one that holds `from` on, up to segment number `last`, with its segment's number; control
     /// batches come with their bytes.
     pub(super) fn walk_headers(
         &self,
@@ -375,7 +375,7 @@ impl PartitionLog {
             let file: std::sync::Arc<dyn LogFile> = open.map_err(LogError::new("read", &path))?;
             let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
             while let Some(Ok(batch)) = scanner.next().map_err(LogError::new("read", &path))? {
-                if batch.header.base_offset >= from {
+                if batch.header.last_offset() >= from {
                     visit(at, &batch.header, batch.bytes)?;
                 }
             }

@@ -39,7 +39,8 @@ impl PartitionLog {
         let (base, size) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);
         let (position, end, index) = self.find_cut(at, offset).map_err(LogError::new("read", &path))?;
-        self.write_recovery_floor(end)?;
+        // A floor that is there may be lower: the checkpoint is of a longer log, and not all of this one is flushed.
+        self.write_recovery_floor(end.min(self.recovery_point()))?;
         self.generation += 1;
         self.active = None;
         self.env.sealed.remove_log(self.log_id);

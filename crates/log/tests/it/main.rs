@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod appends;
-mod crash;
 mod damage;
 mod dirs;
+mod model;
 mod observed;
 mod producers;
 mod reads;
