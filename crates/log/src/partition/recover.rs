@@ -44,6 +44,8 @@ pub(super) struct Progress {
     /// The log is in no doubt below it. It lags behind `expected` when a batch left a hole before it: should the next one
     /// contradict, it was that batch whose base offset is wrong.
     sure: Offset,
+    /// A batch began below the end of the one before it, and is not of an older epoch (stale bytes are).
+    contradicted: bool,
     epoch: Option<LeaderEpoch>,
     /// Starts of epochs, in order of appearance.
     epochs: Vec<(LeaderEpoch, Offset)>,
@@ -55,6 +57,7 @@ impl Progress {
         Self {
             expected: offset,
             sure: offset,
+            contradicted: false,
             epoch: None,
             epochs: Vec::new(),
         }
@@ -69,6 +72,7 @@ impl Progress {
     ) -> Option<String> {
         let (offset, epoch) = (header.base_offset, header.partition_leader_epoch);
         if offset < self.expected || (offset > self.expected && !holes_allowed) {
+            self.contradicted = offset < self.expected && self.epoch.is_none_or(|previous| epoch >= previous);
             return Some(format!("batch has offset {offset}, expected {}", self.expected));
         }
         if header.last_offset().since(base) > i64::from(i32::MAX) {
@@ -95,6 +99,7 @@ impl Progress {
     /// The same for the beginning of a segment.
     fn enter(&mut self, base: Offset, holes_allowed: bool) -> Option<String> {
         if base < self.expected || (base > self.expected && !holes_allowed) {
+            self.contradicted = base < self.expected;
             return Some(format!("segment {base} does not follow offset {}", self.expected));
         }
         if base > self.expected {
@@ -117,7 +122,7 @@ impl PartitionLog {
             return Ok(None);
         };
         let mut scan = self.scan(first, trusted, Offset(i64::MAX))?;
-        if scan.stop.is_some() && scan.progress.sure < scan.progress.expected {
+        if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
             let reason = scan.stop;
             scan = self.scan(first, trusted, scan.progress.sure)?;
             scan.stop = reason;

@@ -10,6 +10,7 @@ mod observed;
 mod producers;
 mod reads;
 mod recovery;
+mod refusal;
 mod retention;
 mod sample;
 mod support;

@@ -187,10 +187,9 @@ fn life(known: &mut Known, config: &LogConfig, random: &mut Random, operations: 
         assert!(disk.is_dead(), "{error}; {:?}", run.done);
     } else {
         for _ in 0..operations {
-            if let Err(error) = run.step(random) {
-                if disk.is_dead() || !recovers_from_a_full_disk(&mut run, random, &error) {
-                    break;
-                }
+            let Err(error) = run.step(random) else { continue };
+            if disk.is_dead() || !recovers_from_a_full_disk(&mut run, random, &error) {
+                break;
             }
         }
     }
