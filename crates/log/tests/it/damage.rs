@@ -344,3 +344,21 @@ fn a_directory_that_lost_all_its_segments_is_refused() {
         assert_eq!((log.log_end_offset(), report.lost_flushed), (Offset(0), true));
     }
 }
+
+/// A recovery floor that does not say a number lets nothing be trusted.
+#[test]
+fn a_damaged_floor_holds_everything_back() {
+    let (fs, whole) = written();
+    let path = files(&fs, ".log").pop().unwrap();
+    let mut bytes = fs.content(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs.overwrite(&path, &bytes);
+    for (floor, is_cut) in [(&b"junk"[..], true), (b"", true), (b"9999\n", false)] {
+        let disk = fs.copied();
+        disk.overwrite(&file("recovery-floor"), floor);
+        let opened = open_at(&disk, &config(), Offset(whole.end));
+        let cut = opened.is_ok_and(|(_, report)| report.cut.is_some());
+        assert_eq!(cut, is_cut, "{floor:?}");
+    }
+}

@@ -189,3 +189,41 @@ fn a_transaction_index_that_changes_beneath_a_log_is_not_believed() {
         assert!(firsts(&log).is_err(), "{} bytes", bad.len());
     }
 }
+
+/// One read of many batches: all of those before a batch that is out of its place, and then an error.
+#[test]
+fn a_read_ends_before_a_batch_that_is_out_of_its_place() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let size = append(&mut log, &["a", "b"]).bytes.len();
+    for _ in 0..4 {
+        append(&mut log, &["a", "b"]);
+    }
+    log.close().unwrap();
+    let path = log_file(&fs);
+    let whole = fs.content(&path).unwrap();
+    for (at, flip) in [(3 * size + 7, 2), (3 * size + 3, 1), (3 * size + 16, 1)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= flip;
+        fs.overwrite(&path, &bytes);
+        let clean = OpenOptions {
+            clean: true,
+            ..options(&fs, &LogConfig::default())
+        };
+        // The end is found by the index and what follows it: there is no index here, so that the damage is met at once.
+        let recovered = PartitionLog::open(clean).unwrap().0;
+        assert_eq!(recovered.log_end_offset(), Offset(6), "{at}");
+        fs.overwrite(&path, &whole);
+        let (log, _) = open(&fs, &LogConfig::default());
+        fs.overwrite(&path, &bytes);
+        let read = |from| log.read(Offset(from), 1 << 20, Offset(10), true);
+        let first = read(0).unwrap();
+        assert_eq!(
+            (first.records.len(), first.next_offset),
+            (3 * size, Offset(6)),
+            "{at}"
+        );
+        assert!(read(6).is_err(), "{at}");
+        fs.overwrite(&path, &whole);
+    }
+}
