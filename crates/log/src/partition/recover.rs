@@ -31,6 +31,17 @@ struct ScannedSegment {
     size: u64,
 }
 
+/// How far a scan goes, and how closely it looks.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// Everything below it was flushed.
+    trusted: Offset,
+    /// From here on checksums are compared.
+    checked_from: Offset,
+    /// It ends at the first batch that begins at or past it.
+    until: Offset,
+}
+
 /// Segments as a scan found them, and why it ended before their end, if it did.
 struct Scan {
     segments: Vec<ScannedSegment>,
@@ -121,11 +132,24 @@ impl PartitionLog {
         let Some(first) = self.segment_of(trusted) else {
             return Ok(None);
         };
-        let mut scan = self.scan(first, trusted, Offset(i64::MAX))?;
+        let mut reach = Reach {
+            trusted,
+            checked_from: trusted,
+            until: Offset(i64::MAX),
+        };
+        let mut scan = self.scan(first, reach)?;
         if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
             let reason = scan.stop;
-            scan = self.scan(first, trusted, scan.progress.sure)?;
+            reach.until = scan.progress.sure;
+            scan = self.scan(first, reach)?;
             scan.stop = reason;
+        }
+        if scan.progress.expected < trusted && !Self::refuse_damage(policy) {
+            // Where damage is certain, nothing is taken on trust.
+            reach.checked_from = Offset::ZERO;
+            let reason = scan.stop;
+            scan = self.scan(first, reach)?;
+            scan.stop = scan.stop.or(reason);
         }
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
@@ -150,8 +174,8 @@ impl PartitionLog {
         Ok(Some(first))
     }
 
-    /// Walks the segments from number `first` on, up to the first batch that begins at or past `until`.
-    fn scan(&self, first: usize, trusted: Offset, until: Offset) -> Result<Scan, LogError> {
+    /// Walks the segments from number `first` on.
+    fn scan(&self, first: usize, reach: Reach) -> Result<Scan, LogError> {
         let base = self.segments[first].base;
         let mut scan = Scan {
             segments: Vec::new(),
@@ -159,7 +183,7 @@ impl PartitionLog {
             stop: None,
         };
         for meta in &self.segments[first..] {
-            if meta.base >= until && !scan.segments.is_empty() {
+            if meta.base >= reach.until && !scan.segments.is_empty() {
                 break;
             }
             scan.stop = scan.progress.enter(meta.base, self.may_have_holes());
@@ -167,7 +191,7 @@ impl PartitionLog {
                 break;
             }
             let path = self.path(meta.base, FileKind::Log);
-            self.scan_segment(meta, trusted, until, &mut scan)
+            self.scan_segment(meta, reach, &mut scan)
                 .map_err(LogError::new("recover", path))?;
             if scan.stop.is_some() {
                 break;
@@ -176,13 +200,7 @@ impl PartitionLog {
         Ok(scan)
     }
 
-    fn scan_segment(
-        &self,
-        meta: &SegmentMeta,
-        trusted: Offset,
-        until: Offset,
-        scan: &mut Scan,
-    ) -> io::Result<()> {
+    fn scan_segment(&self, meta: &SegmentMeta, reach: Reach, scan: &mut Scan) -> io::Result<()> {
         let file = self
             .env
             .fs
@@ -191,8 +209,8 @@ impl PartitionLog {
         let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
         let (mut size, mut checked) = (0, false);
         loop {
-            let trust = scan.progress.expected < trusted;
-            if !trust {
+            let trust = scan.progress.expected < reach.trusted;
+            if scan.progress.expected >= reach.checked_from {
                 scanner.set_depth(ScanDepth::Checked);
                 checked = true;
             }
@@ -205,14 +223,14 @@ impl PartitionLog {
                 Some(Ok(batch)) => batch,
             };
             let (position, header) = (batch.position, batch.header);
-            if !checked && header.next_offset() >= trusted {
+            if !checked && header.next_offset() >= reach.checked_from {
                 // What lies behind it depends on where it ends: so much of it is not taken on trust.
                 scanner.go_back(position);
                 scanner.set_depth(ScanDepth::Checked);
                 checked = true;
                 continue;
             }
-            if header.base_offset >= until {
+            if header.base_offset >= reach.until {
                 scan.stop = Some("in doubt".to_owned());
                 break;
             }

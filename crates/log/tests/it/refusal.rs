@@ -227,3 +227,29 @@ fn a_read_ends_before_a_batch_that_is_out_of_its_place() {
         fs.overwrite(&path, &whole);
     }
 }
+
+/// The batch before the damage is damaged too, in what only its checksum says.
+#[test]
+fn after_certain_damage_everything_is_checked() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let size = append(&mut log, &["a", "b"]).bytes.len();
+    for _ in 0..4 {
+        append(&mut log, &["a", "b"]);
+    }
+    flush(&mut log);
+    let path = log_file(&fs);
+    let mut bytes = fs.content(&path).unwrap();
+    bytes[3 * size - 1] ^= 1;
+    bytes[3 * size + 16] ^= 1;
+    fs.overwrite(&path, &bytes);
+    for corruption in [CorruptionPolicy::Truncate, CorruptionPolicy::Refuse] {
+        let (log, _) = PartitionLog::open(OpenOptions {
+            recovery_point: Offset(10),
+            corruption,
+            ..options(&fs, &LogConfig::default())
+        })
+        .unwrap();
+        assert_eq!(log.log_end_offset(), Offset(4));
+    }
+}
