@@ -29,6 +29,8 @@ pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 pub const RECOVERY_FLOOR_FILE: &str = "recovery-floor";
 /// Name of the empty file that allows missing offsets between batches; Milena's own, Kafka ignores it.
 pub const HOLES_FILE: &str = "offset-holes";
+/// Name of the file of entry counts and checksums of the transaction indexes; Milena's own, Kafka ignores it.
+pub const TXN_INDEX_SUMS_FILE: &str = "txn-index-checkpoint";
 /// Suffix of files that wait for their removal.
 pub const DELETED_SUFFIX: &str = "deleted";
 /// Suffix of a small file while it is being written.

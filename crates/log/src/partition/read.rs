@@ -2,6 +2,10 @@
 //!
 //! The owner plans (index lookups in memory), anybody runs the plan (file IO): cold reads may leave the owner's thread. A
 //! plan holds its file open, so that retention and deletion do not disturb it. Source: `LocalLog.read`, `LogSegment.read`.
+//!
+//! Nothing is believed that the batches themselves do not say: the batch that an index entry points to must end at the
+//! entry's offset, else the read begins at the start of the segment and the index is built again; offsets must follow one
+//! another, for base offsets lie outside the checksum; a segment that ends too early is damaged, unless the log has holes.
 
 use super::PartitionLog;
 use crate::env::LogFile;
@@ -13,6 +17,7 @@ use milena_record::{BatchError, BatchHeader, batches};
 use milena_types::Offset;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Batches that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,20 +37,37 @@ pub struct ReadResult {
 pub struct ReadPlan {
     file: Arc<dyn LogFile>,
     path: PathBuf,
-    /// A position at or before the first batch.
+    /// A position at or before the first batch, as the index says.
     start: u64,
-    /// No byte at or past it is looked at.
+    /// What the index says of the batch there: its last offset.
+    indexed: Option<Offset>,
+    /// Set when the index is not right.
+    index_is_wrong: Arc<AtomicBool>,
+    /// No batch is wanted that begins at or past it, as the index says.
     end: u64,
-    /// `end` is not the end of the segment.
-    bounded: bool,
+    /// Bytes of the segment.
+    size: u64,
+    /// Offsets may be missing between batches.
+    holes: bool,
     from: Offset,
     upper: Offset,
     bytes_max: usize,
     min_one: bool,
+    base: Offset,
     segment_end: Offset,
     log_start: Offset,
     log_end: Offset,
 }
+
+/// What a search for the first batch found.
+enum Search {
+    Found(u64, BatchHeader),
+    Nothing,
+    WrongIndex,
+}
+
+const HOLE: BatchError = BatchError::Invalid("its offset does not follow the one before it");
+const EARLY_END: BatchError = BatchError::Invalid("the segment ends before the next one begins");
 
 impl ReadPlan {
     /// Reads. Blocks on the disk; may run on any thread.
@@ -57,12 +79,10 @@ impl ReadPlan {
     /// `Corrupt` or `Log`.
     pub fn run(&self) -> Result<ReadResult, ReadError> {
         let Some((position, first)) = self.find_first()? else {
-            // Past a bound that the index gave, batches go on: they reach the upper bound, so there is nothing to read.
-            let next = if self.bounded {
-                self.from
-            } else {
-                self.segment_end.min(self.upper).max(self.from)
-            };
+            let next = self.segment_end.min(self.upper).max(self.from);
+            if !self.holes && self.from < self.segment_end {
+                return Err(self.corrupt(self.size, EARLY_END));
+            }
             return Ok(self.result(Bytes::new(), next));
         };
         let wanted = if self.min_one {
@@ -73,7 +93,9 @@ impl ReadPlan {
         if first.next_offset() > self.upper || first.size_bytes() > wanted {
             return Ok(self.result(Bytes::new(), self.from));
         }
-        let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
+        // Wherever the index says that the wanted batches end, this one is wanted.
+        let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        let left = left.max(first.size_bytes());
         let mut buffer = Vec::new();
         self.file
             .read_at(&mut buffer, wanted.min(left), position)
@@ -85,31 +107,75 @@ impl ReadPlan {
 
     /// The first batch that holds or follows the offset that was asked.
     fn find_first(&self) -> Result<Option<(u64, BatchHeader)>, ReadError> {
-        let mut scanner = Scanner::new(&*self.file, self.start, self.end, ScanDepth::Headers);
-        loop {
-            match scanner.next().map_err(|e| self.io(e))? {
-                None => return Ok(None),
-                Some(Err(stop)) => return Err(self.corrupt(stop.position, stop.error)),
-                Some(Ok(batch)) if batch.header.last_offset() >= self.from => {
-                    return Ok(Some((batch.position, batch.header)));
-                }
-                Some(Ok(_)) => {}
+        let mut search = self.search(self.start, self.indexed)?;
+        if matches!(search, Search::WrongIndex) {
+            if !self.index_is_wrong.swap(true, Ordering::Relaxed) {
+                tracing::warn!(path = %self.path.display(), position = self.start, "an entry of the offset index does not point to its batch; reading without the index, which is built again");
             }
+            search = self.search(0, None)?;
+        }
+        match search {
+            Search::Found(position, header) => Ok(Some((position, header))),
+            Search::Nothing | Search::WrongIndex => Ok(None),
         }
     }
 
-    /// How many bytes of `buffer` are whole batches below the upper bound, and the offset after them.
+    /// Looks from `start` on; the batch there must end at `indexed`.
+    fn search(&self, start: u64, mut indexed: Option<Offset>) -> Result<Search, ReadError> {
+        let mut scanner = Scanner::new(&*self.file, start, self.size, ScanDepth::Headers);
+        let mut expected = indexed.is_none().then_some(self.base);
+        loop {
+            let batch = match scanner.next().map_err(|e| self.io(e))? {
+                Some(Ok(batch)) => batch,
+                _ if indexed.is_some() => return Ok(Search::WrongIndex),
+                None => return Ok(Search::Nothing),
+                Some(Err(stop)) => return Err(self.corrupt(stop.position, stop.error)),
+            };
+            let (position, header) = (batch.position, batch.header);
+            if indexed.take().is_some_and(|last| header.last_offset() != last) {
+                return Ok(Search::WrongIndex);
+            }
+            if !self.follows(&header, expected) {
+                return Err(self.corrupt(position, HOLE));
+            }
+            if header.last_offset() >= self.from {
+                return Ok(Search::Found(position, header));
+            }
+            expected = Some(header.next_offset());
+        }
+    }
+
+    /// Is this batch where it belongs, behind the offset `expected`?
+    fn follows(&self, header: &BatchHeader, expected: Option<Offset>) -> bool {
+        let starts = match expected {
+            Some(expected) if self.holes => header.base_offset >= expected,
+            Some(expected) => header.base_offset == expected,
+            None => header.base_offset >= self.base,
+        };
+        starts && header.next_offset() <= self.segment_end
+    }
+
+    /// How many bytes of `buffer` are whole batches below the upper bound, and the offset after them. Damage behind the
+    /// first batch only ends them: the next read meets it.
     fn whole_batches(&self, buffer: &[u8], position: u64) -> Result<(usize, Offset), ReadError> {
         let (mut len, mut next) = (0, self.from);
+        let mut expected = None;
         for batch in batches(buffer) {
-            match batch {
+            let error = match batch {
+                Ok((header, _)) if !self.follows(&header, expected) => HOLE,
                 Ok((header, bytes)) if header.next_offset() <= self.upper => {
                     len += bytes.len();
                     next = header.next_offset();
+                    expected = Some(next);
+                    continue;
                 }
                 Ok(_) | Err(BatchError::Truncated { .. }) => break,
-                Err(error) => return Err(self.corrupt(position + len as u64, error)),
+                Err(error) => error,
+            };
+            if len > 0 {
+                break;
             }
+            return Err(self.corrupt(position, error));
         }
         Ok((len, next))
     }
@@ -201,20 +267,20 @@ impl PartitionLog {
         let meta = &self.segments[at];
         let segment = self.open_segment(at)?;
         let delta = |offset: Offset| u32::try_from(offset.since(meta.base).max(0)).unwrap_or(u32::MAX);
-        let start = u64::from(segment.offsets().position_before(delta(from)));
-        let end = segment
-            .offsets()
-            .position_after(delta(upper))
-            .map_or(meta.size, u64::from)
-            .min(meta.size);
-        // The index bounds the batches that end below `upper`; the first batch may be needed whole to say "nothing".
-        let end = if end <= start { meta.size } else { end };
+        let wrong = segment.index_is_wrong();
+        let entry = segment.offsets().entry_before(delta(from));
+        let entry = entry.filter(|_| !wrong.load(Ordering::Relaxed));
+        let end = segment.offsets().position_after(delta(upper));
         Ok(Some(ReadPlan {
             file: segment.file().clone(),
             path: self.path(meta.base, FileKind::Log),
-            start,
-            end,
-            bounded: end < meta.size,
+            start: entry.map_or(0, |entry| u64::from(entry.position)),
+            indexed: entry.map(|entry| meta.base.plus(i64::from(entry.delta))),
+            index_is_wrong: Arc::clone(wrong),
+            end: end.map_or(meta.size, u64::from).min(meta.size),
+            size: meta.size,
+            holes: self.may_have_holes(),
+            base: meta.base,
             from,
             upper,
             bytes_max,
