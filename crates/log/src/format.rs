@@ -31,6 +31,8 @@ pub const RECOVERY_FLOOR_FILE: &str = "recovery-floor";
 pub const HOLES_FILE: &str = "offset-holes";
 /// Name of the empty file that makes a log the newer one of two with the same name; Milena's own, Kafka ignores it.
 pub const MOVED_IN_FILE: &str = "moved-in";
+/// Name of the file of entry counts and checksums of the transaction indexes; Milena's own, Kafka ignores it.
+pub const TXN_INDEX_SUMS_FILE: &str = "txn-index-checkpoint";
 /// Suffix of files that wait for their removal.
 pub const DELETED_SUFFIX: &str = "deleted";
 /// Suffix of a small file while it is being written.

@@ -12,7 +12,7 @@ use crate::config::LogConfig;
 use crate::env::{Env, LogFile, OpenMode};
 use crate::error::LogError;
 use crate::format::{FileKind, HOLES_FILE, file_path};
-use crate::partition::{AbortedTxn, read_txn_index};
+use crate::partition::{AbortedTxn, TxnIndexSum, read_txn_index};
 use crate::segment::{ScanDepth, ScanStop, Scanner};
 use bytes::Bytes;
 use milena_record::{BatchHeader, record_iter};
@@ -58,8 +58,8 @@ pub(crate) struct JobParts {
     pub(crate) permit: Arc<Permit>,
     /// The segments that may be touched, from the first of the log on.
     pub(crate) sources: Vec<Source>,
-    /// Every segment that has a transaction index.
-    pub(crate) txn_indexes: Vec<Offset>,
+    /// Every segment that has a transaction index, and what is in it.
+    pub(crate) txn_indexes: Vec<(Offset, TxnIndexSum)>,
     pub(crate) first_dirty: Offset,
     pub(crate) upper: Offset,
     pub(crate) rules: FilterRules,
@@ -191,8 +191,11 @@ impl CompactionJob {
     }
 
     fn read_aborted(&mut self) -> Result<(), CompactionError> {
-        for base in &self.parts.txn_indexes {
-            let read = read_txn_index(&*self.parts.env.fs, &self.parts.dir, *base)?;
+        for (base, sum) in &self.parts.txn_indexes {
+            let read = read_txn_index(&*self.parts.env.fs, &self.parts.dir, *base, *sum);
+            // Of a log that was cut or deleted meanwhile it need not be the one that was written.
+            self.parts.permit.check()?;
+            let read = read?;
             let below = read.into_iter().filter(|txn| txn.first_offset < self.parts.upper);
             self.aborted.extend(below);
         }
@@ -362,14 +365,15 @@ impl CompactionJob {
         Ok(())
     }
 
-    /// After the owner's swap: makes it durable and forgets the manifest.
+    /// After the owner's swap: makes it durable, with the sums of the transaction indexes, and forgets the manifest.
     ///
     /// # Errors
     /// `Ended`, or `Sync`.
     pub fn finish_swap(&mut self) -> Result<(), CompactionError> {
         let (fs, dir) = (&*self.parts.env.fs, &self.parts.dir);
-        self.parts.permit.finish(|| {
-            manifest::remove(fs, dir)
+        self.parts.permit.finish(|sums| {
+            sums.map_or(Ok(()), |sums| sums.run(fs))
+                .and_then(|()| manifest::remove(fs, dir))
                 .map_err(LogError::new("finish the compaction of", dir))
                 .map_err(CompactionError::Sync)
         })

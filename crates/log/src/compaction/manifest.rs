@@ -1,10 +1,10 @@
 //! The file that makes the swap of a group of segments atomic: `compaction-swap` in the partition's directory.
 //!
 //! ```text
-//! 0                      version
-//! 3                      number of lines that follow
-//! old <base>             a segment that goes
-//! new <base> <aborted>   a segment that comes, and how many entries its transaction index has
+//! 0                            version
+//! 3                            number of lines that follow
+//! old <base>                   a segment that goes
+//! new <base> <aborted> <crc>   a segment that comes, how many entries its transaction index has, and their sum
 //! ```
 //! While it exists, opening the log completes the swap. Milena's own, Kafka ignores it: the suffix `.swap` of the new files
 //! tells Kafka the same.
@@ -13,6 +13,7 @@ use crate::checkpoint::text;
 use crate::durable_file::replace_file;
 use crate::env::{FileSystem, read_small_file};
 use crate::format::{FileKind, file_path};
+use crate::partition::TxnIndexSum;
 use milena_types::{Offset, Timestamp};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,8 +41,8 @@ pub(crate) struct NewSegment {
     /// Bytes of its log.
     pub(crate) size: u64,
     pub(crate) max_timestamp: Timestamp,
-    /// Entries of its transaction index.
-    pub(crate) aborted: u32,
+    /// What is in its transaction index.
+    pub(crate) aborted: TxnIndexSum,
 }
 
 /// Some neighbouring segments, and what takes their place.
@@ -55,10 +56,9 @@ pub(crate) struct Replacement {
 impl Replacement {
     fn encode(&self) -> String {
         let old = self.old.iter().map(|base| format!("old {base}"));
-        let new = self
-            .new
-            .iter()
-            .map(|segment| format!("new {} {}", segment.base, segment.aborted));
+        let new = self.new.iter().map(|NewSegment { base, aborted, .. }| {
+            format!("new {base} {} {:08x}", aborted.entries, aborted.crc)
+        });
         text::encode(old.chain(new).collect::<Vec<_>>().into_iter())
     }
 
@@ -68,8 +68,9 @@ impl Replacement {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
                 ["old", base] => Some((Offset(base.parse().ok()?), None)),
-                ["new", base, aborted] => {
-                    Some((Offset(base.parse().ok()?), Some(aborted.parse::<u32>().ok()?)))
+                ["new", base, entries, crc] => {
+                    let (entries, crc) = (entries.parse().ok()?, u32::from_str_radix(crc, 16).ok()?);
+                    Some((Offset(base.parse().ok()?), Some(TxnIndexSum { entries, crc })))
                 }
                 _ => None,
             }
@@ -105,7 +106,7 @@ impl Replacement {
         for segment in &self.new {
             for kind in SEGMENT_FILES {
                 let path = file_path(dir, segment.base, kind);
-                if kind == FileKind::TxnIndex && segment.aborted == 0 {
+                if kind == FileKind::TxnIndex && segment.aborted.entries == 0 {
                     fs.remove_file(&path)?;
                     continue;
                 }
@@ -163,11 +164,14 @@ mod tests {
 
     #[test]
     fn the_text_reads_back() {
-        let segment = |base, aborted| NewSegment {
+        let segment = |base, entries| NewSegment {
             base: Offset(base),
             size: 0,
             max_timestamp: Timestamp::NONE,
-            aborted,
+            aborted: TxnIndexSum {
+                entries,
+                crc: 10 * entries,
+            },
         };
         let replacement = Replacement {
             old: vec![Offset(0), Offset(10), Offset(25)],
@@ -175,7 +179,7 @@ mod tests {
         };
         assert_eq!(
             replacement.encode(),
-            "0\n5\nold 0\nold 10\nold 25\nnew 0 0\nnew 17 3\n"
+            "0\n5\nold 0\nold 10\nold 25\nnew 0 0 00000000\nnew 17 3 0000001e\n"
         );
         assert_eq!(
             Replacement::parse(replacement.encode().as_bytes()).unwrap(),
@@ -185,7 +189,14 @@ mod tests {
             replacement.vanishing().collect::<Vec<_>>(),
             [Offset(10), Offset(25)]
         );
-        for bad in ["", "0\n2\nold 1\n", "0\n1\nnew 1\n", "1\n0\n", "0\n1\nold x\n"] {
+        for bad in [
+            "",
+            "0\n2\nold 1\n",
+            "0\n1\nnew 1\n",
+            "0\n1\nnew 1 2\n",
+            "1\n0\n",
+            "0\n1\nold x\n",
+        ] {
             assert!(Replacement::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

@@ -7,7 +7,7 @@ use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
 use crate::format::{FileKind, file_path};
 use crate::index::IndexBuilder;
-use crate::partition::AbortedTxn;
+use crate::partition::{AbortedTxn, TxnIndexSum};
 use milena_record::BatchHeader;
 use milena_types::{Offset, Timestamp};
 use std::path::{Path, PathBuf};
@@ -122,6 +122,7 @@ impl<'a> Output<'a> {
         let max_timestamp = self.index.max_timestamp().map_or(Timestamp::NONE, |(at, _)| at);
         self.index.add_time_entry();
         let aborted: Vec<u8> = self.aborted.iter().flat_map(AbortedTxn::encode).collect();
+        let sum = TxnIndexSum::of(&aborted);
         let (offsets, times) = self.index.into_bytes();
         let mut files = vec![(FileKind::Index, offsets), (FileKind::TimeIndex, times)];
         if !aborted.is_empty() {
@@ -144,7 +145,7 @@ impl<'a> Output<'a> {
             base,
             size,
             max_timestamp,
-            aborted: u32::try_from(self.aborted.len()).unwrap_or(u32::MAX),
+            aborted: sum,
         })
     }
 }

@@ -6,6 +6,7 @@
 
 use super::error::CompactionError;
 use super::manifest::Replacement;
+use crate::partition::SumsWrite;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,9 @@ enum State {
     Working(Vec<PathBuf>),
     /// The manifest is on disk, the log does not know yet.
     Committed(Replacement),
-    /// The log has swapped the segments, the manifest is still there.
-    Swapped,
+    /// The log has swapped the segments, the manifest is still there, and has to be until the sums of the transaction indexes
+    /// are those of the new segments.
+    Swapped(Option<SumsWrite>),
     /// Over.
     Ended,
 }
@@ -29,7 +31,7 @@ pub(crate) enum Ended {
     Working(Vec<PathBuf>),
     /// The swap must be completed.
     Committed(Replacement),
-    /// The manifest must be removed once the directory is on disk.
+    /// The manifest must be removed once the sums and the directory are on disk.
     Swapped,
     /// It was over.
     Over,
@@ -68,7 +70,7 @@ impl Permit {
     pub(super) fn check(&self) -> Result<(), CompactionError> {
         match *self.lock() {
             State::Ended => Err(CompactionError::Ended),
-            State::Working(_) | State::Committed(_) | State::Swapped => Ok(()),
+            State::Working(_) | State::Committed(_) | State::Swapped(_) => Ok(()),
         }
     }
 
@@ -79,7 +81,7 @@ impl Permit {
     ) -> Result<T, CompactionError> {
         match &mut *self.lock() {
             State::Working(files) => act(files),
-            State::Committed(_) | State::Swapped | State::Ended => Err(CompactionError::Ended),
+            State::Committed(_) | State::Swapped(_) | State::Ended => Err(CompactionError::Ended),
         }
     }
 
@@ -102,7 +104,7 @@ impl Permit {
     /// The owner takes a committed swap to complete it.
     pub(crate) fn take_committed(&self) -> Option<Replacement> {
         let mut state = self.lock();
-        match std::mem::replace(&mut *state, State::Swapped) {
+        match std::mem::replace(&mut *state, State::Swapped(None)) {
             State::Committed(replacement) => Some(replacement),
             other => {
                 *state = other;
@@ -111,16 +113,23 @@ impl Permit {
         }
     }
 
-    /// After a swap: `remove` forgets the manifest, then the next group may begin.
+    /// The owner has swapped: this is to be written before the manifest may go.
+    pub(crate) fn write_before_finish(&self, sums: Option<SumsWrite>) {
+        if let State::Swapped(write) = &mut *self.lock() {
+            *write = sums;
+        }
+    }
+
+    /// After a swap: `remove` writes the sums and forgets the manifest, then the next group may begin.
     pub(super) fn finish(
         &self,
-        remove: impl FnOnce() -> Result<(), CompactionError>,
+        remove: impl FnOnce(Option<&SumsWrite>) -> Result<(), CompactionError>,
     ) -> Result<(), CompactionError> {
         let mut state = self.lock();
-        let State::Swapped = &*state else {
+        let State::Swapped(sums) = &*state else {
             return Err(CompactionError::Ended);
         };
-        remove()?;
+        remove(sums.as_ref())?;
         *state = State::Working(Vec::new());
         Ok(())
     }
@@ -130,7 +139,7 @@ impl Permit {
         match std::mem::replace(&mut *self.lock(), State::Ended) {
             State::Working(files) => Ended::Working(files),
             State::Committed(replacement) => Ended::Committed(replacement),
-            State::Swapped => Ended::Swapped,
+            State::Swapped(_) => Ended::Swapped,
             State::Ended => Ended::Over,
         }
     }

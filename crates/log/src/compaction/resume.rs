@@ -6,6 +6,7 @@ use super::manifest::{self, CLEANED_SUFFIX, SEGMENT_FILES, SWAP_SUFFIX};
 use crate::durable_file::replace_file;
 use crate::env::{FileSystem, OpenMode};
 use crate::format::{FileKind, HOLES_FILE, file_path, parse_file_name};
+use crate::partition::replace_sums;
 use crate::segment::{ScanDepth, Scanner};
 use milena_types::Offset;
 use std::io;
@@ -24,6 +25,12 @@ pub(crate) fn resume_swap(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
         for base in replacement.vanishing() {
             remove_segment(fs, dir, base)?;
         }
+        // While the manifest is there, the sums may be of the old segments.
+        let sums = replacement
+            .new
+            .iter()
+            .map(|segment| (segment.base, segment.aborted));
+        replace_sums(fs, dir, &replacement.old, sums)?;
         manifest::remove(fs, dir)?;
     }
     resume_of_kafka(fs, dir)

@@ -1,7 +1,7 @@
 //! `milena-idle-logs`: what the idle logs of a directory know of themselves, so that a start need not open them.
 //!
 //! ```text
-//! 16 bytes "MILENA-IDLE-LOGS" | u32 version = 1 | 16 bytes id | entries as IdleLog::encode_into writes them | u32 CRC-32C
+//! 16 bytes "MILENA-IDLE-LOGS" | u32 version = 2 | 16 bytes id | entries as IdleLog::encode_into writes them | u32 CRC-32C
 //! ```
 //! Written now and then and at a clean shutdown, whose file then names the id. A hint, Milena's own: a file that is
 //! missing, damaged or of another shutdown means that logs are opened one by one.
@@ -19,7 +19,7 @@ use std::path::Path;
 
 const FILE: &str = "milena-idle-logs";
 const MAGIC: &[u8; 16] = b"MILENA-IDLE-LOGS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEAD_BYTES: usize = 36;
 const CRC_BYTES: usize = 4;
 /// A million logs with a few producers each.

@@ -80,6 +80,12 @@ impl FaultyFileSystem {
         })))
     }
 
+    /// Another disk with the same content.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        self.after_crash(Survival::ProcessKilled)
+    }
+
     /// Content of a file as programs see it.
     #[must_use]
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {

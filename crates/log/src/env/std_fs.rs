@@ -142,6 +142,10 @@ impl FileSystem for StdFileSystem {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all().map_err(flush_failed)
     }
+
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        rustix::fs::syncfs(File::open(path)?).map_err(|errno| flush_failed(errno.into()))
+    }
 }
 
 #[cfg(test)]
@@ -163,9 +167,5 @@ mod tests {
         let new = dir.path().join("t-0");
         StdFileSystem.create_dir(&new).unwrap();
         StdFileSystem.create_dir(&new).unwrap();
-    }
-
-    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(path)?)?)
     }
 }

@@ -57,13 +57,15 @@ impl OffsetIndex<'_> {
         low
     }
 
+    /// The last entry at or below `delta`: the batch that holds `delta` begins at its position or later.
+    pub(crate) fn entry_before(&self, delta: u32) -> Option<OffsetEntry> {
+        let below_or_at = self.below(delta.saturating_add(1));
+        below_or_at.checked_sub(1).and_then(|i| self.get(i))
+    }
+
     /// A position at or before the batch that holds `delta`: that of the last entry at or below it, or 0.
     pub(crate) fn position_before(&self, delta: u32) -> u32 {
-        let below_or_at = self.below(delta.saturating_add(1));
-        below_or_at
-            .checked_sub(1)
-            .and_then(|i| self.get(i))
-            .map_or(0, |entry| entry.position)
+        self.entry_before(delta).map_or(0, |entry| entry.position)
     }
 
     /// A position at or past the end of every batch that ends below `delta`; `None` past the last entry.

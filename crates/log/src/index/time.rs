@@ -3,7 +3,8 @@
 //! Timestamps strictly increase, offsets never decrease. Source: `TimeIndex.java`.
 
 use crate::format::{TIME_INDEX_ENTRY_BYTES as ENTRY, be_bytes};
-use milena_types::Timestamp;
+use milena_record::BatchHeader;
+use milena_types::{Offset, Timestamp};
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,13 @@ impl TimeEntry {
         bytes[..8].copy_from_slice(&self.timestamp.0.to_be_bytes());
         bytes[8..].copy_from_slice(&self.delta.to_be_bytes());
         bytes
+    }
+
+    /// Is this the batch that has the timestamp? Older releases of Kafka name an offset inside it.
+    pub(crate) fn is_of(self, header: &BatchHeader, base: Offset) -> bool {
+        let offset = base.plus(i64::from(self.delta));
+        (header.base_offset..=header.last_offset()).contains(&offset)
+            && header.max_timestamp == self.timestamp
     }
 }
 

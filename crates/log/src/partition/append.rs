@@ -34,8 +34,9 @@ impl PartitionLog {
             )));
         };
         if let Err(source) = active.write(bytes, start) {
-            // A torn batch must not stay behind the next one.
-            if let Err(error) = active.file.set_len(start) {
+            // A torn batch must not stay behind the next one, nor at the end of the segment when the next one begins another:
+            // recovery does not look there again.
+            if let Err(error) = active.file.set_len(start).and_then(|()| active.file.sync_data()) {
                 self.failed = true;
                 tracing::error!(path = %path.display(), %error, "could not undo a failed append; the log takes no more");
             }

@@ -5,6 +5,7 @@
 
 use super::PartitionLog;
 use super::files::SegmentMeta;
+use super::txn_index::TxnIndexSum;
 use crate::compaction::{
     Cleanable, CompactionId, CompactionJob, CompactionRules, Ended, FilterRules, JobParts, LastRecord,
     Permit, Replacement, Source, forget_swap, read_mark, remove_mark,
@@ -159,7 +160,7 @@ impl PartitionLog {
             })
             .filter(|source| source.end <= cleanable.upper)
             .collect();
-        let with_aborted = self.segments.iter().filter(|segment| segment.aborted > 0);
+        let aborted = self.segments.iter().filter(|segment| segment.aborted.entries > 0);
         CompactionJob::new(JobParts {
             env: self.env.clone(),
             dir: self.dir.clone(),
@@ -167,7 +168,7 @@ impl PartitionLog {
             config: self.config.clone(),
             permit,
             sources,
-            txn_indexes: with_aborted.map(|segment| segment.base).collect(),
+            txn_indexes: aborted.map(|segment| (segment.base, segment.aborted)).collect(),
             first_dirty: cleanable.first_dirty,
             upper: cleanable.upper,
             rules: FilterRules {
@@ -203,13 +204,24 @@ impl PartitionLog {
     pub fn swap_compacted(&mut self, id: CompactionId, now: Timestamp) -> Result<bool, LogError> {
         let running = self.compaction.as_ref().filter(|running| running.0.id() == id);
         let committed = running.and_then(|running| running.0.take_committed());
-        match committed {
-            Some(replacement) => self.install(&replacement, now).map(|()| true),
-            None => Ok(false),
+        let Some(replacement) = committed else {
+            return Ok(false);
+        };
+        let changed = self.install(&replacement, now)?;
+        let sums = if changed { self.sums_write() } else { None };
+        if let Some(running) = &self.compaction {
+            running.0.write_before_finish(sums);
         }
+        Ok(true)
     }
 
-    fn install(&mut self, replacement: &Replacement, now: Timestamp) -> Result<(), LogError> {
+    /// True when transaction indexes changed: their sums have to be on disk before the manifest goes.
+    fn install(&mut self, replacement: &Replacement, now: Timestamp) -> Result<bool, LogError> {
+        let has_entries = |sum: &TxnIndexSum| sum.entries > 0;
+        let of_old = |segment: &&SegmentMeta| replacement.old.contains(&segment.base);
+        let old = self.segments.iter().filter(of_old).map(|segment| segment.aborted);
+        let new = replacement.new.iter().map(|segment| segment.aborted);
+        let changed = old.chain(new).any(|sum| has_entries(&sum));
         self.failed = true;
         for base in &replacement.old {
             self.retire_files(*base, now)?;
@@ -237,8 +249,10 @@ impl PartitionLog {
         self.segments.splice(from..to, new);
         self.has_holes = true;
         self.dir_dirty = true;
+        self.sums_dirty |= changed;
         let vanished: Vec<Offset> = replacement.vanishing().collect();
-        self.remove_snapshots(|snapshot| vanished.contains(&snapshot))
+        self.remove_snapshots(|snapshot| vanished.contains(&snapshot))?;
+        Ok(changed)
     }
 
     /// This compaction is over: clean up to `end` after the last group and [`CompactionJob::write_mark`]; `None` when it
@@ -258,9 +272,15 @@ impl PartitionLog {
         };
         match running.0.end() {
             Ended::Working(files) => return self.drop_cleaned(files),
-            Ended::Committed(replacement) => self.install(&replacement, Timestamp::NONE)?,
+            Ended::Committed(replacement) => {
+                self.install(&replacement, Timestamp::NONE)?;
+            }
             Ended::Swapped => {}
             Ended::Over => return Ok(()),
+        }
+        if let Some(sums) = self.sums_write() {
+            sums.run(&*self.env.fs)
+                .map_err(LogError::new("write the sums of", &self.dir))?;
         }
         forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &self.dir))
     }

@@ -1,6 +1,7 @@
 //! Segments as the log knows them without opening them, and how one is opened for reading.
 
 use super::PartitionLog;
+use super::txn_index::TxnIndexSum;
 use crate::env::LogFile;
 use crate::error::LogError;
 use crate::format::{FileKind, file_path};
@@ -9,6 +10,7 @@ use crate::segment::{ActiveSegment, PoolKey, SealedSegment};
 use milena_types::{Offset, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is kept in memory of every segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub(super) struct SegmentMeta {
     pub(super) size: u64,
     /// The largest timestamp, once somebody asked; not kept while the segment is open for appends.
     pub(super) max_timestamp: Option<Timestamp>,
-    /// Entries in the transaction index.
-    pub(super) aborted: u32,
+    /// What is in the transaction index.
+    pub(super) aborted: TxnIndexSum,
     /// When this process created it; `None` for one found on disk.
     pub(super) created: Option<Timestamp>,
 }
@@ -30,7 +32,7 @@ impl SegmentMeta {
             base,
             size,
             max_timestamp: None,
-            aborted: 0,
+            aborted: TxnIndexSum::default(),
             created: None,
         }
     }
@@ -54,6 +56,14 @@ impl OpenSegment<'_> {
         match self {
             OpenSegment::Active(segment) => segment.times(),
             OpenSegment::Sealed(segment) => segment.times(),
+        }
+    }
+
+    /// Set by readers that find an entry of an index which is not right.
+    pub(super) fn index_is_wrong(&self) -> &Arc<AtomicBool> {
+        match self {
+            OpenSegment::Active(segment) => &segment.index_is_wrong,
+            OpenSegment::Sealed(segment) => &segment.index_is_wrong,
         }
     }
 
@@ -85,11 +95,20 @@ impl PartitionLog {
         self.verify()?;
         let meta = &self.segments[at];
         let key = self.pool_key(meta.base);
-        if let Some(open) = self.env.sealed.get(key) {
+        let pooled = self.env.sealed.get(key);
+        let wrong = pooled
+            .as_ref()
+            .is_some_and(|open| open.index_is_wrong.load(Ordering::Relaxed));
+        if let Some(open) = pooled.filter(|_| !wrong) {
             return Ok(OpenSegment::Sealed(open));
         }
         let interval = self.config.index_interval_bytes;
-        let opened = SealedSegment::open(&*self.env.fs, &self.dir, meta.base, meta.size, interval)
+        let open = if wrong {
+            SealedSegment::rebuild
+        } else {
+            SealedSegment::open
+        };
+        let opened = open(&*self.env.fs, &self.dir, meta.base, meta.size, interval)
             .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))?;
         let opened = Arc::new(opened);
         self.env.sealed.insert(key, opened.clone());
@@ -104,6 +123,11 @@ impl PartitionLog {
         } else {
             Some(above.saturating_sub(1))
         }
+    }
+
+    /// May offsets be missing between batches? Else a gap is damage.
+    pub(super) fn may_have_holes(&self) -> bool {
+        self.has_holes || self.config.compact
     }
 
     /// The offset after segment number `at`.

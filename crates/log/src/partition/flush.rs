@@ -5,53 +5,18 @@
 //! the epoch is. After a failed sync the directory is lost for this process: never sync again.
 
 use super::PartitionLog;
+use super::versioned_file::SmallFiles;
 use crate::checkpoint::encode_epochs;
-use crate::durable_file::replace_file;
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
-use crate::format::{EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, TEMPORARY_SUFFIX, file_path};
+use crate::format::{
+    EPOCH_CHECKPOINT_FILE, FileKind, PARTITION_METADATA_FILE, TEMPORARY_SUFFIX, TXN_INDEX_SUMS_FILE,
+    file_path,
+};
 use milena_types::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// The file of the epoch cache: written by flushers and the owner, never an older state over a newer one.
-#[derive(Debug)]
-pub(super) struct EpochFile {
-    /// Version that is in the file, and the newest one that was handed out.
-    versions: Mutex<(u64, u64)>,
-    /// The log was deleted: a flush that finds its files gone has nothing to do.
-    deleted: AtomicBool,
-}
-
-impl EpochFile {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            versions: Mutex::new((0, 0)),
-            deleted: AtomicBool::new(false),
-        })
-    }
-
-    pub(super) fn mark_deleted(&self) {
-        self.deleted.store(true, Ordering::Release);
-    }
-
-    fn next_version(&self) -> u64 {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        versions.1 += 1;
-        versions.1
-    }
-
-    fn write(&self, fs: &dyn FileSystem, dir: &Path, version: u64, text: &str) -> io::Result<()> {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        if version > versions.0 {
-            replace_file(fs, &dir.join(EPOCH_CHECKPOINT_FILE), text.as_bytes())?;
-            versions.0 = version;
-        }
-        Ok(())
-    }
-}
+use std::sync::Arc;
 
 /// Versions of what is not a record: the newest that a ticket carried, and the newest that is durable.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +25,8 @@ pub(super) struct PendingVersions {
     dir_durable: u64,
     epoch_version: u64,
     epoch_durable: u64,
+    sums_version: u64,
+    sums_durable: u64,
 }
 
 impl PendingVersions {
@@ -67,6 +34,28 @@ impl PendingVersions {
     fn settle(&mut self) {
         self.dir_durable = self.dir_version;
         self.epoch_durable = self.epoch_version;
+        self.sums_durable = self.sums_version;
+    }
+
+    /// True when no small file waits for a ticket that is under way.
+    pub(super) fn small_files_are_durable(&self) -> bool {
+        self.epoch_version <= self.epoch_durable && self.sums_version <= self.sums_durable
+    }
+}
+
+/// A new content of the file of the sums, that any thread may write.
+#[derive(Debug)]
+pub(crate) struct SumsWrite {
+    files: Arc<SmallFiles>,
+    path: PathBuf,
+    version: u64,
+    text: String,
+}
+
+impl SumsWrite {
+    /// Writes it durably, unless something newer is there.
+    pub(crate) fn run(&self, fs: &dyn FileSystem) -> io::Result<()> {
+        self.files.sums.write(fs, &self.path, self.version, &self.text)
     }
 }
 
@@ -79,9 +68,13 @@ pub struct FlushTicket {
     fs: Arc<dyn FileSystem>,
     files: Vec<Arc<dyn LogFile>>,
     dirs: Vec<PathBuf>,
-    epoch_file: Arc<EpochFile>,
-    /// Version, directory and text of the epoch file, when it is to be written.
-    epochs: Option<(u64, PathBuf, String)>,
+    small_files: Arc<SmallFiles>,
+    /// Where they are.
+    dir: PathBuf,
+    /// Version and text of the epoch file, when it is to be written.
+    epochs: Option<(u64, String)>,
+    /// The same of the sums of the transaction indexes.
+    sums: Option<(u64, String)>,
     /// Version of the directory's names that `dirs` makes durable.
     dir_version: u64,
     seals: Vec<Offset>,
@@ -94,14 +87,20 @@ impl FlushTicket {
     /// The error of the operating system. The state of the disk is then unknown: take the log directory offline.
     pub fn sync(&self) -> io::Result<()> {
         match self.sync_all() {
-            Err(_) if self.epoch_file.deleted.load(Ordering::Acquire) => Ok(()),
+            Err(_) if self.small_files.is_deleted() => Ok(()),
             result => result,
         }
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        if let Some((version, dir, text)) = &self.epochs {
-            self.epoch_file.write(&*self.fs, dir, *version, text)?;
+        let small = &self.small_files;
+        if let Some((version, text)) = &self.epochs {
+            let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
+            small.epochs.write(&*self.fs, &path, *version, text)?;
+        }
+        if let Some((version, text)) = &self.sums {
+            let path = self.dir.join(TXN_INDEX_SUMS_FILE);
+            small.sums.write(&*self.fs, &path, *version, text)?;
         }
         for file in &self.files {
             file.sync_data()?;
@@ -115,21 +114,39 @@ impl FlushTicket {
     /// How many files it forces: what a flush costs.
     #[must_use]
     pub fn files(&self) -> usize {
-        self.files.len() + self.dirs.len() + usize::from(self.epochs.is_some())
+        let small = usize::from(self.epochs.is_some()) + usize::from(self.sums.is_some());
+        self.files.len() + self.dirs.len() + small
     }
 }
 
 impl PartitionLog {
-    /// Gives up the order of the epoch file's versions, when no ticket is left that could write an older one.
-    pub(super) fn forget_epoch_file(&mut self) {
+    /// Gives up the order of the small files' versions, when nothing is left that could write an older one.
+    pub(super) fn forget_small_files(&mut self) {
         let unshared = self
-            .epoch_file
+            .small_files
             .as_ref()
-            .is_some_and(|file| Arc::strong_count(file) == 1);
-        if unshared && !self.epochs_dirty && self.pending.epoch_version <= self.pending.epoch_durable {
-            self.epoch_file = None;
-            (self.pending.epoch_version, self.pending.epoch_durable) = (0, 0);
+            .is_some_and(|files| Arc::strong_count(files) == 1);
+        if unshared && !self.epochs_dirty && !self.sums_dirty && self.pending.small_files_are_durable() {
+            self.small_files = None;
+            let pending = &mut self.pending;
+            (pending.epoch_version, pending.epoch_durable) = (0, 0);
+            (pending.sums_version, pending.sums_durable) = (0, 0);
         }
+    }
+
+    /// What is to be written into the file of the sums of the transaction indexes, unless it says the same; it stays due
+    /// with the next ticket.
+    pub(super) fn sums_write(&mut self) -> Option<SumsWrite> {
+        if !self.sums_dirty && self.pending.sums_version <= self.pending.sums_durable {
+            return None;
+        }
+        let files = self.small_files.get_or_insert_default().clone();
+        Some(SumsWrite {
+            version: files.sums.next_version(),
+            files,
+            path: self.dir.join(TXN_INDEX_SUMS_FILE),
+            text: self.txn_index_sums(),
+        })
     }
 
     /// True when a ticket would cover something that no earlier ticket covers.
@@ -138,6 +155,7 @@ impl PartitionLog {
         !self.segments.is_empty()
             && (self.log_end > self.submitted
                 || self.epochs_dirty
+                || self.sums_dirty
                 || self.seals_submitted < self.unsynced_seals.len())
     }
 
@@ -167,15 +185,18 @@ impl PartitionLog {
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
-        let epoch_file = self.epoch_file.get_or_insert_with(EpochFile::new).clone();
+        let small_files = self.small_files.get_or_insert_default().clone();
         if std::mem::take(&mut self.epochs_dirty) {
-            self.pending.epoch_version = epoch_file.next_version();
+            self.pending.epoch_version = small_files.epochs.next_version();
+        }
+        if std::mem::take(&mut self.sums_dirty) {
+            self.pending.sums_version = small_files.sums.next_version();
         }
         // Tickets may complete in any order: each carries whatever no completed one has.
-        let epochs = (self.pending.epoch_version > self.pending.epoch_durable).then(|| {
-            let text = encode_epochs(self.epochs.entries());
-            (self.pending.epoch_version, self.dir.clone(), text)
-        });
+        let epochs = (self.pending.epoch_version > self.pending.epoch_durable)
+            .then(|| (self.pending.epoch_version, encode_epochs(self.epochs.entries())));
+        let sums = (self.pending.sums_version > self.pending.sums_durable)
+            .then(|| (self.pending.sums_version, self.txn_index_sums()));
         self.submitted = self.log_end;
         self.seals_submitted = self.unsynced_seals.len();
         Ok(FlushTicket {
@@ -184,8 +205,10 @@ impl PartitionLog {
             fs: self.env.fs.clone(),
             files,
             dirs,
-            epoch_file,
+            small_files,
+            dir: self.dir.clone(),
             epochs,
+            sums,
             dir_version: self.pending.dir_version,
             seals: self.unsynced_seals.clone(),
         })
@@ -213,7 +236,7 @@ impl PartitionLog {
                 files.push(open(meta.base, FileKind::Index)?);
                 files.push(open(meta.base, FileKind::TimeIndex)?);
             }
-            if meta.aborted > 0 {
+            if meta.aborted.entries > 0 {
                 files.push(open(meta.base, FileKind::TxnIndex)?);
             }
         }
@@ -237,8 +260,10 @@ impl PartitionLog {
             let pending = &mut self.pending;
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
             self.parent_dirty &= pending.dir_durable < pending.dir_version;
-            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, ..)| *version);
+            let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
             pending.epoch_durable = pending.epoch_durable.max(epoch_version);
+            let sums_version = ticket.sums.as_ref().map_or(0, |(version, _)| *version);
+            pending.sums_durable = pending.sums_durable.max(sums_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
             self.unsynced_seals.retain(|base| !ticket.seals.contains(base));
             self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
@@ -295,6 +320,11 @@ impl PartitionLog {
                 fs.rename(&temporary, &path)
             };
             write().map_err(LogError::new("write", &path))?;
+            // Torn they would say nothing: they are few, and durable at once.
+            if let Some(sums) = self.sums_write() {
+                sums.run(&*self.env.fs)
+                    .map_err(LogError::new("write the sums of", &self.dir))?;
+            }
         }
         self.env.sealed.remove_log(self.log_id);
         Ok(())
@@ -305,7 +335,7 @@ impl PartitionLog {
         (self.flushed, self.submitted) = (self.log_end, self.log_end);
         self.unsynced_seals = Vec::new();
         self.seals_submitted = 0;
-        (self.epochs_dirty, self.dir_dirty) = (false, false);
+        (self.epochs_dirty, self.sums_dirty, self.dir_dirty) = (false, false, false);
         self.pending.settle();
     }
 

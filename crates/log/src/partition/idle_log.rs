@@ -3,7 +3,7 @@
 //! ```text
 //! u32 length of the rest | u16 length, topic | i32 partition | 16 bytes topic id | u8 flags: 1 holes, 2 recovery floor
 //!   | i64 log start | i64 log end | i64 modified
-//!   | u32 count, segments: i64 base, u64 bytes, i64 largest timestamp (i64::MIN: not known), u32 aborted
+//!   | u32 count, segments: i64 base, u64 bytes, i64 largest timestamp (i64::MIN: not known), u32 aborted, u32 their sum
 //!   | u32 count, epochs: i32 epoch, i64 start | u32 count, snapshots: i64 offset
 //!   | u32 count, producers: i64 id, i32 epoch (-1: none), i32 coordinator epoch, i64 timestamp, i64 open transaction (-1: none),
 //!       u8 count, batches: i32 last sequence, i64 last offset, i32 offset delta, i64 timestamp
@@ -11,6 +11,7 @@
 //! Big-endian. Milena's own: Kafka's files stay the truth.
 
 use super::files::SegmentMeta;
+use super::txn_index::TxnIndexSum;
 use crate::epoch_cache::EpochCache;
 use crate::format::be_bytes;
 use crate::producer::{BatchMetadata, ProducerEntry, ProducerState};
@@ -65,7 +66,8 @@ impl IdleLog {
             put(out, segment.size.to_be_bytes());
             let largest = segment.max_timestamp.map_or(i64::MIN, |timestamp| timestamp.0);
             put(out, largest.to_be_bytes());
-            put(out, segment.aborted.to_be_bytes());
+            put(out, segment.aborted.entries.to_be_bytes());
+            put(out, segment.aborted.crc.to_be_bytes());
         }
         put_count(out, self.epochs.entries().len());
         for (epoch, start) in self.epochs.entries() {
@@ -106,7 +108,7 @@ impl IdleLog {
             log_start: Offset(take_i64(from)?),
             log_end: Offset(take_i64(from)?),
             modified: Timestamp(take_i64(from)?),
-            segments: take_all(from, 28, take_segment)?,
+            segments: take_all(from, 32, take_segment)?,
             epochs: EpochCache::from_entries(take_all(from, 12, |from| {
                 let epoch = LeaderEpoch(i32::from_be_bytes(take(from)?));
                 Some((epoch, Offset(take_i64(from)?)))
@@ -182,7 +184,10 @@ fn take_segment(from: &mut &[u8]) -> Option<SegmentMeta> {
     segment.max_timestamp = Some(take_i64(from)?)
         .filter(|timestamp| *timestamp != i64::MIN)
         .map(Timestamp);
-    segment.aborted = u32::from_be_bytes(take(from)?);
+    segment.aborted = TxnIndexSum {
+        entries: u32::from_be_bytes(take(from)?),
+        crc: u32::from_be_bytes(take(from)?),
+    };
     Some(segment)
 }
 
@@ -220,7 +225,10 @@ mod tests {
     fn sample() -> IdleLog {
         let mut segment = SegmentMeta::new(Offset(5), 700);
         segment.max_timestamp = Some(Timestamp(1234));
-        segment.aborted = 2;
+        segment.aborted = TxnIndexSum {
+            entries: 2,
+            crc: 0xdead_beef,
+        };
         let mut producer = ProducerEntry::unknown();
         for offset in [6, 9] {
             let batch = BatchMetadata {

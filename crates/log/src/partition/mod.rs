@@ -8,7 +8,9 @@ mod accessors;
 mod append;
 mod append_follower;
 mod append_leader;
+mod clean_end;
 mod compaction;
+mod enter;
 mod epochs;
 mod files;
 mod floor;
@@ -27,7 +29,10 @@ mod roll;
 mod timestamps;
 mod transactions;
 mod truncate;
+mod txn_index;
+mod txn_index_sums;
 mod validate;
+mod versioned_file;
 mod windows;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
@@ -39,8 +44,10 @@ pub use retention::{DeletedSegment, DeletionReason, Removal};
 pub use timestamps::TimestampOffset;
 pub use transactions::AbortedTxn;
 
+pub(crate) use flush::SumsWrite;
 pub(crate) use producers::marker_of;
-pub(crate) use transactions::read_txn_index;
+pub(crate) use txn_index::{TxnIndexSum, read_txn_index};
+pub(crate) use txn_index_sums::replace_sums;
 
 use crate::config::LogConfig;
 use crate::env::Env;
@@ -48,11 +55,12 @@ use crate::epoch_cache::EpochCache;
 use crate::producer::ProducerState;
 use crate::segment::ActiveSegment;
 use files::SegmentMeta;
-use flush::{EpochFile, PendingVersions};
+use flush::PendingVersions;
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use versioned_file::SmallFiles;
 
 /// The log of one partition; see the module's documentation.
 #[derive(Debug)]
@@ -75,10 +83,12 @@ pub struct PartitionLog {
     submitted: Offset,
     high_watermark: Offset,
     epochs: EpochCache,
-    /// Exists once an epoch was written or is to be written.
-    epoch_file: Option<Arc<EpochFile>>,
+    /// Exists once a flush was asked for.
+    small_files: Option<Arc<SmallFiles>>,
     /// The epochs differ from their file.
     epochs_dirty: bool,
+    /// The sums of the transaction indexes differ from their file.
+    sums_dirty: bool,
     producers: ProducerState,
     /// Offsets of the snapshots on disk, ascending.
     snapshots: Vec<Offset>,

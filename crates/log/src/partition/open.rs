@@ -1,12 +1,13 @@
 //! Opening a log: list the directory, then either trust it (clean shutdown) or recover it, then epochs and producers.
 
+use super::enter::ScanStart;
 use super::files::SegmentMeta;
 use super::flush::PendingVersions;
-use super::recover::{Replay, ScanStart};
+use super::recover::Replay;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
-use crate::env::{FileSystem, read_small_file};
+use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
@@ -14,8 +15,8 @@ use crate::format::{
     RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, file_path, parse_file_name,
 };
 use crate::producer::ProducerState;
-use crate::segment::{ScanDepth, Scanner};
-use milena_types::{Offset, Timestamp, TopicId};
+use milena_record::BatchHeader;
+use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
@@ -35,8 +36,8 @@ pub(super) struct Listing {
     pub(super) has_floor: bool,
     pub(super) unfinished_swap: bool,
     has_mark: bool,
-    /// Something is left of a log, were it only its topic id.
-    has_traces: bool,
+    /// Holds what is written after a log's first segment was.
+    had_log: bool,
 }
 
 impl Listing {
@@ -81,9 +82,9 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
             }
             None => {
                 listing.has_holes |= name == HOLES_FILE;
-                listing.has_traces |= name == PARTITION_METADATA_FILE;
                 listing.has_mark |= name == MARK_FILE;
                 listing.has_floor |= name == RECOVERY_FLOOR_FILE;
+                listing.had_log |= name == EPOCH_CHECKPOINT_FILE;
             }
         }
     }
@@ -114,10 +115,10 @@ impl PartitionLog {
     pub fn open(opts: OpenOptions) -> Result<(Self, OpenReport), OpenError> {
         let mut report = OpenReport::default();
         let Some(listing) = list_in_order(&opts)? else {
-            return Ok((Self::empty(&opts, opts.log_start_offset), report));
+            return Ok((Self::absent(&opts), report));
         };
         check_topic_id(&opts, !listing.logs.is_empty())?;
-        let mut log = Self::empty(&opts, opts.log_start_offset);
+        let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
         log.load_segments(&listing)?;
         let floor = match listing.has_floor {
             true => floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?,
@@ -129,29 +130,40 @@ impl PartitionLog {
         let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
         let known = (opts.log_start_offset, trusted);
         let trusted = log.check_missing(&listing, known, opts.corruption, &mut report)?;
-        let known_end = if opts.clean { log.end_of_clean_log()? } else { None };
-        // A log that is shorter than it was is looked at.
-        let known_end = known_end.filter(|end| *end >= trusted);
-        let scanned_from = match known_end {
+        log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
+        let known_end = if opts.clean {
+            log.end_of_clean_log(trusted)?
+        } else {
+            None
+        };
+        let scanned = match known_end {
             Some(end) => {
-                (log.log_end, log.flushed) = (end, end);
+                (log.log_end, log.flushed) = (end.offset, end.offset);
                 None
             }
             None => {
                 log.compacted_by_kafka = opts.compacted && !listing.has_mark;
-                let scanned_from = log.recover(trusted, opts.corruption, &mut report)?;
+                let scanned = log.recover(trusted, &opts, &mut report)?;
                 // Indexes that were open may be other files now.
                 log.env.sealed.remove_log(log.log_id);
-                scanned_from
+                scanned
             }
         };
+        if floor.is_some() && known_end.is_none() {
+            log.keep_truncation()?;
+        }
         log.submitted = log.flushed;
         // Files that a killed process created may exist in the page cache only, names included.
         log.dir_dirty |= known_end.is_none();
         log.remove_strays(&listing)?;
         log.settle_start(&opts, floor.is_some())?;
-        log.load_epochs(&mut report)?;
-        log.load_producers(scanned_from, &mut report)?;
+        let known_epoch = known_end.and_then(|end| end.epoch);
+        log.load_epochs(known_epoch, scanned, &mut report)?;
+        report.txn_indexes_rebuilt = log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at))?;
+        let produced = known_end
+            .and_then(|end| end.produced)
+            .filter(|header| log.remembers(header, opts.now));
+        log.load_producers(scanned, produced, &mut report)?;
         log.producers.expire(opts.now, log.config.producer_expiration_ms);
         log.env.sealed.remove_log(log.log_id);
         if let Some(last) = log.segments.last() {
@@ -177,8 +189,9 @@ impl PartitionLog {
             submitted: at,
             high_watermark: at,
             epochs: EpochCache::default(),
-            epoch_file: None,
+            small_files: None,
             epochs_dirty: false,
+            sums_dirty: false,
             producers: ProducerState::default(),
             snapshots: Vec::new(),
             bytes_since_snapshot: 0,
@@ -225,8 +238,9 @@ impl PartitionLog {
                 .file_len(&path)
                 .map_err(LogError::new("stat", &path))?
                 .unwrap_or(0);
-            self.segments[at].aborted =
-                u32::try_from(bytes / TXN_INDEX_ENTRY_BYTES as u64).unwrap_or(u32::MAX);
+            // Its content is looked at when the log's end is known.
+            self.segments[at].aborted.entries =
+                u32::try_from(bytes.div_ceil(TXN_INDEX_ENTRY_BYTES as u64)).unwrap_or(u32::MAX);
         }
         if let Some(first) = self.segments.first() {
             self.log_start = self.log_start.max(first.base);
@@ -236,8 +250,9 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Looks for segments that are not there any more: their indexes without them, or nothing but traces. Under
-    /// [`CorruptionPolicy::Truncate`] the log ends where the first of them began. Gives how far the log may be trusted.
+    /// Looks for segments that are not there any more: their indexes without them, behind a segment that is there (before the
+    /// first one, a deletion may have left them). Under [`CorruptionPolicy::Truncate`] the log ends where the first of them
+    /// began. Gives how far the log may be trusted.
     fn check_missing(
         &mut self,
         listing: &Listing,
@@ -245,10 +260,9 @@ impl PartitionLog {
         policy: CorruptionPolicy,
         report: &mut OpenReport,
     ) -> Result<Offset, OpenError> {
-        let known = |base: &Offset| *base < trusted && *base >= log_start;
-        let emptied = self.segments.is_empty() && listing.has_traces && trusted > self.log_start;
-        let first = listing.without_log().filter(known).min();
-        let Some(offset) = first.or(emptied.then_some(self.log_start)) else {
+        let begin = self.segments.first().map_or(Offset(i64::MAX), |first| first.base);
+        let known = |base: &Offset| *base < trusted && *base >= log_start && *base > begin;
+        let Some(offset) = listing.without_log().filter(known).min() else {
             return Ok(trusted);
         };
         let path = self.path(offset, FileKind::Log);
@@ -269,40 +283,47 @@ impl PartitionLog {
                 self.remove_segment_files(doomed.base)?;
             }
         }
-        if self.segments.is_empty() {
-            (self.log_start, self.log_end, self.flushed) = (offset, offset, offset);
-        }
         self.dir_dirty = true;
         report.lost_flushed = true;
         Ok(trusted.min(offset))
     }
 
-    /// The log end after a clean shutdown; `None` when the last segment is not as a clean shutdown leaves it.
-    fn end_of_clean_log(&self) -> Result<Option<Offset>, LogError> {
-        let Some(meta) = self.segments.last() else {
-            return Ok(Some(self.log_end));
-        };
-        let segment = self.open_segment(self.segments.len() - 1)?;
-        let from = segment
-            .offsets()
-            .last()
-            .map_or(0, |entry| u64::from(entry.position));
-        let mut end = meta.base;
-        let mut scanner = Scanner::new(&**segment.file(), from, meta.size, ScanDepth::Headers);
-        loop {
-            match scanner
-                .next()
-                .map_err(LogError::new("read", self.path(meta.base, FileKind::Log)))?
-            {
-                None => return Ok(Some(end)),
-                Some(Ok(batch)) => end = batch.header.next_offset(),
-                Some(Err(stop)) => {
-                    tracing::warn!(partition = %self.partition, base = meta.base.0, position = stop.position, error = %stop.error,
-                        "the log was shut down cleanly and does not read to its end; recovering it");
-                    return Ok(None);
-                }
-            }
+    /// Refuses a log that had segments, flushed ones, and has none now.
+    fn refuse_lost_segments(
+        &mut self,
+        opts: &OpenOptions,
+        listing: &Listing,
+        floor: Option<Offset>,
+        report: &mut OpenReport,
+    ) -> Result<(), OpenError> {
+        let had_log = listing.had_log || !listing.others.is_empty() || !listing.snapshots.is_empty();
+        let lost = self.segments.is_empty() && had_log && floor.is_none() && !report.lost_flushed;
+        if !lost || opts.recovery_point <= opts.log_start_offset {
+            return Ok(());
         }
+        if Self::refuse_damage(opts.corruption) {
+            return Err(OpenError::Corrupt {
+                path: opts.dir.clone(),
+                position: 0,
+                offset: opts.log_start_offset,
+                recovery_point: opts.recovery_point,
+                error: "no segment is there".to_owned(),
+            });
+        }
+        tracing::error!(dir = %opts.dir.display(), recovery_point = opts.recovery_point.0, "no segment is there: flushed records are gone");
+        report.lost_flushed = true;
+        Ok(self.write_recovery_floor(opts.log_start_offset)?)
+    }
+
+    /// A truncation may have died half done: what is seen to be gone must not come back after a power cut.
+    fn keep_truncation(&self) -> Result<(), LogError> {
+        if let Some(last) = self.segments.last() {
+            let path = self.path(last.base, FileKind::Log);
+            let sync = || self.env.fs.open(&path, OpenMode::Read)?.sync_data();
+            sync().map_err(LogError::new("flush", &path))?;
+        }
+        let dir = &self.dir;
+        self.env.fs.sync_dir(dir).map_err(LogError::new("flush", dir))
     }
 
     /// Removes what belongs to no segment.
@@ -343,20 +364,42 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Reads the epoch file; a missing or damaged one is rebuilt from every batch header of the log.
-    fn load_epochs(&mut self, report: &mut OpenReport) -> Result<(), LogError> {
+    /// Reads the epoch file; a missing or damaged one, or one that contradicts the last batch, is rebuilt from every batch
+    /// header of the log.
+    fn load_epochs(
+        &mut self,
+        last_epoch: Option<LeaderEpoch>,
+        scanned: Option<ScanStart>,
+        report: &mut OpenReport,
+    ) -> Result<(), LogError> {
         let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
         let found = std::mem::take(&mut self.epochs);
         let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
             .map_err(LogError::new("read", &path))?;
         let parsed = bytes.as_deref().map(parse_epochs);
-        match parsed {
-            Some(Ok(entries)) => self.epochs = EpochCache::from_entries(entries),
-            _ if self.log_end <= self.log_start => {}
-            other => {
-                let reason = other
-                    .and_then(Result::err)
-                    .map_or("missing".to_owned(), |e| e.to_string());
+        let wrong = match parsed {
+            Some(Ok(entries)) => {
+                self.epochs = EpochCache::from_entries(entries.clone());
+                let last = self.epochs.epoch_for_offset(self.log_end.plus(-1));
+                if self.epochs.entries() != entries {
+                    Some("its entries are not in order".to_owned())
+                } else if last.is_none() && found.entries().is_empty() && self.log_end > self.log_start {
+                    Some("it says nothing of the last batch".to_owned())
+                } else if last_epoch.is_some() && last != last_epoch {
+                    Some(format!(
+                        "it says {last:?} of the last batch, which has {last_epoch:?}"
+                    ))
+                } else {
+                    None
+                }
+            }
+            Some(Err(error)) => Some(error.to_string()),
+            None => Some("missing".to_owned()),
+        };
+        match wrong {
+            None => self.drop_contradicted_epochs(&path, &found, scanned),
+            Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
+            Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
                 self.epochs = self.epochs_from_headers()?;
                 report.epochs_rebuilt = true;
@@ -375,9 +418,30 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Drops epochs that the file has begin among the scanned batches, where no batch has them.
+    fn drop_contradicted_epochs(&mut self, path: &Path, found: &EpochCache, scanned: Option<ScanStart>) {
+        let Some(scanned) = scanned else {
+            return;
+        };
+        let found = found.entries();
+        let (seen, lies): (Vec<_>, Vec<_>) = self.epochs.entries().iter().partition(|(epoch, start)| {
+            *start < scanned.entered
+                || *start >= self.log_end
+                || *start <= self.log_start
+                || found
+                    .iter()
+                    .any(|(e, at)| e == epoch && (at == start || (at > start && self.may_have_holes())))
+        });
+        if !lies.is_empty() {
+            tracing::warn!(path = %path.display(), ?lies, "dropping leader epochs that the log contradicts");
+            self.epochs = EpochCache::from_entries(seen);
+            self.epochs_dirty = true;
+        }
+    }
+
     fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {
         let mut epochs = EpochCache::default();
-        self.walk_headers(self.log_start, |_, header, _| {
+        self.walk_headers(self.log_start, usize::MAX, |_, header, _| {
             epochs.assign(header.partition_leader_epoch, header.base_offset);
             Ok(())
         })?;
@@ -386,29 +450,32 @@ impl PartitionLog {
 
     fn load_producers(
         &mut self,
-        scanned_from: Option<ScanStart>,
+        scanned: Option<ScanStart>,
+        produced: Option<BatchHeader>,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
         let (log_start, log_end) = (self.log_start, self.log_end);
         self.remove_snapshots(|at| at > log_end || at < log_start)?;
-        let replay = scanned_from.map_or(Replay::Producers, |start| Replay::ProducersAndTxnIndex(start.at));
-        // A snapshot past the recovery point may describe records that are gone; past the base of the segment that holds it,
-        // the segment's transaction index is on disk as far as the snapshot goes.
-        let newest = match scanned_from {
-            None => log_end,
-            Some(start) => {
-                let base = self
-                    .segments
-                    .get(start.at)
-                    .map_or(log_end, |segment| segment.base);
-                match self.txn_index_is_sane(start.at)? {
-                    true => start.trusted.max(base).min(log_end),
-                    false => base,
-                }
-            }
-        };
-        let (from, discarded) = self.reload_producers(newest, replay)?;
-        report.snapshots_discarded = discarded;
+        let replay = scanned.map_or(Replay::Producers, Replay::ProducersAndTxnIndex);
+        // A snapshot past the recovery point may describe records that are gone, and past the first scanned segment's begin
+        // the transaction index must be right below it.
+        let newest = scanned.map_or(log_end, |start| {
+            let base = self
+                .segments
+                .get(start.at)
+                .map_or(log_end, |segment| segment.base);
+            start.snapshot.unwrap_or(base).min(log_end)
+        });
+        // Nor may it be met later: it may be of records that a power cut took, and others are there now.
+        self.remove_snapshots(|at| at > newest)?;
+        let (mut from, mut discarded) = self.reload_producers(newest, replay)?;
+        if from >= log_end && produced.is_some_and(|header| !self.producers.knows(&header)) {
+            tracing::warn!(partition = %self.partition, offset = from.0, "removed a producer snapshot that does not know the last batch before it; its state is replayed from the log");
+            self.remove_snapshots(|at| at == from)?;
+            (from, discarded) = self.reload_producers(newest, replay)?;
+            discarded += 1;
+        }
+        report.snapshots_discarded += discarded;
         report.producers_replayed_from = (from < log_end).then_some(from);
         Ok(())
     }

@@ -69,6 +69,8 @@ pub struct OpenReport {
     pub lost_flushed: bool,
     /// The epoch cache was rebuilt from batch headers.
     pub epochs_rebuilt: bool,
+    /// Transaction indexes that were not what was written, and were rebuilt from the log.
+    pub txn_indexes_rebuilt: usize,
     /// Producer snapshots that were damaged and removed.
     pub snapshots_discarded: usize,
     /// The offset from which producers were replayed out of the log.

@@ -80,6 +80,9 @@ impl PartitionLog {
         }
         self.bytes_since_snapshot = 0;
         self.dir_dirty = true;
+        // A recovery that begins at this snapshot keeps the transaction index below it, and wants to know whether it is the
+        // right one: the sums are on disk before the recovery point is here.
+        self.sums_dirty |= self.segments.last().is_some_and(|last| last.aborted.entries > 0);
         Ok(())
     }
 
@@ -121,7 +124,7 @@ impl PartitionLog {
             let bytes = read_small_file(&*self.env.fs, &path, SNAPSHOT_BYTES_MAX)
                 .map_err(LogError::new("read", &path))?
                 .unwrap_or_default();
-            match decode_snapshot(&bytes) {
+            match decode_snapshot(&bytes).and_then(|state| state.lies_below(at)) {
                 Ok(state) => {
                     self.producers = state;
                     return Ok((Some(at), discarded));

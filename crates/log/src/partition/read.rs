@@ -3,8 +3,10 @@
 //! The owner plans (index lookups in memory), anybody runs the plan (file IO): cold reads may leave the owner's thread. A
 //! plan holds its file open, so that retention and deletion do not disturb it. Source: `LocalLog.read`, `LogSegment.read`.
 //!
-//! Nothing leaves the log unchecked: every batch that is handed out has a good checksum and follows the one before it (offsets
-//! and leader epochs lie outside the checksum), and a segment must reach to the next one, unless the log may have holes.
+//! Nothing is believed that the batches themselves do not say: the batch that an index entry points to must end at the
+//! entry's offset, else the read begins at the start of the segment and the index is built again; offsets must follow one
+//! another and leader epochs be those of the epoch cache, for both lie outside the checksum; every batch that is handed out
+//! has a good checksum; a segment that ends too early is damaged, unless the log has holes.
 
 use super::PartitionLog;
 use crate::env::LogFile;
@@ -17,6 +19,7 @@ use milena_types::{LeaderEpoch, Offset};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Batches that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,25 +39,40 @@ pub struct ReadResult {
 pub struct ReadPlan {
     file: Arc<dyn LogFile>,
     path: PathBuf,
-    /// A position at or before the first batch.
+    /// A position at or before the first batch, as the index says.
     start: u64,
-    /// No byte at or past it is looked at.
+    /// What the index says of the batch there: its last offset.
+    indexed: Option<Offset>,
+    /// Set when the index is not right.
+    index_is_wrong: Arc<AtomicBool>,
+    /// No batch is wanted that begins at or past it, as the index says.
     end: u64,
-    /// Bytes of the whole segment; `end` may lie before it.
+    /// Bytes of the segment.
     size: u64,
     /// Offsets may be missing between batches.
     holes: bool,
-    base: Offset,
     /// Epochs that records of the segment may have, as the epoch cache knows.
     epochs: RangeInclusive<LeaderEpoch>,
     from: Offset,
     upper: Offset,
     bytes_max: usize,
     min_one: bool,
+    base: Offset,
     segment_end: Offset,
     log_start: Offset,
     log_end: Offset,
 }
+
+/// What a search for the first batch found.
+enum Search {
+    Found(u64, BatchHeader),
+    Nothing,
+    WrongIndex,
+}
+
+const HOLE: BatchError = BatchError::Invalid("its offset does not follow the one before it");
+const OTHER_EPOCH: BatchError = BatchError::Invalid("its leader epoch is none of its segment");
+const EARLY_END: BatchError = BatchError::Invalid("the segment ends before the next one begins");
 
 impl ReadPlan {
     /// Reads. Blocks on the disk; may run on any thread.
@@ -65,26 +83,11 @@ impl ReadPlan {
     /// # Errors
     /// `Corrupt` or `Log`.
     pub fn run(&self) -> Result<ReadResult, ReadError> {
-        match self.read_range(self.start, self.end) {
-            Err(ReadError::Corrupt { .. }) if self.start > 0 || self.end < self.size => {
-                // The index may be what is wrong.
-                let result = self.read_range(0, self.size);
-                if result.is_ok() {
-                    tracing::warn!(path = %self.path.display(), offset = self.from.0, "the index of a segment is wrong; it was read without it");
-                }
-                result
-            }
-            result => result,
-        }
-    }
-
-    fn read_range(&self, start: u64, end: u64) -> Result<ReadResult, ReadError> {
-        let Some((position, first)) = self.find_first(start, end)? else {
-            if end < self.size {
-                // The batches before the bound that the index gave end too early: the next one says whether that is right.
-                return self.read_range(start, self.size);
-            }
+        let Some((position, first)) = self.find_first()? else {
             let next = self.segment_end.min(self.upper).max(self.from);
+            if !self.holes && self.from < self.segment_end {
+                return Err(self.corrupt(self.size, self.from, &EARLY_END));
+            }
             return Ok(self.result(Bytes::new(), next));
         };
         let wanted = if self.min_one {
@@ -92,18 +95,12 @@ impl ReadPlan {
         } else {
             self.bytes_max
         };
-        if first.next_offset() > self.segment_end {
-            let reason = format!(
-                "batch ends at {}, its segment at {}",
-                first.next_offset(),
-                self.segment_end
-            );
-            return Err(self.corrupt(position, first.base_offset.max(self.base), reason));
-        }
         if first.next_offset() > self.upper || first.size_bytes() > wanted {
             return Ok(self.result(Bytes::new(), self.from));
         }
-        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+        // Wherever the index says that the wanted batches end, this one is wanted.
+        let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        let left = left.max(first.size_bytes());
         let mut buffer = Vec::new();
         self.file
             .read_at(&mut buffer, wanted.min(left), position)
@@ -114,65 +111,84 @@ impl ReadPlan {
     }
 
     /// The first batch that holds or follows the offset that was asked.
-    fn find_first(&self, start: u64, end: u64) -> Result<Option<(u64, BatchHeader)>, ReadError> {
-        let mut scanner = Scanner::new(&*self.file, start, end, ScanDepth::Headers);
-        // Where the next batch begins; unknown in the middle of a segment.
-        let mut expected = (start == 0).then_some(self.base);
-        let mut position = start;
-        loop {
-            let known = expected.unwrap_or(self.base);
-            let (at, header) = match scanner.next().map_err(|e| self.io(e))? {
-                None if end < self.size || self.holes || known >= self.segment_end.min(self.upper) => {
-                    return Ok(None);
-                }
-                None => return Err(self.corrupt(position, known, gap_before(self.segment_end, known))),
-                Some(Err(stop)) => return Err(self.corrupt(stop.position, known, stop.error.to_string())),
-                Some(Ok(batch)) => (batch.position, batch.header),
-            };
-            let found = header.last_offset() >= self.from;
-            let gap = match expected {
-                Some(expected) => header.base_offset != expected,
-                None => found && header.base_offset > self.from,
-            };
-            if gap && !self.holes {
-                return Err(self.corrupt(at, known, gap_before(header.base_offset, known)));
+    fn find_first(&self) -> Result<Option<(u64, BatchHeader)>, ReadError> {
+        let mut search = self.search(self.start, self.indexed)?;
+        if matches!(search, Search::WrongIndex) {
+            if !self.index_is_wrong.swap(true, Ordering::Relaxed) {
+                tracing::warn!(path = %self.path.display(), position = self.start, "an entry of the offset index does not point to its batch; reading without the index, which is built again");
             }
-            if found {
-                return Ok(Some((at, header)));
-            }
-            expected = Some(header.next_offset());
-            position = at + header.size_bytes() as u64;
+            search = self.search(0, None)?;
+        }
+        match search {
+            Search::Found(position, header) => Ok(Some((position, header))),
+            Search::Nothing | Search::WrongIndex => Ok(None),
         }
     }
 
-    /// How many bytes of `buffer` are whole batches below the upper bound, and the offset after them.
+    /// Looks from `start` on; the batch there must end at `indexed`.
+    fn search(&self, start: u64, mut indexed: Option<Offset>) -> Result<Search, ReadError> {
+        let mut scanner = Scanner::new(&*self.file, start, self.size, ScanDepth::Headers);
+        let mut expected = indexed.is_none().then_some(self.base);
+        loop {
+            let batch = match scanner.next().map_err(|e| self.io(e))? {
+                Some(Ok(batch)) => batch,
+                _ if indexed.is_some() => return Ok(Search::WrongIndex),
+                None => return Ok(Search::Nothing),
+                Some(Err(stop)) => {
+                    return Err(self.corrupt(stop.position, expected.unwrap_or(self.base), &stop.error));
+                }
+            };
+            let (position, header) = (batch.position, batch.header);
+            if indexed.take().is_some_and(|last| header.last_offset() != last) {
+                return Ok(Search::WrongIndex);
+            }
+            if !self.follows(&header, expected) {
+                return Err(self.corrupt(position, expected.unwrap_or(self.base), &HOLE));
+            }
+            if header.last_offset() >= self.from {
+                return Ok(Search::Found(position, header));
+            }
+            expected = Some(header.next_offset());
+        }
+    }
+
+    /// Is this batch where it belongs, behind the offset `expected`?
+    fn follows(&self, header: &BatchHeader, expected: Option<Offset>) -> bool {
+        let starts = match expected {
+            Some(expected) if self.holes => header.base_offset >= expected,
+            Some(expected) => header.base_offset == expected,
+            None => header.base_offset >= self.base,
+        };
+        starts && header.next_offset() <= self.segment_end
+    }
+
+    /// How many bytes of `buffer` are whole batches below the upper bound, and the offset after them. Damage behind the
+    /// first batch only ends them: the next read meets it.
     fn whole_batches(&self, buffer: &[u8], position: u64) -> Result<(usize, Offset), ReadError> {
         let (mut len, mut next) = (0, self.from);
+        let mut expected = None;
         for batch in batches(buffer) {
-            let corrupt = |error: String| self.corrupt(position + len as u64, next, error);
-            match batch {
+            let error = match batch {
+                Ok((header, _)) if !self.follows(&header, expected) => HOLE,
+                Ok((header, bytes)) if header.next_offset() <= self.upper && !crc_is_valid(bytes) => {
+                    let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
+                    let expected = header.crc;
+                    BatchError::Crc { expected, actual }
+                }
+                Ok((header, _)) if !self.epochs.contains(&header.partition_leader_epoch) => OTHER_EPOCH,
                 Ok((header, bytes)) if header.next_offset() <= self.upper => {
-                    if len > 0 && header.base_offset != next && !self.holes {
-                        return Err(corrupt(gap_before(header.base_offset, next)));
-                    }
-                    if !self.epochs.contains(&header.partition_leader_epoch) {
-                        let epoch = header.partition_leader_epoch;
-                        return Err(corrupt(format!(
-                            "batch has leader epoch {epoch}, not one of {:?}",
-                            self.epochs
-                        )));
-                    }
-                    if !crc_is_valid(bytes) {
-                        let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
-                        let expected = header.crc;
-                        return Err(corrupt(BatchError::Crc { expected, actual }.to_string()));
-                    }
                     len += bytes.len();
                     next = header.next_offset();
+                    expected = Some(next);
+                    continue;
                 }
                 Ok(_) | Err(BatchError::Truncated { .. }) => break,
-                Err(error) => return Err(corrupt(error.to_string())),
+                Err(error) => error,
+            };
+            if len > 0 {
+                break;
             }
+            return Err(self.corrupt(position, self.from, &error));
         }
         Ok((len, next))
     }
@@ -195,19 +211,15 @@ impl ReadPlan {
         .into()
     }
 
-    fn corrupt(&self, position: u64, offset: Offset, error: String) -> ReadError {
+    /// `offset`: every record below it was good in this read.
+    fn corrupt(&self, position: u64, offset: Offset, error: &BatchError) -> ReadError {
         ReadError::Corrupt {
             path: self.path.clone(),
             position,
-            offset,
-            error,
+            offset: offset.min(self.from).max(self.base),
+            error: error.to_string(),
         }
     }
-}
-
-/// What is wrong where records are missing.
-fn gap_before(found: Offset, expected: Offset) -> String {
-    format!("offset {found} follows where {expected} is expected")
 }
 
 impl PartitionLog {
@@ -270,26 +282,24 @@ impl PartitionLog {
         let meta = &self.segments[at];
         let segment = self.open_segment(at)?;
         let delta = |offset: Offset| u32::try_from(offset.since(meta.base).max(0)).unwrap_or(u32::MAX);
-        let start = u64::from(segment.offsets().position_before(delta(from)));
-        let end = segment
-            .offsets()
-            .position_after(delta(upper))
-            .map_or(meta.size, u64::from)
-            .min(meta.size);
-        // The index bounds the batches that end below `upper`; the first batch may be needed whole to say "nothing".
-        let end = if end <= start { meta.size } else { end };
+        let wrong = segment.index_is_wrong();
+        let entry = segment.offsets().entry_before(delta(from));
+        let entry = entry.filter(|_| !wrong.load(Ordering::Relaxed));
+        let end = segment.offsets().position_after(delta(upper));
         let epoch_at = |offset| self.epochs.epoch_for_offset(offset);
         let oldest = epoch_at(meta.base.max(self.log_start)).unwrap_or(LeaderEpoch(i32::MIN));
         let newest = epoch_at(self.segment_end(at).plus(-1)).unwrap_or(LeaderEpoch(i32::MAX));
         Ok(Some(ReadPlan {
             file: segment.file().clone(),
             path: self.path(meta.base, FileKind::Log),
-            start,
-            end,
+            start: entry.map_or(0, |entry| u64::from(entry.position)),
+            indexed: entry.map(|entry| meta.base.plus(i64::from(entry.delta))),
+            index_is_wrong: Arc::clone(wrong),
+            end: end.map_or(meta.size, u64::from).min(meta.size),
             size: meta.size,
-            holes: self.has_holes || self.config.compact,
-            base: meta.base,
+            holes: self.may_have_holes(),
             epochs: oldest..=newest,
+            base: meta.base,
             from,
             upper,
             bytes_max,

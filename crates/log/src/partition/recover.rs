@@ -1,54 +1,68 @@
 //! Recovery after an unclean stop.
 //!
 //! Scan first, change later: the segments from the recovery point on are walked without touching anything. The first of them
-//! is entered where its index points below the recovery point, if index and log agree there, and else at its beginning.
-//! Below the recovery point headers suffice, past it every checksum is compared, offsets must continue and leader epochs must
+//! is entered at a producer snapshot inside it, if there is one ([`ScanStart`]), and else at its beginning. Below the recovery point headers suffice, past it every checksum is compared, offsets must continue and leader epochs must
 //! not go back (stale bytes of a longer former segment have older ones). What follows the first bad byte is cut off.
 //! Then indexes are rebuilt from what the scan saw. Repeating all of it changes nothing. Source: `LogLoader.java`.
 
-use super::files::SegmentMeta;
-use super::{CorruptionPolicy, OpenReport, PartitionLog, TailCut};
-use crate::env::{LogFile, OpenMode, read_small_file};
+use super::enter::{Entry, ScanStart};
+use super::files::{OpenSegment, SegmentMeta};
+use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
+use crate::env::OpenMode;
 use crate::error::{LogError, OpenError};
-use crate::format::{FileKind, OFFSET_INDEX_ENTRY_BYTES, TIME_INDEX_ENTRY_BYTES};
-use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
+use crate::format::FileKind;
+use crate::index::IndexBuilder;
 use crate::segment::{ScanDepth, Scanner};
-use milena_record::{BatchHeader, HEADER_BYTES};
+use milena_record::BatchHeader;
 use milena_types::{LeaderEpoch, Offset};
 use std::io;
-
-/// Index files up to this size are looked into, whatever `segment.index.bytes` says now.
-const INDEX_FILE_BYTES_MIN: u32 = 64 << 20;
+use std::sync::atomic::Ordering;
 
 /// What a replay of the log brings up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replay {
     /// The producer state.
     Producers,
-    /// And the transaction indexes of the segments from this number on.
-    ProducersAndTxnIndex(usize),
-}
-
-/// Where a recovery began to scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ScanStart {
-    /// Number of the segment.
-    pub(super) at: usize,
-    /// What lies below it in that segment was not looked at.
-    pub(super) trusted: Offset,
+    /// And the transaction indexes of the segments that were scanned.
+    ProducersAndTxnIndex(ScanStart),
 }
 
 /// One segment as the scan found it.
 struct ScannedSegment {
     index: IndexBuilder,
     size: u64,
-    end: Offset,
+}
+
+/// How far a scan goes, and how closely it looks.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// Everything below it was flushed.
+    trusted: Offset,
+    /// From here on checksums are compared.
+    checked_from: Offset,
+    /// It ends at the first batch that begins at or past it.
+    until: Offset,
+    /// The first segment is entered by its index, below this offset.
+    enter_below: Option<Offset>,
+}
+
+/// Segments as a scan found them, and why it ended before their end, if it did.
+struct Scan {
+    segments: Vec<ScannedSegment>,
+    /// What lies below it was not looked at.
+    entered: Offset,
+    progress: Progress,
     stop: Option<String>,
 }
 
 /// The state that a scan carries from segment to segment.
-struct Progress {
+pub(super) struct Progress {
     expected: Offset,
+    /// The log is in no doubt below it. It lags behind `expected` when a batch left a hole before it: should the next one
+    /// contradict, it was that batch whose base offset is wrong.
+    sure: Offset,
+    /// A batch began below the end of the one before it, and is not of an older epoch (stale bytes are).
+    contradicted: bool,
     epoch: Option<LeaderEpoch>,
     /// Starts of epochs, in order of appearance.
     epochs: Vec<(LeaderEpoch, Offset)>,
@@ -59,21 +73,28 @@ struct Progress {
 }
 
 impl Progress {
-    fn from(base: Offset) -> Self {
+    /// Before the first batch of the segment at `base`, which is to have this offset.
+    pub(super) fn at(base: Offset, offset: Offset) -> Self {
         Self {
-            expected: base,
-            segment: base,
+            expected: offset,
+            sure: offset,
+            contradicted: false,
             epoch: None,
             epochs: Vec::new(),
+            segment: base,
             saw_hole: false,
         }
     }
 
-    /// Says what is wrong with a batch at this place, if anything.
-    fn judge(&mut self, header: &BatchHeader, holes_allowed: bool) -> Option<String> {
+    /// Says what is wrong with a batch at this place of its segment, if anything.
+    pub(super) fn judge(&mut self, header: &BatchHeader, holes_allowed: bool) -> Option<String> {
         let (offset, epoch) = (header.base_offset, header.partition_leader_epoch);
         if offset < self.expected || (offset > self.expected && !holes_allowed) {
+            self.contradicted = offset < self.expected && self.epoch.is_none_or(|previous| epoch >= previous);
             return Some(format!("batch has offset {offset}, expected {}", self.expected));
+        }
+        if header.last_offset().since(self.segment) > i64::from(i32::MAX) {
+            return Some(format!("batch has offset {offset}, out of the segment's range"));
         }
         if let Some(previous) = self.epoch.filter(|previous| epoch < *previous) {
             return Some(format!(
@@ -85,7 +106,27 @@ impl Progress {
             self.epochs.push((epoch, offset));
             self.epoch = Some(epoch);
         }
+        self.sure = if offset > self.expected {
+            self.expected
+        } else {
+            header.next_offset()
+        };
         self.expected = header.next_offset();
+        None
+    }
+
+    /// The same for the beginning of a segment.
+    fn enter(&mut self, base: Offset, holes_allowed: bool) -> Option<String> {
+        if base < self.expected || (base > self.expected && !holes_allowed) {
+            self.contradicted = base < self.expected;
+            return Some(format!("segment {base} does not follow offset {}", self.expected));
+        }
+        if base > self.expected {
+            self.sure = self.expected;
+            self.saw_hole = true;
+        }
+        self.expected = base;
+        self.segment = base;
         None
     }
 }
@@ -95,216 +136,204 @@ impl PartitionLog {
     pub(super) fn recover(
         &mut self,
         trusted: Offset,
-        policy: CorruptionPolicy,
+        opts: &OpenOptions,
         report: &mut OpenReport,
     ) -> Result<Option<ScanStart>, OpenError> {
         let Some(first) = self.segment_of(trusted) else {
             return Ok(None);
         };
-        let mut progress = Progress::from(self.segments[first].base);
-        let mut scanned = Vec::new();
-        let mut stop = None;
-        for meta in &self.segments[first..] {
-            // A segment spans fewer offsets than an index can hold: what lies further apart is no lost tail.
-            let far = self.has_holes && meta.base.since(progress.segment) > i64::from(i32::MAX);
-            let may_part = progress.expected < trusted || self.compacted_by_kafka || far;
-            progress.segment = meta.base;
-            if may_part && meta.base > progress.expected {
-                // Compaction took the end of the segment before. Milena's leaves a batch there: past the recovery point a
-                // hole between segments is a lost tail.
-                progress.expected = meta.base;
-                progress.saw_hole = true;
-            } else if meta.base != progress.expected {
-                stop = Some(format!(
-                    "segment {} does not follow offset {}",
-                    meta.base, progress.expected
-                ));
-                break;
-            }
-            let path = self.path(meta.base, FileKind::Log);
-            let segment = self
-                .scan_segment(meta, trusted, &mut progress)
-                .map_err(LogError::new("recover", path))?;
-            let segment_stop = segment.stop.clone();
-            scanned.push(segment);
-            if segment_stop.is_some() {
-                stop = segment_stop;
-                break;
-            }
+        let policy = opts.corruption;
+        let mut snapshot = self.replay_point(first, trusted, opts.now, report)?;
+        let mut reach = Reach {
+            trusted,
+            checked_from: trusted,
+            until: Offset(i64::MAX),
+            enter_below: snapshot,
+        };
+        let mut scan = self.scan(first, reach)?;
+        if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
+            let reason = scan.stop;
+            reach.until = scan.progress.sure;
+            scan = self.scan(first, reach)?;
+            scan.stop = reason;
         }
-        report.segments_scanned = scanned.len();
-        let end = progress.expected;
+        if scan.progress.expected < trusted && !Self::refuse_damage(policy) {
+            // Where damage is certain, nothing is taken on trust.
+            reach.checked_from = Offset::ZERO;
+            reach.enter_below = None;
+            snapshot = None;
+            let reason = scan.stop;
+            scan = self.scan(first, reach)?;
+            scan.stop = scan.stop.or(reason);
+        }
+        report.segments_scanned = scan.segments.len();
+        let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
-        if let Some(reason) = stop {
-            self.cut_tail(
-                first + scanned.len() - 1,
-                scanned.last(),
-                reason,
-                trusted,
-                policy,
-                report,
-            )?;
-        } else if end < trusted {
-            if Self::refuse_damage(policy) {
-                return Err(self.too_short(end, trusted));
-            }
-            tracing::error!(partition = %self.partition, recovery_point = trusted.0, log_end = end.0,
-                "the log ends below its recovery point: flushed records are gone");
-            self.write_recovery_floor(end)?;
+        if end < trusted {
+            let reason = scan.stop.as_deref().unwrap_or("the log ends here");
+            self.flushed_is_lost(first + scan.segments.len() - 1, &scan, reason, trusted, policy)?;
         }
-        for (at, segment) in scanned.into_iter().enumerate() {
+        if let Some(reason) = scan.stop {
+            let at = first + scan.segments.len() - 1;
+            let position = scan.segments.last().map_or(0, |segment| segment.size);
+            report.cut = Some(self.cut_tail(at, position, end, reason)?);
+        }
+        for (at, segment) in scan.segments.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
         }
-        if progress.saw_hole {
+        if scan.progress.saw_hole {
             // Kafka, which may have compacted this log, leaves no such word.
             self.remember_holes()?;
         }
         self.log_end = end;
         self.flushed = trusted.min(end).max(self.segments[0].base);
-        for (epoch, start) in progress.epochs {
+        for (epoch, start) in scan.progress.epochs {
             self.epochs.assign(epoch, start);
         }
-        Ok(Some(ScanStart { at: first, trusted }))
+        Ok(Some(ScanStart {
+            at: first,
+            entered: scan.entered,
+            snapshot,
+        }))
     }
 
-    /// The index entries of a segment that lie below `trusted`, and the batch of the last one: where a scan may begin. `None`
-    /// unless the index is in order and the log has that batch in that place.
-    fn entry_below(
-        &self,
-        meta: &SegmentMeta,
-        file: &dyn LogFile,
-        trusted: Offset,
-    ) -> io::Result<Option<(IndexBuilder, u64, Offset)>> {
-        let limit = self.config.segment_index_bytes.max(INDEX_FILE_BYTES_MIN) as usize;
-        let read = |kind| {
-            let bytes = read_small_file(&*self.env.fs, &self.path(meta.base, kind), limit);
-            // A missing or giant index is no index.
-            bytes.map(Option::unwrap_or_default).or_else(|e| match e.kind() {
-                io::ErrorKind::InvalidData => Ok(Vec::new()),
-                _ => Err(e),
-            })
+    /// Walks the segments from number `first` on.
+    fn scan(&self, first: usize, reach: Reach) -> Result<Scan, LogError> {
+        let base = self.segments[first].base;
+        let mut scan = Scan {
+            segments: Vec::new(),
+            entered: base,
+            progress: Progress::at(base, base),
+            stop: None,
         };
-        let (mut offsets, mut times) = (read(FileKind::Index)?, read(FileKind::TimeIndex)?);
-        let below = u32::try_from(trusted.since(meta.base)).unwrap_or(u32::MAX);
-        offsets.truncate(OffsetIndex(&offsets).below(below) * OFFSET_INDEX_ENTRY_BYTES);
-        let Some(last) = OffsetIndex(&offsets).last() else {
-            return Ok(None);
-        };
-        times.truncate(TimeIndex(&times).up_to(last.delta) * TIME_INDEX_ENTRY_BYTES);
-        if !OffsetIndex(&offsets).is_sane(meta.size) || !TimeIndex(&times).is_sane() {
-            return Ok(None);
+        for meta in &self.segments[first..] {
+            if meta.base >= reach.until && !scan.segments.is_empty() {
+                break;
+            }
+            let may_part = self.may_part(&scan.progress, meta.base, reach.trusted);
+            scan.stop = scan.progress.enter(meta.base, may_part);
+            if scan.stop.is_some() {
+                break;
+            }
+            let path = self.path(meta.base, FileKind::Log);
+            self.scan_segment(meta, reach, &mut scan)
+                .map_err(LogError::new("recover", path))?;
+            if scan.stop.is_some() {
+                break;
+            }
         }
-        let mut head = Vec::with_capacity(HEADER_BYTES);
-        file.read_at(&mut head, HEADER_BYTES, u64::from(last.position))?;
-        let Ok(header) = BatchHeader::parse(&head) else {
-            return Ok(None);
-        };
-        let expected = meta.base.plus(i64::from(last.delta));
-        let end = u64::from(last.position) + header.size_bytes() as u64;
-        let index = IndexBuilder::resume(meta.base, self.config.index_interval_bytes, offsets, times);
-        Ok((header.last_offset() == expected && end <= meta.size).then_some((
-            index,
-            u64::from(last.position),
-            header.base_offset,
-        )))
+        Ok(scan)
     }
 
-    fn too_short(&self, end: Offset, recovery_point: Offset) -> OpenError {
-        let (base, position) = self
-            .segments
-            .last()
-            .map_or((end, 0), |last| (last.base, last.size));
-        OpenError::Corrupt {
-            path: self.path(base, FileKind::Log),
-            position,
-            offset: end,
-            recovery_point,
-            error: "the log ends there".to_owned(),
-        }
+    /// May offsets be missing before the segment at `base`? Below the recovery point compaction may have taken the end of the
+    /// segment before. Milena's leaves a batch there: past it a hole is a lost tail, unless Kafka compacted the log, or the
+    /// segments lie so far apart that an index cannot name what is between, where the leader had a hole.
+    fn may_part(&self, progress: &Progress, base: Offset, trusted: Offset) -> bool {
+        let far = base.since(progress.segment) > i64::from(i32::MAX);
+        (self.may_have_holes() && progress.expected < trusted)
+            || self.compacted_by_kafka
+            || (self.has_holes && far)
     }
 
-    fn scan_segment(
-        &self,
-        meta: &SegmentMeta,
-        trusted: Offset,
-        progress: &mut Progress,
-    ) -> io::Result<ScannedSegment> {
+    fn scan_segment(&self, meta: &SegmentMeta, reach: Reach, scan: &mut Scan) -> io::Result<()> {
         let file = self
             .env
             .fs
             .open(&self.path(meta.base, FileKind::Log), OpenMode::Read)?;
-        let entered = if meta.base < trusted {
-            self.entry_below(meta, &*file, trusted)?
-        } else {
-            None
+        let entered = match reach.enter_below.filter(|below| *below > meta.base) {
+            Some(below) if scan.segments.is_empty() => self.entry_below(meta, &*file, below)?,
+            _ => None,
         };
         let (mut index, mut size) = match entered {
-            Some((index, position, offset)) => {
-                progress.expected = offset;
+            Some(Entry {
+                index,
+                position,
+                offset,
+            }) => {
+                scan.progress = Progress::at(meta.base, offset);
+                scan.entered = offset;
                 (index, position)
             }
             None => (IndexBuilder::new(meta.base, self.config.index_interval_bytes), 0),
         };
         let mut scanner = Scanner::new(&*file, size, meta.size, ScanDepth::Headers);
-        let mut stop = None;
+        let mut checked = false;
         loop {
-            let trust = progress.expected < trusted;
-            if !trust {
+            if scan.progress.expected >= reach.checked_from {
                 scanner.set_depth(ScanDepth::Checked);
+                checked = true;
             }
-            match scanner.next()? {
+            let batch = match scanner.next()? {
                 None => break,
                 Some(Err(bad)) => {
-                    stop = Some(bad.error.to_string());
+                    scan.stop = Some(bad.error.to_string());
                     break;
                 }
-                Some(Ok(batch)) => {
-                    stop = progress.judge(&batch.header, trust || self.has_holes || self.config.compact);
-                    if stop.is_some() {
-                        break;
-                    }
-                    index.add(&batch.header, batch.position);
-                    size = batch.position + batch.header.size_bytes() as u64;
-                }
+                Some(Ok(batch)) => batch,
+            };
+            let (position, header) = (batch.position, batch.header);
+            if !checked && header.next_offset() >= reach.checked_from {
+                // What lies behind it depends on where it ends: so much of it is not taken on trust.
+                scanner.go_back(position);
+                scanner.set_depth(ScanDepth::Checked);
+                checked = true;
+                continue;
             }
+            if header.base_offset >= reach.until {
+                scan.stop = Some("in doubt".to_owned());
+                break;
+            }
+            scan.stop = scan.progress.judge(&header, self.may_have_holes());
+            if scan.stop.is_some() {
+                break;
+            }
+            index.add(&header, position);
+            size = position + header.size_bytes() as u64;
         }
-        Ok(ScannedSegment {
-            index,
-            size,
-            end: progress.expected,
-            stop,
-        })
+        scan.segments.push(ScannedSegment { index, size });
+        Ok(())
     }
 
-    /// Cuts off everything behind segment number `at` and the bad part of it, durably.
+    /// Flushed records are gone: the log cannot be opened, or (its leader has them) says so durably.
+    fn flushed_is_lost(
+        &mut self,
+        at: usize,
+        scan: &Scan,
+        reason: &str,
+        trusted: Offset,
+        policy: CorruptionPolicy,
+    ) -> Result<(), OpenError> {
+        let path = self.path(self.segments[at].base, FileKind::Log);
+        let (position, offset) = (
+            scan.segments.last().map_or(0, |segment| segment.size),
+            scan.progress.expected,
+        );
+        if Self::refuse_damage(policy) {
+            return Err(OpenError::Corrupt {
+                path,
+                position,
+                offset,
+                recovery_point: trusted,
+                error: reason.to_owned(),
+            });
+        }
+        tracing::error!(partition = %self.partition, path = %path.display(), position, recovery_point = trusted.0, log_end = offset.0, reason,
+            "the log ends below its recovery point: flushed records are gone");
+        Ok(self.write_recovery_floor(offset)?)
+    }
+
+    /// Cuts off everything behind `position` of segment number `at`, durably.
     fn cut_tail(
         &mut self,
         at: usize,
-        segment: Option<&ScannedSegment>,
+        position: u64,
+        offset: Offset,
         reason: String,
-        trusted: Offset,
-        policy: CorruptionPolicy,
-        report: &mut OpenReport,
-    ) -> Result<(), OpenError> {
-        let Some(segment) = segment else { return Ok(()) };
-        let meta = &self.segments[at];
-        let path = self.path(meta.base, FileKind::Log);
-        let (position, offset) = (segment.size, segment.end);
-        if offset < trusted {
-            if Self::refuse_damage(policy) {
-                return Err(OpenError::Corrupt {
-                    path,
-                    position,
-                    offset,
-                    recovery_point: trusted,
-                    error: reason,
-                });
-            }
-            self.write_recovery_floor(offset)?;
-        }
+    ) -> Result<TailCut, LogError> {
+        let path = self.path(self.segments[at].base, FileKind::Log);
         let behind: u64 = self.segments[at + 1..].iter().map(|segment| segment.size).sum();
         let bytes = self.segments[at].size - position + behind;
-        tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, lost_flushed = offset < trusted,
+        tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason,
             "cut off a tail that was never completely written");
         for doomed in (at + 1..self.segments.len()).rev() {
             self.remove_segment_files(self.segments[doomed].base)?;
@@ -318,14 +347,13 @@ impl PartitionLog {
         };
         cut().map_err(LogError::new("truncate", &path))?;
         self.segments[at].size = position;
-        report.cut = Some(TailCut {
+        Ok(TailCut {
             path,
             position,
             bytes,
             offset,
             reason,
-        });
-        Ok(())
+        })
     }
 
     /// Writes the indexes that a scan has built, where the files differ; the next flush makes those of closed segments durable.
@@ -372,53 +400,78 @@ impl PartitionLog {
         let from = found.unwrap_or(self.log_start).max(self.log_start);
         let first_indexed = match replay {
             Replay::Producers => usize::MAX,
-            Replay::ProducersAndTxnIndex(at) => at,
+            Replay::ProducersAndTxnIndex(start) => {
+                for at in start.at..self.segments.len() {
+                    // What the replay passes it writes again.
+                    let known = start.snapshot.filter(|_| at == start.at);
+                    self.keep_txn_index(at, known.map(|known| known.min(from)))?;
+                }
+                start.at
+            }
         };
-        for at in first_indexed..self.segments.len() {
-            // What the replay passes it writes again.
-            self.cut_txn_index(at, from)?;
-        }
         if from < self.log_end {
             let mut producers = std::mem::take(&mut self.producers);
             let mut aborts = Vec::new();
-            self.walk_headers(from, |at, header, batch| {
+            self.walk_headers(from, usize::MAX, |at, header, batch| {
                 if header.producer_id.is_some()
                     && let Some(completed) = super::producers::apply_to(&mut producers, header, batch)
                 {
                     let stable = producers.last_stable_offset_after(&completed);
                     let indexed = completed.aborted && at >= first_indexed;
-                    aborts.extend(indexed.then_some((at, completed, stable)));
+                    aborts.extend(indexed.then_some((at, AbortedTxn::of(&completed, stable))));
                 }
                 Ok(())
             })?;
             self.producers = producers;
-            for (at, completed, stable) in aborts {
-                self.add_aborted(at, &completed, stable)?;
+            for (at, aborted) in aborts {
+                self.add_aborted(at, &aborted)?;
             }
         }
         self.producers.on_high_watermark(self.high_watermark);
         Ok((from, discarded))
     }
 
-    /// Visits the header of every batch from `from` on, with its segment's number; control batches come with their bytes.
+    /// Visits the header of every batch from the one that holds `from` on, up to segment number `last`, with its segment's number; control
+    /// batches come with their bytes.
     pub(super) fn walk_headers(
         &self,
         from: Offset,
+        last: usize,
         mut visit: impl FnMut(usize, &BatchHeader, &[u8]) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        for at in self.segment_of(from).unwrap_or(0)..self.segments.len() {
+        for at in self.segment_of(from).unwrap_or(0)..self.segments.len().min(last.saturating_add(1)) {
             let meta = &self.segments[at];
             let path = self.path(meta.base, FileKind::Log);
             let segment = self.open_segment(at)?;
-            let delta = u32::try_from(from.since(meta.base).max(0)).unwrap_or(u32::MAX);
-            let begin = u64::from(segment.offsets().position_before(delta));
+            let begin = begin_of(meta, &segment, from).map_err(LogError::new("read", &path))?;
             let mut scanner = Scanner::new(&**segment.file(), begin, meta.size, ScanDepth::Headers);
             while let Some(Ok(batch)) = scanner.next().map_err(LogError::new("read", &path))? {
-                if batch.header.base_offset >= from {
+                if batch.header.last_offset() >= from {
                     visit(at, &batch.header, batch.bytes)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// A position at or before the batch of a segment that holds `from`: what the index says, if the batch there is the one that
+/// it means.
+fn begin_of(meta: &SegmentMeta, segment: &OpenSegment<'_>, from: Offset) -> io::Result<u64> {
+    let delta = u32::try_from(from.since(meta.base).max(0)).unwrap_or(u32::MAX);
+    let wrong = segment.index_is_wrong();
+    let entry = segment.offsets().entry_before(delta);
+    let Some(entry) = entry.filter(|_| !wrong.load(Ordering::Relaxed)) else {
+        return Ok(0);
+    };
+    let position = u64::from(entry.position);
+    let mut scanner = Scanner::new(&**segment.file(), position, meta.size, ScanDepth::Headers);
+    let last = meta.base.plus(i64::from(entry.delta));
+    match scanner.next()? {
+        Some(Ok(batch)) if batch.header.last_offset() == last => Ok(position),
+        _ => {
+            wrong.store(true, Ordering::Relaxed);
+            Ok(0)
+        }
     }
 }

@@ -11,7 +11,7 @@
 //! any more when it came to be. Source: `LogManager.replaceCurrentWithFutureLog`, which leaves this case to the operator.
 
 use super::PartitionLog;
-use super::flush::{EpochFile, PendingVersions};
+use super::flush::PendingVersions;
 use crate::durable_file::replace_file;
 use crate::error::LogError;
 use crate::format::MOVED_IN_FILE;
@@ -53,9 +53,9 @@ impl PartitionLog {
         self.env.sealed.remove_log(self.log_id);
         self.dir = to.to_owned();
         // Nothing of what was said about the files under the old name holds for the new one.
-        self.epoch_file = Some(EpochFile::new());
+        self.small_files = None;
         self.pending = PendingVersions::default();
-        self.epochs_dirty = true;
+        (self.epochs_dirty, self.sums_dirty) = (true, true);
         self.dir_dirty = true;
         self.parent_dirty = true;
         Ok(())

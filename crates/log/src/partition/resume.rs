@@ -1,14 +1,15 @@
 //! Having an idle log back from what it knew of itself, and the check that its files are still the ones it knew.
 //!
 //! After a clean shutdown the check waits for the first use of a file; after a crash it comes first. It lists the
-//! directory and looks at the sizes, no content is read.
+//! directory and looks at the sizes; of no file but transaction indexes is the content read.
 
 use super::idle_log::IdleLog;
 use super::open::list;
+use super::txn_index::read_txn_index;
 use super::{OpenOptions, PartitionLog};
 use crate::error::LogError;
 use crate::format::FileKind;
-use milena_types::Timestamp;
+use milena_types::{Offset, Timestamp};
 use std::io;
 
 impl PartitionLog {
@@ -22,6 +23,7 @@ impl PartitionLog {
             && self.removals.is_empty()
             && self.compaction.is_none()
             && !self.has_dirty_data()
+            && self.pending.small_files_are_durable()
             && self.recovery_point() == self.log_end;
         idle.then(|| IdleLog {
             partition: self.partition.clone(),
@@ -41,7 +43,7 @@ impl PartitionLog {
     /// A log that does not exist yet: its directory was not there when the log directory was listed.
     #[must_use]
     pub fn absent(opts: &OpenOptions) -> Self {
-        Self::empty(opts, opts.log_start_offset)
+        Self::empty(opts, opts.log_start_offset.max(Offset::ZERO))
     }
 
     /// The log that `idle` describes, after a clean shutdown. Touches no file: what it says is compared with the
@@ -114,6 +116,14 @@ impl PartitionLog {
                     "segment {base} has {size:?} bytes and not {}",
                     segment.size
                 )));
+            }
+        }
+        for segment in self.segments.iter().filter(|segment| segment.aborted.entries > 0) {
+            // Small, and the only file whose damage would hide something: opening the log builds it again.
+            match read_txn_index(&*self.env.fs, &self.dir, segment.base, segment.aborted) {
+                Err(error) if error.source.kind() != io::ErrorKind::InvalidData => return Err(error.source),
+                Err(error) => return Ok(Some(error.to_string())),
+                Ok(_) => {}
             }
         }
         Ok(None)

@@ -1,6 +1,7 @@
 //! Dropping old segments, and deleting whole logs. Source: `UnifiedLog.deleteOldSegments`, `LocalLog.deleteSegmentFiles`.
 
 use super::PartitionLog;
+use super::files::SegmentMeta;
 use crate::env::FileSystem;
 use crate::error::LogError;
 use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name};
@@ -175,6 +176,8 @@ impl PartitionLog {
     pub(super) fn retire_files(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         self.env.sealed.remove(self.pool_key(base));
         self.unsynced_seals.retain(|seal| *seal != base);
+        let aborted = |meta: &&SegmentMeta| meta.base == base && meta.aborted.entries > 0;
+        self.sums_dirty |= self.segments.iter().find(aborted).is_some();
         self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
         let due = Timestamp(now.0.saturating_add(self.config.file_delete_delay_ms));
         for kind in [
@@ -233,8 +236,8 @@ impl PartitionLog {
         if self.segments.is_empty() && self.env.fs.read_dir(&self.dir).is_err() {
             return Ok(None);
         }
-        if let Some(file) = &self.epoch_file {
-            file.mark_deleted();
+        if let Some(files) = &self.small_files {
+            files.mark_deleted();
         }
         let unique: String = Uuid::random()
             .0

@@ -5,9 +5,10 @@ use super::files::SegmentMeta;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::{FileKind, PARTITION_METADATA_FILE};
-use crate::segment::ActiveSegment;
+use crate::segment::{ActiveSegment, SealedSegment};
 use milena_record::{BatchHeader, batches};
 use milena_types::{Offset, Timestamp};
+use std::sync::atomic::Ordering;
 
 /// Positions in an index are signed 32-bit numbers.
 const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
@@ -57,6 +58,10 @@ impl PartitionLog {
             return self.create_segment(self.base_for(span.as_ref()), now);
         }
         self.open_active()?;
+        let wrong = |active: &ActiveSegment| active.index_is_wrong.load(Ordering::Relaxed);
+        if self.active.as_deref().is_some_and(wrong) {
+            self.rebuild_active_index()?;
+        }
         if let Some(meta) = self.segments.last_mut() {
             // As in Kafka, a segment that was found on disk counts from now when its records have no timestamps.
             meta.created.get_or_insert(now);
@@ -142,6 +147,7 @@ impl PartitionLog {
             self.remove_segment_files(empty.base)?;
         } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
             meta.max_timestamp = Some(active.largest_timestamp());
+            self.sums_dirty |= meta.aborted.entries > 0;
             self.unsynced_seals.push(meta.base);
         }
         self.begin_segment(base, next, now);
@@ -229,6 +235,26 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Builds the indexes of the active segment again from its log, after a reader found them wrong.
+    fn rebuild_active_index(&mut self) -> Result<(), LogError> {
+        let Some(meta) = self.segments.last() else {
+            return Ok(());
+        };
+        let (base, size, interval) = (meta.base, meta.size, self.config.index_interval_bytes);
+        let fs = &*self.env.fs;
+        let build = || {
+            let rebuilt = SealedSegment::rebuild(fs, &self.dir, base, size, interval)?;
+            let index = ActiveSegment::builder_from(&rebuilt, base, size, interval)?;
+            ActiveSegment::resume(fs, &self.dir, base, size, index, true)
+        };
+        let active = build().map_err(LogError::new(
+            "rebuild the index of",
+            self.path(base, FileKind::Log),
+        ))?;
+        self.active = Some(Box::new(active));
+        Ok(())
+    }
+
     /// Closes the files of a log that has nothing to flush: an idle partition holds no descriptor. True when it is idle.
     ///
     /// # Errors
@@ -256,7 +282,7 @@ impl PartitionLog {
         self.active = None;
         self.modified = self.modified(base)?;
         self.shrink();
-        self.forget_epoch_file();
+        self.forget_small_files();
         Ok(())
     }
 }

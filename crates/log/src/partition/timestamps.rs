@@ -5,10 +5,13 @@ use super::PartitionLog;
 use super::files::OpenSegment;
 use crate::error::{LogError, ReadError};
 use crate::format::FileKind;
+use crate::index::{OffsetEntry, TimeEntry};
 use crate::segment::{ScanDepth, Scanner};
 use bytes::Bytes;
-use milena_record::{BatchError, crc_is_valid, records};
+use milena_record::{BatchError, BatchHeader, crc_is_valid, records};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 
 /// A record found by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,79 +110,138 @@ impl PartitionLog {
     }
 
     fn find_in_segment(&self, at: usize, timestamp: Timestamp) -> Result<Option<TimestampOffset>, ReadError> {
-        let meta = &self.segments[at];
         let segment = self.open_segment(at)?;
+        let hint = if segment.index_is_wrong().load(Ordering::Relaxed) {
+            Hint::default()
+        } else {
+            self.hint(at, &segment, timestamp)
+        };
+        if let Some(found) = self.search_segment(at, &segment, timestamp, hint)? {
+            return Ok(found);
+        }
+        if !segment.index_is_wrong().swap(true, Ordering::Relaxed) {
+            tracing::warn!(path = %self.path(self.segments[at].base, FileKind::Log).display(), timestamp = timestamp.0, "an entry of an index does not fit the log; searching without the indexes, which are built again");
+        }
+        Ok(self
+            .search_segment(at, &segment, timestamp, Hint::default())?
+            .flatten())
+    }
+
+    /// Where the indexes say that a search for `timestamp` may begin.
+    fn hint(&self, at: usize, segment: &OpenSegment<'_>, timestamp: Timestamp) -> Hint {
+        let meta = &self.segments[at];
+        let first = u32::try_from(self.log_start.since(meta.base).max(0)).unwrap_or(u32::MAX);
         let too_early = segment
             .times()
             .last_before(timestamp)
-            .map_or(0, |entry| entry.delta);
-        let first = u32::try_from(self.log_start.since(meta.base).max(0)).unwrap_or(u32::MAX);
-        let start = u64::from(segment.offsets().position_before(too_early.max(first)));
-        match self.find_from(at, start, timestamp) {
-            // The index may be what is wrong.
-            Err(ReadError::Corrupt { .. }) if start > 0 => self.find_from(at, 0, timestamp),
-            result => result,
+            .filter(|entry| entry.delta >= first);
+        let from = too_early.map_or(first, |entry| entry.delta);
+        Hint {
+            too_early,
+            start: segment.offsets().entry_before(from),
         }
     }
 
-    fn find_from(
+    /// Walks a segment from where a hint says; `None` when the batches that the hint names are not as it says.
+    fn search_segment(
         &self,
         at: usize,
-        start: u64,
+        segment: &OpenSegment<'_>,
         timestamp: Timestamp,
-    ) -> Result<Option<TimestampOffset>, ReadError> {
+        mut hint: Hint,
+    ) -> Result<Option<Option<TimestampOffset>>, ReadError> {
         let meta = &self.segments[at];
         let path = self.path(meta.base, FileKind::Log);
-        let segment = self.open_segment(at)?;
-        let mut known = meta.base;
+        let start = hint.start.map_or(0, |entry| u64::from(entry.position));
         let mut scanner = Scanner::new(&**segment.file(), start, meta.size, ScanDepth::Headers);
         loop {
             let next = scanner.next().map_err(LogError::new("read", &path))?;
             let (position, header) = match next {
-                None => return Ok(None),
+                Some(Ok(batch)) => (batch.position, batch.header),
+                _ if hint.start.is_some() || hint.too_early.is_some() => return Ok(None),
+                None => return Ok(Some(None)),
                 Some(Err(stop)) => {
                     return Err(ReadError::Corrupt {
                         path,
                         position: stop.position,
-                        offset: known,
+                        offset: meta.base,
                         error: stop.error.to_string(),
                     });
                 }
-                Some(Ok(batch)) => (batch.position, batch.header),
             };
-            let before = std::mem::replace(&mut known, header.next_offset());
+            if !hint.agrees(&header, meta.base) {
+                return Ok(None);
+            }
             if header.max_timestamp < timestamp || header.last_offset() < self.log_start {
                 continue;
             }
-            let mut bytes = Vec::new();
-            let read = segment.file().read_at(&mut bytes, header.size_bytes(), position);
-            read.map_err(LogError::new("read", &path))?;
-            if !crc_is_valid(&bytes) {
-                let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
-                let expected = header.crc;
-                return Err(ReadError::Corrupt {
-                    path,
-                    position,
-                    offset: before,
-                    error: BatchError::Crc { expected, actual }.to_string(),
-                });
+            if let Some(found) = self.find_in_batch(segment, &path, position, &header, timestamp)? {
+                return Ok(Some(Some(found)));
             }
-            let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)
-                .map_err(|error| ReadError::Unreadable {
-                    path: path.clone(),
-                    position,
-                    error,
-                })?
-                .into_iter()
-                .find(|record| record.timestamp >= timestamp && record.offset >= self.log_start);
-            if let Some(record) = found {
-                let leader_epoch = header.partition_leader_epoch;
-                return Ok(Some(TimestampOffset {
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                    leader_epoch,
-                }));
+        }
+    }
+
+    fn find_in_batch(
+        &self,
+        segment: &OpenSegment<'_>,
+        path: &Path,
+        position: u64,
+        header: &BatchHeader,
+        timestamp: Timestamp,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        let mut bytes = Vec::new();
+        let read = segment.file().read_at(&mut bytes, header.size_bytes(), position);
+        read.map_err(LogError::new("read", path))?;
+        if !crc_is_valid(&bytes) {
+            let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
+            let expected = header.crc;
+            return Err(ReadError::Corrupt {
+                path: path.to_owned(),
+                position,
+                offset: self.segments[self.segment_of(header.base_offset).unwrap_or(0)].base,
+                error: BatchError::Crc { expected, actual }.to_string(),
+            });
+        }
+        let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)
+            .map_err(|error| ReadError::Unreadable {
+                path: path.to_owned(),
+                position,
+                error,
+            })?
+            .into_iter()
+            .find(|record| record.timestamp >= timestamp && record.offset >= self.log_start);
+        Ok(found.map(|record| TimestampOffset {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            leader_epoch: header.partition_leader_epoch,
+        }))
+    }
+}
+
+/// What the indexes say of the batches where a search begins; believed when the batches say the same.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hint {
+    /// The first batch.
+    start: Option<OffsetEntry>,
+    /// No record up to the batch with this timestamp is later.
+    too_early: Option<TimeEntry>,
+}
+
+impl Hint {
+    /// Compares the next batch of the walk with what is left to compare.
+    fn agrees(&mut self, header: &BatchHeader, base: Offset) -> bool {
+        let last = header.last_offset();
+        if let Some(entry) = self.start.take()
+            && last != base.plus(i64::from(entry.delta))
+        {
+            return false;
+        }
+        match self.too_early {
+            Some(entry) if last >= base.plus(i64::from(entry.delta)) => {
+                self.too_early = None;
+                entry.is_of(header, base)
             }
+            _ => true,
         }
     }
 }

@@ -52,7 +52,12 @@ impl PartitionLog {
         let (base, size) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);
         let (position, end, index) = self.find_cut(at, offset).map_err(LogError::new("read", &path))?;
-        self.write_recovery_floor(end)?;
+        if end < self.log_start {
+            // The batch that holds the log start reaches across: nothing that may be read is left.
+            return self.truncate_fully_and_start_at(self.log_start);
+        }
+        // A floor that is there may be lower: the checkpoint is of a longer log, and not all of this one is flushed.
+        self.write_recovery_floor(end.min(self.recovery_point()))?;
         self.lower_compaction_mark(end)?;
         self.generation += 1;
         self.active = None;
@@ -160,6 +165,7 @@ impl PartitionLog {
         self.remove_snapshots(|_| true)?;
         self.epochs.clear();
         self.epochs_dirty |= had_files;
+        self.sums_dirty |= had_files;
         self.producers = crate::producer::ProducerState::default();
         (self.log_start, self.log_end) = (offset, offset);
         (self.flushed, self.submitted) = (offset, offset);

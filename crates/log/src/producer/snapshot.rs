@@ -30,6 +30,35 @@ pub enum SnapshotError {
     /// The checksum does not match.
     #[error("producer snapshot is corrupt: its checksum does not match")]
     Checksum,
+    /// It knows records that come after it: it belongs to another offset, or another log.
+    #[error(
+        "producer snapshot of offset {offset} names offsets of producer {producer_id} that are not below it"
+    )]
+    NotBelow {
+        /// Where it was taken.
+        offset: Offset,
+        /// The producer.
+        producer_id: ProducerId,
+    },
+}
+
+impl ProducerState {
+    /// The state, if it can be one of the records below `offset`.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotBelow`] names the producer that cannot.
+    pub fn lies_below(self, offset: Offset) -> Result<Self, SnapshotError> {
+        let above = self.entries().find(|(_, entry)| {
+            let wrong = |batch: &BatchMetadata| {
+                batch.last_offset >= offset || batch.offset_delta < 0 || batch.first_offset() < Offset::ZERO
+            };
+            entry.batches().iter().any(wrong) || entry.txn_first_offset.is_some_and(|first| first >= offset)
+        });
+        match above.map(|(id, _)| id) {
+            Some(producer_id) => Err(SnapshotError::NotBelow { offset, producer_id }),
+            None => Ok(self),
+        }
+    }
 }
 
 /// How many bytes [`encode_snapshot`] gives.

@@ -107,6 +107,15 @@ impl ProducerState {
             .filter_map(move |(id, entry)| Some((id, newest(entry)?)))
     }
 
+    /// Is this data batch, the newest of its producer, remembered as such?
+    #[must_use]
+    pub fn knows(&self, header: &BatchHeader) -> bool {
+        let entry = header.producer_id.and_then(|id| self.entries.get(&id));
+        let Some(entry) = entry else { return false };
+        let newest = entry.batches().last().map(|batch| batch.last_offset);
+        entry.epoch > Some(header.producer_epoch) || newest == Some(header.last_offset())
+    }
+
     /// Completes what is remembered of a producer by a data batch that lies below it in the log; offered from the newest to
     /// the oldest. Nothing else changes. True while a still older one may be of use.
     pub fn add_older(&mut self, header: &BatchHeader) -> bool {

@@ -11,6 +11,7 @@ use milena_types::{Offset, Timestamp};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Index bytes that may wait in memory before they are written to their files.
 const INDEX_UNSAVED_BYTES_MAX: usize = 4096;
@@ -38,6 +39,8 @@ pub(crate) struct ActiveSegment {
     pub(crate) index: IndexBuilder,
     /// Largest timestamp of the first batch: the age of the segment counts from it.
     pub(crate) first_timestamp: Option<Timestamp>,
+    /// A reader found an entry that is not right: the indexes are to be built again.
+    pub(crate) index_is_wrong: Arc<AtomicBool>,
     offset_file: IndexFile,
     time_file: IndexFile,
 }
@@ -55,6 +58,7 @@ impl ActiveSegment {
             file: open(FileKind::Log)?,
             index: IndexBuilder::new(base, interval_bytes),
             first_timestamp: None,
+            index_is_wrong: Arc::default(),
             offset_file: IndexFile {
                 file: open(FileKind::Index)?,
                 saved: 0,
@@ -106,6 +110,7 @@ impl ActiveSegment {
             file,
             index,
             first_timestamp,
+            index_is_wrong: Arc::default(),
             offset_file,
             time_file,
         };

@@ -8,4 +8,4 @@ mod sealed;
 pub(crate) use active::ActiveSegment;
 pub(crate) use pool::{PoolKey, SealedPool};
 pub(crate) use scan::{ScanDepth, ScanStop, Scanner};
-pub(crate) use sealed::SealedSegment;
+pub(crate) use sealed::{SealedSegment, last_entries_fit};

@@ -64,6 +64,15 @@ impl<'f> Scanner<'f> {
         self.depth = depth;
     }
 
+    /// Returns to a batch that was taken before.
+    pub(crate) fn go_back(&mut self, position: u64) {
+        if position < self.buffer_position {
+            self.buffer.clear();
+            self.buffer_position = position;
+        }
+        self.position = position;
+    }
+
     /// Makes `wanted` bytes at the current position available; fewer at the end.
     fn fill(&mut self, wanted: usize) -> io::Result<&[u8]> {
         let skip = usize::try_from(self.position - self.buffer_position).unwrap_or(usize::MAX);

@@ -356,7 +356,7 @@ fn records_without_keys_have_no_place() {
     assert_eq!(keys, ["a", "b"]);
 }
 
-fn of_producer(id: i64, sequence: i32, key: &str, transactional: bool) -> BytesMut {
+pub(crate) fn of_producer(id: i64, sequence: i32, key: &str, transactional: bool) -> BytesMut {
     let producer = Some((ProducerId(id), ProducerEpoch(0), sequence));
     let mut builder = BatchBuilder::new(
         Offset(0),
@@ -429,7 +429,7 @@ fn a_group_ends_with_a_batch_so_that_segments_meet() {
     assert_eq!(pairs(&log).len(), 2);
 }
 
-fn marker(log: &mut PartitionLog, id: i64, kind: ControlRecord) -> Offset {
+pub(crate) fn marker(log: &mut PartitionLog, id: i64, kind: ControlRecord) -> Offset {
     let batch = kind.batch(Offset(0), Timestamp(1000), (ProducerId(id), ProducerEpoch(0)), 1);
     let origin = AppendOrigin::Coordinator {
         marker_epoch_must_grow: false,

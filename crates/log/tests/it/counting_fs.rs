@@ -99,6 +99,11 @@ impl FileSystem for CountingFs {
         self.disk.create_dir_all(path)
     }
 
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.note(Call::Change(path.to_owned()));
+        self.disk.create_dir(path)
+    }
+
     fn read_dir(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
         self.note(Call::List(path.to_owned()));
         self.disk.read_dir(path)

@@ -1,0 +1,255 @@
+//! Damage that only shows together with something else: holes of compaction, a leader that has the records, no sums.
+
+use crate::support::*;
+use crate::transactions::marker;
+use milena_log::env::{FaultyFileSystem, FileSystem};
+use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
+use milena_record::control::ControlRecord;
+use milena_record::stamp;
+use milena_types::{LeaderEpoch, Offset, Timestamp};
+
+fn log_file(fs: &FaultyFileSystem) -> std::path::PathBuf {
+    let is_log = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "log");
+    fs.paths().into_iter().rfind(is_log).unwrap()
+}
+
+/// A follower's log with holes: batches of two records at 0, 10, 20 …, flushed.
+fn holed(batches: i64) -> (FaultyFileSystem, usize) {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let mut size = 0;
+    for i in 0..batches {
+        let mut bytes = batch(&["a", "b"]);
+        stamp(&mut bytes, Offset(10 * i), LeaderEpoch(0));
+        size = bytes.len();
+        let from = log.log_end_offset();
+        log.append_as_follower_from(from, bytes.freeze(), LeaderEpoch(0), Timestamp(0))
+            .unwrap();
+    }
+    flush(&mut log);
+    (fs, size)
+}
+
+/// With holes an offset may jump; the batch that jumped too far is found out by the next one, and is what is refused.
+#[test]
+fn a_wrong_base_offset_in_a_log_with_holes_does_not_pass_for_its_end() {
+    for (batch, trusted) in [(2_usize, 32), (3, 32), (3, 60)] {
+        let (fs, size) = holed(7);
+        let path = log_file(&fs);
+        let mut bytes = fs.content(&path).unwrap();
+        bytes[batch * size + 5] ^= 1;
+        fs.overwrite(&path, &bytes);
+        let at = |corruption| {
+            PartitionLog::open(OpenOptions {
+                recovery_point: Offset(trusted),
+                corruption,
+                ..options(&fs.copied(), &LogConfig::default())
+            })
+        };
+        let refused = at(CorruptionPolicy::Refuse);
+        assert!(
+            matches!(refused, Err(OpenError::Corrupt { .. })),
+            "{batch} {trusted}"
+        );
+        let (log, report) = at(CorruptionPolicy::Truncate).unwrap();
+        assert_eq!(
+            (log.log_end_offset().0, report.lost_flushed),
+            (10 * (batch as i64 - 1) + 2, true),
+            "{batch} {trusted}"
+        );
+    }
+}
+
+/// An offset that no index could name is damage, with holes or without.
+#[test]
+fn an_offset_out_of_the_range_of_its_segment_is_cut() {
+    let (fs, size) = holed(4);
+    let path = log_file(&fs);
+    let mut bytes = fs.content(&path).unwrap();
+    bytes[3 * size + 2] ^= 1;
+    fs.overwrite(&path, &bytes);
+    let (log, report) = open(&fs, &LogConfig::default());
+    assert_eq!(log.log_end_offset(), Offset(22));
+    assert!(report.cut.unwrap().reason.contains("out of the segment's range"));
+}
+
+/// Whatever follows the last batch, it is no reason to doubt that one.
+#[test]
+fn a_torn_tail_of_a_log_with_holes_costs_no_whole_batch() {
+    let (fs, size) = holed(4);
+    let path = log_file(&fs);
+    let whole = fs.content(&path).unwrap();
+    let mut stale = whole[2 * size..3 * size].to_vec();
+    stale[12..16].copy_from_slice(&(-1_i32).to_be_bytes());
+    for junk in [&whole[..30], &whole[..size - 1], &[0; 100], &stale] {
+        fs.overwrite(&path, &[&whole[..], junk].concat());
+        for trusted in [0, 31, 32] {
+            let (log, report) = open_at(&fs.copied(), &LogConfig::default(), Offset(trusted)).unwrap();
+            assert_eq!(
+                log.log_end_offset(),
+                Offset(32),
+                "{} bytes, {trusted}",
+                junk.len()
+            );
+            assert_eq!(report.cut.unwrap().bytes, junk.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_below_its_recovery_point_opens_again_before_the_next_checkpoint() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    for _ in 0..6 {
+        append(&mut log, &["a", "b"]);
+    }
+    flush(&mut log);
+    let path = log_file(&fs);
+    let bytes = fs.content(&path).unwrap();
+    fs.overwrite(&path, &bytes[..bytes.len() / 2]);
+    let at = |corruption| {
+        PartitionLog::open(OpenOptions {
+            recovery_point: Offset(12),
+            corruption,
+            ..options(&fs, &LogConfig::default())
+        })
+    };
+    assert!(matches!(
+        at(CorruptionPolicy::Refuse),
+        Err(OpenError::Corrupt { .. })
+    ));
+    let (log, report) = at(CorruptionPolicy::Truncate).unwrap();
+    assert_eq!((log.log_end_offset(), report.lost_flushed), (Offset(6), true));
+    let (log, report) = at(CorruptionPolicy::Refuse).unwrap();
+    assert_eq!((log.log_end_offset(), report.lost_flushed), (Offset(6), false));
+}
+
+/// Three aborted transactions in the first segment, and more segments.
+fn with_aborts() -> (FaultyFileSystem, std::path::PathBuf) {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    for i in 0..3 {
+        try_append(&mut log, produced(1, 0, i, 1, true)).unwrap();
+        marker(&mut log, ControlRecord::Abort, 1, 0, 0, false).unwrap();
+    }
+    while log.segments() < 3 {
+        append(&mut log, &["a", "b", "c"]);
+    }
+    log.close().unwrap();
+    (fs, file("00000000000000000000.txnindex"))
+}
+
+fn firsts(log: &PartitionLog) -> Result<Vec<i64>, String> {
+    let found = log.aborted_transactions(Offset(0), Offset(6));
+    found
+        .map(|found| found.iter().map(|txn| txn.first_offset.0).collect())
+        .map_err(|e| e.to_string())
+}
+
+/// Kafka writes no sums: then order and ranges are what is looked at.
+#[test]
+fn without_sums_a_transaction_index_out_of_order_is_rebuilt() {
+    for damage in [0, 1, 2] {
+        let (fs, path) = with_aborts();
+        fs.remove_file(&file("txn-index-checkpoint")).unwrap();
+        let mut bytes = fs.content(&path).unwrap();
+        match damage {
+            0 => bytes[18] ^= 1,
+            1 => bytes.truncate(50),
+            _ => bytes.copy_within(34..68, 0),
+        }
+        fs.overwrite(&path, &bytes);
+        let clean = OpenOptions {
+            clean: true,
+            ..options(&fs, &small())
+        };
+        let (log, report) = PartitionLog::open(clean).unwrap();
+        assert_eq!(
+            (report.txn_indexes_rebuilt, firsts(&log)),
+            (1, Ok(vec![0, 2, 4])),
+            "{damage}"
+        );
+    }
+}
+
+#[test]
+fn a_transaction_index_that_changes_beneath_a_log_is_not_believed() {
+    let (fs, path) = with_aborts();
+    let clean = OpenOptions {
+        clean: true,
+        ..options(&fs, &small())
+    };
+    let (log, _) = PartitionLog::open(clean).unwrap();
+    assert_eq!(firsts(&log), Ok(vec![0, 2, 4]));
+    let good = fs.content(&path).unwrap();
+    let mut bad = good.clone();
+    bad[17] ^= 1;
+    for bad in [&bad[..], &good[..34], &[]] {
+        fs.overwrite(&path, bad);
+        assert!(firsts(&log).is_err(), "{} bytes", bad.len());
+    }
+}
+
+/// One read of many batches: all of those before a batch that is out of its place, and then an error.
+#[test]
+fn a_read_ends_before_a_batch_that_is_out_of_its_place() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let size = append(&mut log, &["a", "b"]).bytes.len();
+    for _ in 0..4 {
+        append(&mut log, &["a", "b"]);
+    }
+    log.close().unwrap();
+    let path = log_file(&fs);
+    let whole = fs.content(&path).unwrap();
+    for (at, flip) in [(3 * size + 7, 2), (3 * size + 3, 1), (3 * size + 16, 1)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= flip;
+        fs.overwrite(&path, &bytes);
+        let clean = OpenOptions {
+            clean: true,
+            ..options(&fs, &LogConfig::default())
+        };
+        // The end is found by the index and what follows it: there is no index here, so that the damage is met at once.
+        let recovered = PartitionLog::open(clean).unwrap().0;
+        assert_eq!(recovered.log_end_offset(), Offset(6), "{at}");
+        fs.overwrite(&path, &whole);
+        let (log, _) = open(&fs, &LogConfig::default());
+        fs.overwrite(&path, &bytes);
+        let read = |from| log.read(Offset(from), 1 << 20, Offset(10), true);
+        let first = read(0).unwrap();
+        assert_eq!(
+            (first.records.len(), first.next_offset),
+            (3 * size, Offset(6)),
+            "{at}"
+        );
+        assert!(read(6).is_err(), "{at}");
+        fs.overwrite(&path, &whole);
+    }
+}
+
+/// The batch before the damage is damaged too, in what only its checksum says.
+#[test]
+fn after_certain_damage_everything_is_checked() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let size = append(&mut log, &["a", "b"]).bytes.len();
+    for _ in 0..4 {
+        append(&mut log, &["a", "b"]);
+    }
+    flush(&mut log);
+    let path = log_file(&fs);
+    let mut bytes = fs.content(&path).unwrap();
+    bytes[3 * size - 1] ^= 1;
+    bytes[3 * size + 16] ^= 1;
+    fs.overwrite(&path, &bytes);
+    for corruption in [CorruptionPolicy::Truncate, CorruptionPolicy::Refuse] {
+        let (log, _) = PartitionLog::open(OpenOptions {
+            recovery_point: Offset(10),
+            corruption,
+            ..options(&fs, &LogConfig::default())
+        })
+        .unwrap();
+        assert_eq!(log.log_end_offset(), Offset(4));
+    }
+}
