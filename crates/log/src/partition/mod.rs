@@ -51,16 +51,10 @@ pub(crate) use txn_index_sums::replace_sums;
 
 use crate::config::LogConfig;
 use crate::env::Env;
-use crate::epoch_cache::EpochCache;
-use crate::producer::ProducerState;
 use crate::segment::ActiveSegment;
-use files::SegmentMeta;
-use flush::PendingVersions;
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use versioned_file::SmallFiles;
 
 /// The log of one partition; see the module's documentation.
 #[derive(Debug)]
@@ -73,7 +67,7 @@ pub struct PartitionLog {
     /// Names this log in the pool of sealed segments.
     log_id: u64,
     /// Every segment on disk, by base offset; the last one is the active one.
-    segments: Vec<SegmentMeta>,
+    segments: Vec<files::SegmentMeta>,
     /// The last segment's open files; `None` while idle.
     active: Option<Box<ActiveSegment>>,
     log_start: Offset,
@@ -82,14 +76,14 @@ pub struct PartitionLog {
     /// Log end offset at the last ticket.
     submitted: Offset,
     high_watermark: Offset,
-    epochs: EpochCache,
+    epochs: crate::epoch_cache::EpochCache,
     /// Exists once a flush was asked for.
-    small_files: Option<Arc<SmallFiles>>,
+    small_files: Option<Arc<versioned_file::SmallFiles>>,
     /// The epochs differ from their file.
     epochs_dirty: bool,
     /// The sums of the transaction indexes differ from their file.
     sums_dirty: bool,
-    producers: ProducerState,
+    producers: crate::producer::ProducerState,
     /// Offsets of the snapshots on disk, ascending.
     snapshots: Vec<Offset>,
     /// Bytes appended since the newest snapshot that this process wrote or found.
@@ -113,7 +107,7 @@ pub struct PartitionLog {
     /// So has the name of the directory.
     parent_dirty: bool,
     /// What tickets carried besides records, and what of it is durable.
-    pending: PendingVersions,
+    pending: flush::PendingVersions,
     /// Grows with each truncation: tickets of an older generation say nothing any more.
     generation: u64,
     /// A write failed and could not be undone: the log refuses appends until it is opened again.
@@ -127,5 +121,5 @@ pub struct PartitionLog {
     /// When the last segment's file was changed last, as of the last time that the log went idle.
     modified: Timestamp,
     /// The log was resumed after a clean shutdown and no file was looked at since.
-    unverified: Cell<bool>,
+    unverified: std::cell::Cell<bool>,
 }

@@ -3,13 +3,13 @@
 use crate::support::*;
 use bytes::{Bytes, BytesMut};
 use milena_log::compaction::{CompactionError, CompactionRules, GroupDone, OffsetMap};
-use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode};
+use milena_log::env::{FaultyFileSystem, FileSystem};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, PartitionLog};
 use milena_record::control::ControlRecord;
 use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, batches, records};
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A compacted topic with tiny segments.
 pub(crate) fn compacted() -> LogConfig {
@@ -58,13 +58,13 @@ pub(crate) fn compact_with(
     Ok(Some(job.end_offset()))
 }
 
-fn compact(log: &mut PartitionLog) -> Option<Offset> {
+pub(crate) fn compact(log: &mut PartitionLog) -> Option<Offset> {
     let end = log.log_end_offset();
     compact_with(log, &CompactionRules::default(), end, NOW, 1 << 20).unwrap()
 }
 
 /// A batch of these keys and values; `None` is a tombstone.
-fn keyed(pairs: &[(&str, Option<&str>)]) -> BytesMut {
+pub(crate) fn keyed(pairs: &[(&str, Option<&str>)]) -> BytesMut {
     let mut builder = BatchBuilder::plain(Offset(0));
     for (key, value) in pairs {
         builder.append(
@@ -77,7 +77,7 @@ fn keyed(pairs: &[(&str, Option<&str>)]) -> BytesMut {
     builder.build()
 }
 
-fn put(log: &mut PartitionLog, key: &str, value: Option<&str>) -> Offset {
+pub(crate) fn put(log: &mut PartitionLog, key: &str, value: Option<&str>) -> Offset {
     let appended = log.append_as_leader(keyed(&[(key, value)]), &ctx(0)).unwrap();
     log.on_high_watermark(log.log_end_offset());
     appended.range.from
@@ -90,7 +90,7 @@ pub(crate) fn roll(log: &mut PartitionLog) {
 }
 
 /// Every record as (offset, key, value), by small reads.
-fn pairs(log: &PartitionLog) -> Vec<(i64, String, Option<String>)> {
+pub(crate) fn pairs(log: &PartitionLog) -> Vec<(i64, String, Option<String>)> {
     let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
     let mut all = Vec::new();
     for (_, batch) in stored(log) {
@@ -117,7 +117,7 @@ fn stored(log: &PartitionLog) -> Vec<(BatchHeader, Bytes)> {
     all
 }
 
-fn names(fs: &FaultyFileSystem) -> Vec<String> {
+pub(crate) fn names(fs: &FaultyFileSystem) -> Vec<String> {
     let name = |path: std::path::PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     fs.paths().into_iter().filter_map(name).collect()
 }
@@ -602,232 +602,4 @@ fn a_log_that_changes_nothing_is_not_written_again() {
             .iter()
             .any(|name| name.ends_with(".deleted") || name == "offset-holes")
     );
-}
-
-/// A compaction stopped at one of its stages.
-fn stopped_at(log: &mut PartitionLog, stage: usize) -> milena_log::compaction::CompactionJob {
-    let rules = CompactionRules::default();
-    let stable = log.high_watermark();
-    let cleanable = log.cleanable(&rules, stable, NOW).unwrap().unwrap();
-    let mut job = log.begin_compaction(&cleanable, &rules, stable, NOW);
-    let mut map = OffsetMap::new(1 << 20, 0.9);
-    job.build_map(&mut map, &mut |_| true).unwrap();
-    if stage > 0 {
-        job.clean_group(&map, &mut |_| true).unwrap();
-    }
-    if stage > 1 {
-        job.commit().unwrap();
-    }
-    if stage > 2 {
-        log.swap_compacted(job.id(), NOW).unwrap();
-    }
-    job
-}
-
-fn assert_ended(job: &mut milena_log::compaction::CompactionJob) {
-    let map = OffsetMap::new(1024, 0.9);
-    assert!(matches!(
-        job.clean_group(&map, &mut |_| true),
-        Err(CompactionError::Ended) | Ok(GroupDone::Last)
-    ));
-    assert!(matches!(job.finish_swap(), Err(CompactionError::Ended)));
-    assert!(matches!(job.write_mark(), Err(CompactionError::Ended)));
-    assert!(matches!(job.discard(), Err(CompactionError::Ended)));
-}
-
-fn filled() -> (FaultyFileSystem, PartitionLog) {
-    let fs = disk();
-    let (mut log, _) = open(&fs, &compacted());
-    for i in 0..12 {
-        put(&mut log, &format!("key {}", i % 2), Some(&"x".repeat(60)));
-    }
-    roll(&mut log);
-    put(&mut log, "last", Some("1"));
-    (fs, log)
-}
-
-#[test]
-fn a_cut_ends_the_compaction_at_any_stage() {
-    for stage in 0..4 {
-        for to in [0, 3, 12] {
-            let (fs, mut log) = filled();
-            let mut job = stopped_at(&mut log, stage);
-            log.truncate_to(Offset(to)).unwrap();
-            assert_ended(&mut job);
-            assert!(!log.is_compacting());
-            let expected = pairs(&log);
-            assert!(expected.iter().all(|(at, ..)| *at < to), "{stage} {to}");
-            for i in 0..5 {
-                put(&mut log, "new", Some(&format!("{i}")));
-            }
-            let expected = pairs(&log);
-            flush(&mut log);
-            log.take_removals(Timestamp(i64::MAX))
-                .into_iter()
-                .for_each(|removal| removal.run().unwrap());
-            drop(log);
-            let (log, report) = open(&fs, &compacted());
-            assert_eq!(
-                (report.cut, pairs(&log)),
-                (None, expected),
-                "stage {stage}, cut at {to}"
-            );
-            assert!(
-                !names(&fs)
-                    .iter()
-                    .any(|name| name.contains("compaction") || name.contains("cleaned"))
-            );
-        }
-    }
-}
-
-#[test]
-fn a_deleted_logs_compaction_touches_nothing_of_its_successor() {
-    for stage in 0..4 {
-        let (fs, mut log) = filled();
-        let mut job = stopped_at(&mut log, stage);
-        let removal = log.delete().unwrap().unwrap();
-        let (mut log, _) = open(&fs, &compacted());
-        assert_eq!(
-            log.log_end_offset(),
-            Offset(0),
-            "nothing of the former life is left"
-        );
-        put(&mut log, "mine", Some("1"));
-        let before: Vec<_> = fs.paths();
-        assert_ended(&mut job);
-        drop(job);
-        assert_eq!(fs.paths(), before, "stage {stage}");
-        removal.run().unwrap();
-        assert_eq!(pairs(&log).len(), 1);
-        assert_eq!(
-            log.cleanable(&CompactionRules::default(), Offset(1), NOW)
-                .unwrap(),
-            None
-        );
-    }
-}
-
-#[test]
-fn a_clean_stop_completes_or_drops_what_is_under_way() {
-    for stage in 0..4 {
-        let (fs, mut log) = filled();
-        let full = pairs(&log).len();
-        let mut job = stopped_at(&mut log, stage);
-        log.close().unwrap();
-        assert_ended(&mut job);
-        let (log, report) = open(&fs, &compacted());
-        assert_eq!(report.cut, None);
-        let left = pairs(&log).len();
-        // The first of several groups is compacted.
-        assert!(
-            if stage < 2 { left == full } else { left < full },
-            "stage {stage}: {left} of {full}"
-        );
-        assert!(
-            !names(&fs)
-                .iter()
-                .any(|name| name.ends_with("swap") || name.ends_with("cleaned"))
-        );
-    }
-}
-
-#[test]
-fn readers_go_on_in_what_they_have_open() {
-    let (_, mut log) = filled();
-    let plan = log
-        .plan_read(Offset(0), 1 << 20, Offset(13), true)
-        .unwrap()
-        .unwrap();
-    let before = plan.run().unwrap();
-    compact(&mut log).unwrap();
-    log.take_removals(Timestamp(i64::MAX))
-        .into_iter()
-        .for_each(|removal| removal.run().unwrap());
-    assert_eq!(plan.run().unwrap(), before);
-    let after = log.read(Offset(0), 1 << 20, Offset(13), true).unwrap();
-    assert!(after.records.len() < before.records.len() || after.next_offset > before.next_offset);
-}
-
-#[test]
-fn retention_waits_for_a_compaction() {
-    let fs = disk();
-    let both = LogConfig {
-        delete: true,
-        retention_ms: 1,
-        ..compacted()
-    };
-    let (mut log, _) = open(&fs, &both);
-    for i in 0..12 {
-        put(&mut log, &format!("key {}", i % 2), Some(&"x".repeat(60)));
-    }
-    roll(&mut log);
-    let mut job = stopped_at(&mut log, 1);
-    assert!(log.delete_old_segments(NOW, Offset(12)).unwrap().is_empty());
-    job.discard().unwrap();
-    log.compaction_over(job.id(), None);
-    assert!(!log.delete_old_segments(NOW, Offset(12)).unwrap().is_empty());
-    assert_eq!(log.log_start_offset(), Offset(12));
-}
-
-#[test]
-fn damage_is_named_and_nothing_changes() {
-    let (fs, mut log) = filled();
-    let expected = names(&fs);
-    let path = file("00000000000000000000.log");
-    let mut bytes = fs.content(&path).unwrap();
-    // In the value of the first record.
-    bytes[100] ^= 1;
-    fs.open(&path, OpenMode::Write)
-        .unwrap()
-        .write_all_at(&bytes, 0)
-        .unwrap();
-    let rules = CompactionRules::default();
-    let stable = log.high_watermark();
-    let cleanable = log.cleanable(&rules, stable, NOW).unwrap().unwrap();
-    let mut job = log.begin_compaction(&cleanable, &rules, stable, NOW);
-    let error = job
-        .build_map(&mut OffsetMap::new(1 << 20, 0.9), &mut |_| true)
-        .unwrap_err();
-    assert!(
-        matches!(&error, CompactionError::Corrupt { path: found, .. } if *found == path),
-        "{error}"
-    );
-    job.discard().unwrap();
-    log.compaction_over(job.id(), None);
-    assert_eq!(names(&fs), expected);
-}
-
-#[test]
-fn a_swap_that_kafka_left_unfinished_is_completed() {
-    for undecided in [false, true] {
-        let (fs, mut log) = filled();
-        let before = pairs(&log);
-        log.close().unwrap();
-        drop(log);
-        // Kafka's cleaner would merge all closed segments into one that holds the last two keys.
-        let mut merged = BytesMut::new();
-        for (offset, key) in [(10, "key 0"), (11, "key 1")] {
-            let mut batch = keyed(&[(key, Some("merged"))]);
-            milena_record::stamp(&mut batch, Offset(offset), LeaderEpoch(0));
-            merged.extend_from_slice(&batch);
-        }
-        fs.overwrite(&file("00000000000000000000.log.swap"), &merged);
-        if undecided {
-            fs.overwrite(&file("00000000000000000000.log.cleaned"), b"");
-        }
-        let (log, report) = open(&fs, &compacted());
-        assert_eq!(report.cut, None, "{undecided}");
-        if undecided {
-            assert_eq!(pairs(&log), before);
-        } else {
-            let found: Vec<i64> = pairs(&log).iter().map(|(at, ..)| *at).collect();
-            assert_eq!(found, [10, 11, 12]);
-        }
-        assert!(
-            !names(&fs)
-                .iter()
-                .any(|name| name.ends_with("swap") || name.ends_with("cleaned"))
-        );
-    }
 }
