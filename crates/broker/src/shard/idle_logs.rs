@@ -186,7 +186,7 @@ impl Shard {
             if now.duration_since(*since) < close_after {
                 return true;
             }
-            match partition.log.release_idle() {
+            match partition.release_idle() {
                 Ok(released) => !released,
                 Err(error) => {
                     failed.push((*id, error));

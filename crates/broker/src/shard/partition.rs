@@ -8,7 +8,7 @@ use super::fetch_wait::FetchWaiters;
 use super::mailbox::with_local;
 use super::role::{LeaderRole, Role};
 use super::settings::PartitionSettings;
-use milena_log::PartitionLog;
+use milena_log::{LogError, PartitionLog};
 use milena_replication::{FollowerHighWatermark, LogEnds};
 use milena_types::{
     AckDurability, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
@@ -175,6 +175,21 @@ impl Partition {
             feed.queued = true;
             cx.links_out.queue(feed.attachment.stream, self.id);
         }
+    }
+
+    /// Closes the log's files, and gives back the memory that work has left, if nothing is left to do. True when it is idle.
+    ///
+    /// # Errors
+    /// Those of [`PartitionLog::release_idle`].
+    pub(super) fn release_idle(&mut self) -> Result<bool, LogError> {
+        let released = self.log.release_idle()?;
+        if released {
+            self.waiters.shrink();
+            if let Role::Leader(role) = &mut self.role {
+                role.parked.shrink();
+            }
+        }
+        Ok(released)
     }
 
     /// A storage error of this partition's directory: it is not used any more.

@@ -33,7 +33,7 @@ impl Shard {
                 .and_then(|deleted| partition.log.roll_if_due(now).map(|_| deleted))
                 .and_then(|deleted| {
                     if !in_use {
-                        partition.log.release_idle()?;
+                        partition.release_idle()?;
                     }
                     Ok(deleted)
                 });
