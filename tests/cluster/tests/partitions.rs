@@ -49,7 +49,8 @@ fn idle_partitions_cost_nothing_and_come_back() {
         "no directory before the first record"
     );
     let opened = descriptors(&cluster).saturating_sub(descriptors_before);
-    let each = resident_bytes(&cluster).saturating_sub(resident_before) / usize::try_from(PARTITIONS).unwrap();
+    let each =
+        resident_bytes(&cluster).saturating_sub(resident_before) / usize::try_from(PARTITIONS).unwrap();
     println!("{PARTITIONS} partitions: created in {created:?}, {opened} descriptors, {each} bytes each");
     assert!(opened <= DESCRIPTORS_MAX, "{opened} descriptors");
     assert!(each <= RESIDENT_BYTES_MAX, "{each} bytes for a partition");

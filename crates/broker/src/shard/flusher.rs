@@ -168,11 +168,14 @@ impl Shard {
             self.cx.dirs_failed.push(dir);
             return;
         }
+        let now = Instant::now();
         for (id, ticket) in group {
             if let Some(partition) = self.partitions.get_mut(id) {
                 partition.log.on_flushed(ticket);
                 partition.on_advertised(&mut self.cx);
+                self.note_open_log(*id, now);
             }
         }
+        self.close_surplus_logs();
     }
 }

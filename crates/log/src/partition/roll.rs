@@ -97,7 +97,7 @@ impl PartitionLog {
         if self.segments.is_empty() {
             self.create_dir()?;
         }
-        let active = ActiveSegment::create(&*self.env.fs, &self.dir, base, self.config.index_interval_bytes)
+        let active = ActiveSegment::create(&self.env.fs, &self.dir, base, self.config.index_interval_bytes)
             .map_err(LogError::new("create segment", self.path(base, FileKind::Log)))?;
         self.active = Some(Box::new(active));
         let mut meta = SegmentMeta::new(base, 0);
@@ -146,7 +146,7 @@ impl PartitionLog {
         // The map of the index goes before its file may change.
         self.env.sealed.remove(self.pool_key(base));
         let active = index
-            .and_then(|index| ActiveSegment::resume(&*self.env.fs, &self.dir, base, size, index, false))
+            .and_then(|index| ActiveSegment::resume(&self.env.fs, &self.dir, base, size, index, false))
             .map_err(LogError::new("open segment", path))?;
         self.active = Some(Box::new(active));
         if let Some(last) = self.segments.last_mut() {
