@@ -106,8 +106,9 @@ def main():
     RESULT["empty"] = state()
     def create():
         topics = [NewTopic(f"t{t}", PARTITIONS // TOPICS, RF) for t in range(TOPICS)]
+        a = admin()
         for topic in topics:
-            for f in admin().create_topics([topic], request_timeout=120).values(): f.result()
+            for f in a.create_topics([topic], request_timeout=120).values(): f.result()
         wait_led(len(NAMES))
     timed("create", create)
     RESULT["created"] = state(); RESULT["created_idle_cpu_percent"] = idle_cpu()

@@ -49,7 +49,8 @@ fn idle_partitions_cost_nothing_and_come_back() {
         "no directory before the first record"
     );
     let opened = descriptors(&cluster).saturating_sub(descriptors_before);
-    let each = resident_bytes(&cluster).saturating_sub(resident_before) / PARTITIONS as usize;
+    let each =
+        resident_bytes(&cluster).saturating_sub(resident_before) / usize::try_from(PARTITIONS).unwrap();
     println!("{PARTITIONS} partitions: created in {created:?}, {opened} descriptors, {each} bytes each");
     assert!(opened <= DESCRIPTORS_MAX, "{opened} descriptors");
     assert!(each <= RESIDENT_BYTES_MAX, "{each} bytes for a partition");
@@ -59,13 +60,13 @@ fn idle_partitions_cost_nothing_and_come_back() {
         (load.acked() >= 2000).then_some(())
     });
     let report = load.finish();
-    assert_eq!(partition_dirs(&cluster), WRITTEN as usize);
+    assert_eq!(partition_dirs(&cluster), usize::try_from(WRITTEN).unwrap());
     let began = Instant::now();
     cluster.stop(1, Duration::from_secs(60));
     let stopped = began.elapsed();
     let began = Instant::now();
     cluster.start_node(1);
-    let all = PARTITIONS as usize;
+    let all = usize::try_from(PARTITIONS).unwrap();
     admin::wait_full_isr(&bootstrap, TOPIC, all, Duration::from_secs(60));
     println!(
         "clean stop in {stopped:?}, all led again after {:?}",

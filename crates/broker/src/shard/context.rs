@@ -3,7 +3,7 @@
 use super::control_plane::ControlPlane;
 use super::flusher::FlushQueue;
 use super::id::ShardId;
-use super::idle_logs::OpenLogs;
+use super::idle_logs::{OpenLogs, open_logs_max};
 use super::leadership::LeadershipSubscribers;
 use super::link::{InLinks, OutLinks};
 use super::log_dirs::LogDirs;
@@ -43,6 +43,8 @@ pub(crate) struct Context {
     pub(super) checkpoint_dirty: HashSet<TopicIdPartition>,
     /// Logs that are open for appends.
     pub(super) open_logs: OpenLogs,
+    /// Most logs that may stay open for appends.
+    pub(super) open_logs_max: usize,
     /// Partitions of this broker whose log is being opened.
     pub(super) opening: HashSet<TopicIdPartition>,
     /// Partitions of this broker whose log could not be opened.
@@ -76,6 +78,7 @@ pub(crate) struct ContextParts {
 impl Context {
     pub(super) fn new(parts: ContextParts) -> Self {
         let ring_bytes = parts.config.replica.tail_ring_bytes / parts.mailboxes.len().max(1);
+        let open_logs_max = open_logs_max(parts.mailboxes.len());
         let flush = FlushQueue::start(parts.shard, &parts.dirs, &parts.mailboxes);
         Self {
             shard: parts.shard,
@@ -95,6 +98,7 @@ impl Context {
             uncommitted: HashSet::new(),
             checkpoint_dirty: HashSet::new(),
             open_logs: OpenLogs::new(),
+            open_logs_max,
             opening: HashSet::new(),
             unusable: HashMap::new(),
             reporting: HashSet::new(),

@@ -59,6 +59,11 @@ impl FetchWaiters {
         self.waiting.push((Arc::downgrade(wait), index));
     }
 
+    /// Gives back spare memory.
+    pub(crate) fn shrink(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// There is news: all that wait are told once and must park again.
     pub(crate) fn wake(&mut self) {
         for (wait, index) in self.waiting.drain(..) {

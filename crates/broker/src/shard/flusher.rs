@@ -199,6 +199,7 @@ impl Shard {
             self.cx.dirs_failed.push(dir);
             return;
         }
+        let now = Instant::now();
         for Synced {
             id,
             ticket,
@@ -216,7 +217,9 @@ impl Shard {
             } else {
                 partition.log.on_flushed(ticket);
                 partition.on_advertised(&mut self.cx);
+                self.note_open_log(*id, now);
             }
         }
+        self.close_surplus_logs();
     }
 }

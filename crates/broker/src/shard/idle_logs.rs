@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// Share of the process's descriptors that logs which are open for appends may take, all data threads together: one half.
+const DESCRIPTORS_SHARE: u64 = 2;
+
 /// From so many logs on, a shutdown forces the whole file system to the disk instead of one file after the other.
 const TOGETHER_MIN: usize = 8;
 
@@ -130,7 +133,50 @@ impl LogDirs {
     }
 }
 
+/// How many logs a data thread may keep open for appends, when it is one of `shards`.
+pub(super) fn open_logs_max(shards: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit / DESCRIPTORS_SHARE).unwrap_or(usize::MAX)
+    });
+    (share / shards.max(1)).max(1)
+}
+
 impl Shard {
+    /// Takes note of a log that was flushed, and so is open.
+    pub(super) fn note_open_log(&mut self, id: TopicIdPartition, now: Instant) {
+        self.cx.open_logs.entry(id).or_insert(now);
+    }
+
+    /// When too many logs are open: closes those that were opened first, of those that have nothing to flush, down to three
+    /// quarters of what is allowed.
+    pub(super) fn close_surplus_logs(&mut self) {
+        if self.cx.open_logs.len() <= self.cx.open_logs_max {
+            return;
+        }
+        let mut oldest: Vec<_> = self
+            .cx
+            .open_logs
+            .iter()
+            .map(|(id, since)| (*since, *id))
+            .collect();
+        oldest.sort_unstable_by_key(|(since, _)| *since);
+        let surplus = oldest.len() - self.cx.open_logs_max / 4 * 3;
+        for (_, id) in oldest.into_iter().take(surplus) {
+            let Ok((partition, cx)) = self.partition(id) else {
+                self.cx.open_logs.remove(&id);
+                continue;
+            };
+            match partition.release_idle() {
+                Ok(true) => drop(cx.open_logs.remove(&id)),
+                Ok(false) => {}
+                Err(error) => {
+                    partition.storage_failed(cx, &error);
+                }
+            }
+        }
+    }
+
     /// Closes every log of a directory. True when all went well, and the directory is good.
     ///
     /// Many logs are written first and forced to the disk together: each alone waits for the disk half a dozen times.
@@ -186,7 +232,7 @@ impl Shard {
             if now.duration_since(*since) < close_after {
                 return true;
             }
-            match partition.log.release_idle() {
+            match partition.release_idle() {
                 Ok(released) => !released,
                 Err(error) => {
                     failed.push((*id, error));

@@ -69,6 +69,11 @@ impl Parked {
         self.queue.shrink_to(Self::SWEEP_MIN);
     }
 
+    /// Gives back spare memory.
+    pub(crate) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// Answers all with an error: the broker does not lead any more.
     pub(crate) fn fail(&mut self, error: ErrorCode) {
         for (_, waiting) in std::mem::take(&mut self.queue) {

@@ -210,6 +210,21 @@ impl Partition {
         }
     }
 
+    /// Closes the log's files, and gives back the memory that work has left, if nothing is left to do. True when it is idle.
+    ///
+    /// # Errors
+    /// Those of [`PartitionLog::release_idle`].
+    pub(super) fn release_idle(&mut self) -> Result<bool, LogError> {
+        let released = self.log.release_idle()?;
+        if released {
+            self.waiters.shrink();
+            if let Role::Leader(role) = &mut self.role {
+                role.parked.shrink();
+            }
+        }
+        Ok(released)
+    }
+
     /// A storage error of this partition's directory: it is full, or it is not used any more.
     pub(super) fn storage_failed(&self, cx: &mut Context, error: &LogError) -> ErrorCode {
         let cause: &dyn std::error::Error = error;

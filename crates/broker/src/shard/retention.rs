@@ -34,7 +34,7 @@ impl Shard {
                 .delete_old_segments(now, high_watermark)
                 .and_then(|deleted| {
                     if !in_use {
-                        partition.log.release_idle()?;
+                        partition.release_idle()?;
                     }
                     Ok(deleted)
                 });

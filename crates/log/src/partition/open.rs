@@ -88,7 +88,6 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
             }
         }
     }
-    listing.has_traces |= !listing.others.is_empty() || !listing.snapshots.is_empty();
     Ok(Some(listing))
 }
 

@@ -44,12 +44,14 @@ impl PartitionLog {
             active
                 .seal()
                 .map_err(LogError::new("write index in", &self.dir))?;
+            // Its index files are opened by name.
+            self.active = None;
         }
         self.env
             .fs
             .rename(&self.dir, to)
             .map_err(LogError::new("rename", &self.dir))?;
-        // Files that are open stay so; whatever is opened later is found under the new name.
+        // What is opened later is found under the new name.
         self.env.sealed.remove_log(self.log_id);
         self.dir = to.to_owned();
         // Nothing of what was said about the files under the old name holds for the new one.

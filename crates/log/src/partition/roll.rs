@@ -168,7 +168,7 @@ impl PartitionLog {
     /// that follows it cut off.
     fn create_files(&mut self, base: Offset) -> Result<ActiveSegment, LogError> {
         let interval = self.config.index_interval_bytes;
-        let created = ActiveSegment::create(&*self.env.fs, &self.dir, base, interval);
+        let created = ActiveSegment::create(&self.env.fs, &self.dir, base, interval);
         created.map_err(|source| {
             if let Err(error) = self.remove_segment_files(base) {
                 self.failed = true;
@@ -226,7 +226,7 @@ impl PartitionLog {
         // The map of the index goes before its file may change.
         self.env.sealed.remove(self.pool_key(base));
         let active = index
-            .and_then(|index| ActiveSegment::resume(&*self.env.fs, &self.dir, base, size, index, false))
+            .and_then(|index| ActiveSegment::resume(&self.env.fs, &self.dir, base, size, index, false))
             .map_err(LogError::new("open segment", path))?;
         self.active = Some(Box::new(active));
         if let Some(last) = self.segments.last_mut() {
@@ -241,9 +241,9 @@ impl PartitionLog {
             return Ok(());
         };
         let (base, size, interval) = (meta.base, meta.size, self.config.index_interval_bytes);
-        let fs = &*self.env.fs;
+        let fs = &self.env.fs;
         let build = || {
-            let rebuilt = SealedSegment::rebuild(fs, &self.dir, base, size, interval)?;
+            let rebuilt = SealedSegment::rebuild(&**fs, &self.dir, base, size, interval)?;
             let index = ActiveSegment::builder_from(&rebuilt, base, size, interval)?;
             ActiveSegment::resume(fs, &self.dir, base, size, index, true)
         };

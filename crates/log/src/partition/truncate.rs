@@ -67,7 +67,7 @@ impl PartitionLog {
         }
         self.segments.truncate(at + 1);
         let fs = self.env.fs.clone();
-        let active = ActiveSegment::resume(&*fs, &self.dir, base, position, index, true)
+        let active = ActiveSegment::resume(&fs, &self.dir, base, position, index, true)
             .map_err(LogError::new("truncate", &path))?;
         // Durable even when nothing is left to flush.
         active

@@ -1,4 +1,5 @@
-//! The segment that is being written: one open log file, both indexes in memory.
+//! The segment that is being written: one open log file, both indexes in memory. Index files are open only while entries are
+//! written to them, so that a log in use has one descriptor.
 //!
 //! Writes go to the page cache with `pwrite`; nothing here forces anything to the disk.
 
@@ -9,7 +10,7 @@ use crate::segment::{ScanDepth, Scanner};
 use milena_record::{BatchHeader, HEADER_BYTES};
 use milena_types::{Offset, Timestamp};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -18,14 +19,17 @@ const INDEX_UNSAVED_BYTES_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct IndexFile {
-    file: Arc<dyn LogFile>,
+    fs: Arc<dyn FileSystem>,
+    path: PathBuf,
     saved: usize,
 }
 
 impl IndexFile {
     fn save(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(unsaved) = bytes.get(self.saved..).filter(|b| !b.is_empty()) {
-            self.file.write_all_at(unsaved, self.saved as u64)?;
+            self.fs
+                .open(&self.path, OpenMode::Write)?
+                .write_all_at(unsaved, self.saved as u64)?;
             self.saved = bytes.len();
         }
         Ok(())
@@ -48,25 +52,27 @@ pub(crate) struct ActiveSegment {
 impl ActiveSegment {
     /// Creates (or empties) the three files of a segment at `base`.
     pub(crate) fn create(
-        fs: &dyn FileSystem,
+        fs: &Arc<dyn FileSystem>,
         dir: &Path,
         base: Offset,
         interval_bytes: u32,
     ) -> io::Result<Self> {
         let open = |kind| fs.open(&file_path(dir, base, kind), OpenMode::Truncate);
+        let index_file = |kind| -> io::Result<IndexFile> {
+            open(kind)?;
+            Ok(IndexFile {
+                fs: Arc::clone(fs),
+                path: file_path(dir, base, kind),
+                saved: 0,
+            })
+        };
         Ok(Self {
             file: open(FileKind::Log)?,
             index: IndexBuilder::new(base, interval_bytes),
             first_timestamp: None,
             index_is_wrong: Arc::default(),
-            offset_file: IndexFile {
-                file: open(FileKind::Index)?,
-                saved: 0,
-            },
-            time_file: IndexFile {
-                file: open(FileKind::TimeIndex)?,
-                saved: 0,
-            },
+            offset_file: index_file(FileKind::Index)?,
+            time_file: index_file(FileKind::TimeIndex)?,
         })
     }
 
@@ -74,7 +80,7 @@ impl ActiveSegment {
     ///
     /// `offsets` and `times` are the good bytes of its indexes; what the files hold beyond them is cut off.
     pub(crate) fn resume(
-        fs: &dyn FileSystem,
+        fs: &Arc<dyn FileSystem>,
         dir: &Path,
         base: Offset,
         size: u64,
@@ -91,12 +97,14 @@ impl ActiveSegment {
             OpenMode::Write
         };
         let open = |kind, len: usize| -> io::Result<IndexFile> {
-            let file = fs.open(&file_path(dir, base, kind), mode)?;
+            let path = file_path(dir, base, kind);
+            let file = fs.open(&path, mode)?;
             let saved = if rewrite_indexes { 0 } else { len };
             if file.len()? != saved as u64 {
                 file.set_len(saved as u64)?;
             }
-            Ok(IndexFile { file, saved })
+            let fs = Arc::clone(fs);
+            Ok(IndexFile { fs, path, saved })
         };
         let mut head = Vec::with_capacity(HEADER_BYTES);
         file.read_at(&mut head, HEADER_BYTES, 0)?;

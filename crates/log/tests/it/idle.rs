@@ -446,3 +446,18 @@ fn recovery_reads_the_tail_and_not_the_log() {
         "{report:?}"
     );
 }
+
+/// Leading writes nothing, so the first record of the epoch has to: no record is durable before its epoch is.
+#[test]
+fn the_first_record_of_an_epoch_brings_the_epoch_to_the_disk() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["a"]);
+    flush(&mut log);
+    log.assign_epoch_at_become_leader(LeaderEpoch(5));
+    assert!(!log.has_dirty_data());
+    log.append_as_leader(batch(&["b"]), &ctx(5)).unwrap();
+    flush(&mut log);
+    let epochs = fs.content(&file("leader-epoch-checkpoint")).unwrap();
+    assert_eq!(epochs, b"0\n2\n0 0\n5 1\n");
+}
