@@ -35,7 +35,7 @@ const EDGES: [[u8; 8]; 6] = [
 ];
 
 /// A few changes to a good input; `mend` may repair checksums afterwards.
-fn mutate(random: &mut Random, good: &[u8], other: &[u8], mend: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
+fn mutate(random: &mut Random, good: &[u8], other: &[u8], mend: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut bytes = good.to_vec();
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len() + 1);
@@ -67,7 +67,7 @@ fn mutate(random: &mut Random, good: &[u8], other: &[u8], mend: impl Fn(&mut Vec
 }
 
 /// Gives every batch that is whole its checksum.
-fn mend_batches(bytes: &mut Vec<u8>) {
+fn mend_batches(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(length) = bytes.get(at + 8..at + 12) {
         let length = i32::from_be_bytes(length.try_into().unwrap());
@@ -83,7 +83,7 @@ fn mend_batches(bytes: &mut Vec<u8>) {
     }
 }
 
-fn mend_snapshot(bytes: &mut Vec<u8>) {
+fn mend_snapshot(bytes: &mut [u8]) {
     if bytes.len() > 6 {
         let crc = crc32c(&bytes[6..]);
         bytes[2..6].copy_from_slice(&crc.to_be_bytes());
@@ -173,7 +173,7 @@ fn recovery_of_any_bytes() {
         // Every second one is a log file.
         let file = if i % 2 == 0 { 0 } else { i / 2 % FILES.len() };
         let good = sample(file);
-        let mend: fn(&mut Vec<u8>) = match FILES[file] {
+        let mend: fn(&mut [u8]) = match FILES[file] {
             ".log" => mend_batches,
             ".snapshot" => mend_snapshot,
             _ => |_| (),

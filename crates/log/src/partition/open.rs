@@ -9,8 +9,8 @@ use crate::env::{OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
-    EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE, TXN_INDEX_ENTRY_BYTES, file_path,
-    parse_file_name,
+    EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE, TXN_INDEX_ENTRY_BYTES,
+    TXN_INDEX_SUMS_FILE, file_path, parse_file_name,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
@@ -32,6 +32,7 @@ struct Listing {
     has_holes: bool,
     /// Holds what is written after a log's first segment was.
     had_log: bool,
+    has_sums: bool,
 }
 
 fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
@@ -60,6 +61,7 @@ fn list(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
             None => {
                 listing.has_holes |= name == HOLES_FILE;
                 listing.had_log |= name == EPOCH_CHECKPOINT_FILE;
+                listing.has_sums |= name == TXN_INDEX_SUMS_FILE;
             }
         }
     }
@@ -119,7 +121,8 @@ impl PartitionLog {
         log.settle_start(&opts, floor.is_some())?;
         let known_epoch = known_end.and_then(|end| end.epoch);
         log.load_epochs(known_epoch, scanned_from, &mut report)?;
-        report.txn_indexes_rebuilt = log.check_txn_indexes(scanned_from.unwrap_or(usize::MAX))?;
+        report.txn_indexes_rebuilt =
+            log.check_txn_indexes(scanned_from.unwrap_or(usize::MAX), listing.has_sums)?;
         // Of an expired producer the snapshot need not know anything.
         let remembered = |header: &BatchHeader| {
             opts.now.0.saturating_sub(header.max_timestamp.0) < log.config.producer_expiration_ms

@@ -44,11 +44,15 @@ impl PartitionLog {
     }
 
     /// Compares the transaction indexes of the segments below number `end`, which were not scanned, with what was written,
-    /// and rebuilds the wrong ones; gives how many.
-    pub(super) fn check_txn_indexes(&mut self, end: usize) -> Result<usize, LogError> {
+    /// and rebuilds the wrong ones; gives how many. `has_sums`: the file of sums is in the directory.
+    pub(super) fn check_txn_indexes(&mut self, end: usize, has_sums: bool) -> Result<usize, LogError> {
         let path = self.dir.join(TXN_INDEX_SUMS_FILE);
-        let bytes =
-            read_small_file(&*self.env.fs, &path, SUMS_BYTES_MAX).map_err(LogError::new("read", &path))?;
+        let bytes = if has_sums {
+            let read = read_small_file(&*self.env.fs, &path, SUMS_BYTES_MAX);
+            read.map_err(LogError::new("read", &path))?
+        } else {
+            None
+        };
         let sums = match bytes.as_deref().map(|bytes| text::parse(bytes, parse_sum)) {
             None => None,
             Some(Ok(sums)) => Some(BTreeMap::from_iter(sums)),

@@ -253,3 +253,28 @@ fn after_certain_damage_everything_is_checked() {
         assert_eq!(log.log_end_offset(), Offset(4));
     }
 }
+
+/// Recovery leaves the right index behind, before anybody reads.
+#[test]
+fn a_wrong_entry_of_a_scanned_index_is_written_again() {
+    let fs = disk();
+    let (mut log, _) = open(
+        &fs,
+        &LogConfig {
+            segment_bytes: 4000,
+            ..small()
+        },
+    );
+    for _ in 0..60 {
+        append(&mut log, &["a", "b"]);
+    }
+    log.close().unwrap();
+    for name in ["00000000000000000000.index", "00000000000000000000.timeindex"] {
+        let good = fs.content(&file(name)).unwrap();
+        let mut bad = good.clone();
+        bad[if name.ends_with("timeindex") { 11 } else { 15 }] ^= 1;
+        fs.overwrite(&file(name), &bad);
+        open(&fs, &small());
+        assert!(fs.content(&file(name)) == Some(good), "{name}");
+    }
+}
