@@ -23,7 +23,7 @@ struct Shared {
     state: State,
     /// Bytes and name changes until the process dies; `None` for never.
     budget: Option<u64>,
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
     spent: u64,
 }
 
@@ -51,9 +51,9 @@ impl FaultyFileSystem {
         self.lock().budget = Some(budget);
     }
 
-    /// Arms one fault.
+    /// Arms a fault, beside those that are armed.
     pub fn inject(&self, fault: Fault) {
-        self.lock().fault = Some(fault);
+        self.lock().faults.push(fault);
     }
 
     /// Bytes and name changes written so far: the range of useful budgets.
@@ -145,20 +145,17 @@ impl Shared {
     }
 
     fn fault_is_due(&mut self, sync: bool) -> bool {
-        let (count, of_kind) = match self.fault {
-            Some(Fault::NoSpaceAtWrite(n)) => (n, !sync),
-            Some(Fault::SyncFails(n)) => (n, sync),
-            None => return false,
-        };
-        if !of_kind {
-            return false;
-        }
-        self.fault = match (count, sync) {
-            (0 | 1, _) => None,
-            (n, true) => Some(Fault::SyncFails(n - 1)),
-            (n, false) => Some(Fault::NoSpaceAtWrite(n - 1)),
-        };
-        count <= 1
+        let mut due = false;
+        self.faults.retain_mut(|fault| {
+            let count = match (fault, sync) {
+                (Fault::NoSpaceAtWrite(n), false) | (Fault::SyncFails(n), true) => n,
+                _ => return true,
+            };
+            due |= *count <= 1;
+            *count = count.saturating_sub(1);
+            *count > 0
+        });
+        due
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::support::*;
 use crate::transactions::marker;
-use milena_log::env::{FaultyFileSystem, FileSystem};
-use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
+use milena_log::env::{Fault, FaultyFileSystem, FileSystem};
+use milena_log::{
+    AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog,
+};
 use milena_record::control::ControlRecord;
-use milena_record::stamp;
+use milena_record::{crc32c, stamp};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 fn log_file(fs: &FaultyFileSystem) -> std::path::PathBuf {
@@ -277,4 +279,79 @@ fn a_wrong_entry_of_a_scanned_index_is_written_again() {
         open(&fs, &small());
         assert!(fs.content(&file(name)) == Some(good), "{name}");
     }
+}
+
+/// Bytes behind an index must not shift the entries that are appended, nor a wrong last entry stay before them.
+#[test]
+fn a_damaged_index_is_not_gone_on_with() {
+    let written = |damage: &dyn Fn(&mut Vec<u8>)| {
+        let fs = disk();
+        let config = LogConfig {
+            segment_bytes: 20_000,
+            ..small()
+        };
+        let (mut log, _) = open(&fs, &config);
+        (0..30).for_each(|_| drop(append(&mut log, &["a", "b"])));
+        log.close().unwrap();
+        let names = ["00000000000000000000.index", "00000000000000000000.timeindex"].map(file);
+        for name in &names {
+            let mut bytes = fs.content(name).unwrap();
+            damage(&mut bytes);
+            fs.overwrite(name, &bytes);
+        }
+        let clean = OpenOptions {
+            clean: true,
+            ..options(&fs, &config)
+        };
+        let (mut log, _) = PartitionLog::open(clean).unwrap();
+        (0..30).for_each(|i| drop(try_append(&mut log, batch_at(2000 + i, &["a", "b"])).unwrap()));
+        log.close().unwrap();
+        names.map(|name| fs.content(&name))
+    };
+    let good = written(&|_| ());
+    assert!(written(&|bytes| bytes.extend([0xff; 3])) == good);
+    assert!(written(&|bytes| bytes.extend([0xff; 8])) == good);
+    let last_offset = |bytes: &mut Vec<u8>| {
+        let at = bytes.len() - 5;
+        bytes[at] += 1;
+    };
+    assert!(written(&last_offset) == good, "the offset of the last entry");
+}
+
+#[test]
+fn a_log_whose_torn_append_could_not_be_undone_takes_no_more() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    append(&mut log, &["a"]);
+    fs.inject(Fault::NoSpaceAtWrite(1));
+    fs.inject(Fault::SyncFails(1));
+    assert!(try_append(&mut log, batch(&["torn"])).is_err() && log.is_failed());
+    assert!(
+        try_append(&mut log, batch(&["b"])).is_err(),
+        "it would lie behind the torn one"
+    );
+    let (mut log, _) = open(&fs.copied(), &LogConfig::default());
+    append(&mut log, &["b"]);
+    assert_eq!(dump(&log, 1).len(), 2);
+}
+
+/// Of a coordinator's batches the records are not walked: the header must be right by itself.
+#[test]
+fn a_coordinators_batch_that_miscounts_its_records_is_refused() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let context = AppendContext {
+        origin: AppendOrigin::Coordinator {
+            marker_epoch_must_grow: false,
+        },
+        ..ctx(0)
+    };
+    for (at, count) in [(57, 3_u8), (23, 2)] {
+        let mut bytes = batch(&["a", "b"]);
+        bytes[at + 3] = count;
+        let crc = crc32c(&bytes[21..]).to_be_bytes();
+        bytes[17..21].copy_from_slice(&crc);
+        assert!(log.append_as_leader(bytes, &context).is_err(), "byte {at}");
+    }
+    log.append_as_leader(batch(&["a", "b"]), &context).unwrap();
 }
