@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use crate::transactions::marker;
-use milena_log::env::{Fault, FaultyFileSystem, FileSystem};
+use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
 use milena_log::{
     AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog,
 };
@@ -354,4 +354,114 @@ fn a_coordinators_batch_that_miscounts_its_records_is_refused() {
         assert!(log.append_as_leader(bytes, &context).is_err(), "byte {at}");
     }
     log.append_as_leader(batch(&["a", "b"]), &context).unwrap();
+}
+
+/// Recovery does not look at the end of a closed segment below the recovery point, so no torn bytes may come back there.
+#[test]
+fn a_torn_append_at_the_end_of_a_closed_segment_does_not_come_back() {
+    for seed in 0..60 {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &small());
+        append(&mut log, &["a", "b"]);
+        flush(&mut log);
+        let size = log.size_bytes();
+        fs.inject(Fault::NoSpaceAtWrite(1));
+        assert!(try_append(&mut log, batch(&["torn"; 10])).is_err());
+        append(&mut log, &["a long value, so that another segment begins"; 9]);
+        assert_eq!(log.segments(), 2);
+        let crashed = fs.after_crash(Survival::Random(seed));
+        open_at(&crashed, &small(), Offset(2)).unwrap();
+        let first = crashed.content(&file("00000000000000000000.log")).unwrap();
+        assert_eq!(first.len() as u64, size, "seed {seed}");
+    }
+}
+
+/// A second truncation, before a checkpoint was written: what the first floor held back is not trusted again.
+#[test]
+fn a_second_truncation_trusts_no_more_than_the_first() {
+    for budget in 1..160 {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &LogConfig::default());
+        (0..6).for_each(|_| drop(append(&mut log, &["a", "b"])));
+        flush(&mut log);
+        log.on_recovery_point_saved(Offset(12));
+        log.truncate_to(Offset(8)).unwrap();
+        (0..3).for_each(|_| drop(log.append_as_leader(batch(&["c", "d"]), &ctx(1)).unwrap()));
+        drop(log);
+        let killed = fs.copied();
+        let (mut log, _) = open_at(&killed, &LogConfig::default(), Offset(12)).unwrap();
+        killed.die_after(budget);
+        let _ = log.truncate_to(Offset(12));
+        drop(log);
+        for survival in [Survival::NothingUnsynced, Survival::Random(budget)] {
+            let opened = open_at(&killed.after_crash(survival), &LogConfig::default(), Offset(12));
+            let (log, _) = opened.unwrap_or_else(|e| panic!("{budget} {survival:?}: {e}"));
+            assert!(log.log_end_offset() >= Offset(8), "{budget} {survival:?}");
+        }
+    }
+}
+
+/// A log in one segment whose records have the timestamps 1000, 1001 …, closed; and the name of one of its indexes.
+fn indexed(kind: &str) -> (FaultyFileSystem, LogConfig, std::path::PathBuf) {
+    let fs = disk();
+    let config = LogConfig {
+        segment_bytes: 20_000,
+        ..small()
+    };
+    let (mut log, _) = open(&fs, &config);
+    (0..60).for_each(|i| drop(try_append(&mut log, batch_at(1000 + 2 * i, &["a", "b"])).unwrap()));
+    log.close().unwrap();
+    (fs, config, file(&format!("00000000000000000000.{kind}")))
+}
+
+fn number(bytes: &[u8], at: usize) -> i64 {
+    i64::from(u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()))
+}
+
+/// The first offset index entry that a search uses is compared with its batch.
+#[test]
+fn a_search_by_time_does_not_begin_behind_the_log_start() {
+    let (fs, config, path) = indexed("index");
+    let mut bytes = fs.content(&path).unwrap();
+    let start = number(&bytes, 40) - 3;
+    bytes[40..44].copy_from_slice(&(start as u32).to_be_bytes());
+    fs.overwrite(&path, &bytes);
+    let clean = OpenOptions {
+        clean: true,
+        log_start_offset: Offset(start),
+        ..options(&fs, &config)
+    };
+    let (log, _) = PartitionLog::open(clean).unwrap();
+    let found = log.offset_for_timestamp(Timestamp(0), Offset(120)).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(Offset(start)));
+}
+
+/// An entry that claims too much, up to the next one: the batch that it names has another timestamp.
+#[test]
+fn a_time_entry_that_claims_too_much_is_not_believed() {
+    let (fs, config, path) = indexed("timeindex");
+    let mut bytes = fs.content(&path).unwrap();
+    let (own, next) = (number(&bytes, 44), number(&bytes, 56));
+    bytes[44..48].copy_from_slice(&(next as u32).to_be_bytes());
+    fs.overwrite(&path, &bytes);
+    let clean = OpenOptions {
+        clean: true,
+        ..options(&fs, &config)
+    };
+    let (log, _) = PartitionLog::open(clean).unwrap();
+    let timestamp = Timestamp(1000 + own + 1);
+    let found = log.offset_for_timestamp(timestamp, Offset(120)).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(Offset(own + 1)));
+}
+
+#[test]
+fn a_snapshot_is_of_the_records_below_it() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    (0..5).for_each(|i| drop(try_append(&mut log, produced(1, 0, 2 * i, 2, false)).unwrap()));
+    let state = log.active_producers();
+    assert!(state.clone().lies_below(Offset(10)).is_ok());
+    for offset in [0, 5, 9] {
+        assert!(state.clone().lies_below(Offset(offset)).is_err(), "{offset}");
+    }
 }
