@@ -40,3 +40,15 @@ suites *names:
 # The figures of Milena and of Apache Kafka, measured alike.
 bench *figures:
     tests/bench/run.sh {{figures}}
+
+# What a log costs: appends against a bare pwritev, recovery against a bare read (`just bench-log 1024`: that many MiB).
+bench-log *mebibytes:
+    cargo bench --locked -p milena-log --bench log -- {{mebibytes}}
+
+# Removes each check of the log once and sees that a test notices (twenty minutes).
+mutants *names:
+    tests/mutants/run.py {{names}}
+
+# Fuzzes one target (batch, snapshot, checkpoints, recovery) with libFuzzer for some seconds.
+fuzz target seconds="60":
+    fuzz/run.sh {{target}} {{seconds}}

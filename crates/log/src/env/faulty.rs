@@ -25,7 +25,7 @@ struct Shared {
     state: State,
     /// Bytes and name changes until the process dies; `None` for never.
     budget: Option<u64>,
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
     spent: u64,
 }
 
@@ -53,9 +53,9 @@ impl FaultyFileSystem {
         self.lock().budget = Some(budget);
     }
 
-    /// Arms one fault.
+    /// Arms a fault, beside those that are armed.
     pub fn inject(&self, fault: Fault) {
-        self.lock().fault = Some(fault);
+        self.lock().faults.push(fault);
     }
 
     /// Bytes and name changes written so far: the range of useful budgets.
@@ -147,28 +147,31 @@ impl Shared {
     }
 
     fn create_fails(&mut self) -> bool {
-        let Some(Fault::NoSpaceAtCreate(count)) = self.fault else {
-            return false;
-        };
-        self.fault = (count > 1).then(|| Fault::NoSpaceAtCreate(count - 1));
-        count <= 1
+        self.due(|fault| match fault {
+            Fault::NoSpaceAtCreate(n) => Some(n),
+            Fault::NoSpaceAtWrite(_) | Fault::SyncFails(_) => None,
+        })
     }
 
     fn fault_is_due(&mut self, sync: bool) -> bool {
-        let (count, of_kind) = match self.fault {
-            Some(Fault::NoSpaceAtWrite(n)) => (n, !sync),
-            Some(Fault::SyncFails(n)) => (n, sync),
-            Some(Fault::NoSpaceAtCreate(_)) | None => return false,
-        };
-        if !of_kind {
-            return false;
-        }
-        self.fault = match (count, sync) {
-            (0 | 1, _) => None,
-            (n, true) => Some(Fault::SyncFails(n - 1)),
-            (n, false) => Some(Fault::NoSpaceAtWrite(n - 1)),
-        };
-        count <= 1
+        self.due(|fault| match (fault, sync) {
+            (Fault::NoSpaceAtWrite(n), false) | (Fault::SyncFails(n), true) => Some(n),
+            _ => None,
+        })
+    }
+
+    /// Counts down the faults of a kind; true when one of them is due.
+    fn due(&mut self, of_kind: impl Fn(&mut Fault) -> Option<&mut u64>) -> bool {
+        let mut due = false;
+        self.faults.retain_mut(|fault| {
+            let Some(count) = of_kind(fault) else {
+                return true;
+            };
+            due |= *count <= 1;
+            *count = count.saturating_sub(1);
+            *count > 0
+        });
+        due
     }
 }
 

@@ -12,7 +12,7 @@ use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
     DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
-    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, file_path, parse_file_name,
+    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, file_path, parse_file_name,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
@@ -38,6 +38,7 @@ pub(super) struct Listing {
     has_mark: bool,
     /// Holds what is written after a log's first segment was.
     had_log: bool,
+    has_sums: bool,
 }
 
 impl Listing {
@@ -85,6 +86,7 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
                 listing.has_mark |= name == MARK_FILE;
                 listing.has_floor |= name == RECOVERY_FLOOR_FILE;
                 listing.had_log |= name == EPOCH_CHECKPOINT_FILE;
+                listing.has_sums |= name == TXN_INDEX_SUMS_FILE;
             }
         }
     }
@@ -158,7 +160,8 @@ impl PartitionLog {
         log.settle_start(&opts, floor.is_some())?;
         let known_epoch = known_end.and_then(|end| end.epoch);
         log.load_epochs(known_epoch, scanned, &mut report)?;
-        report.txn_indexes_rebuilt = log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at))?;
+        report.txn_indexes_rebuilt =
+            log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
             .and_then(|end| end.produced)
             .filter(|header| log.remembers(header, opts.now));

@@ -119,9 +119,13 @@ impl PartitionLog {
     }
 
     /// Compares the transaction indexes of the segments below number `end`, which were not scanned, with what was written,
-    /// and rebuilds the wrong ones; gives how many.
-    pub(super) fn check_txn_indexes(&mut self, end: usize) -> Result<usize, LogError> {
-        let sums = match Sums::read(&*self.env.fs, &self.dir) {
+    /// and rebuilds the wrong ones; gives how many. `has_sums`: the file of sums is in the directory.
+    pub(super) fn check_txn_indexes(&mut self, end: usize, has_sums: bool) -> Result<usize, LogError> {
+        let read = || match has_sums {
+            true => Sums::read(&*self.env.fs, &self.dir),
+            false => Ok(Sums::Missing),
+        };
+        let sums = match read() {
             Ok(Sums::Known(sums)) => Some(sums),
             Ok(Sums::Missing | Sums::Damaged) => None,
             Err(error) => return Err(LogError::new("read sums in", &self.dir)(error)),

@@ -4,7 +4,7 @@
 //! Whatever can be built again gives the same answers as before. Damage to records is met by whoever reads them, or refuses
 //! the log, and never gives other records at an offset.
 
-use crate::observed::{Observed, observe};
+use crate::observed::{Observed, observe, times};
 use crate::support::*;
 use milena_log::checkpoint::parse_epochs;
 use milena_log::env::{FaultyFileSystem, FileSystem};
@@ -160,6 +160,11 @@ fn every_damage_is_repaired(kind: &str, flips: &[u8]) {
                 let (mut log, report) = opened.unwrap_or_else(|e| panic!("{}: {e}", what()));
                 assert_eq!(report.cut, None, "{}", what());
                 log.on_high_watermark(log.log_end_offset());
+                if i % 3 == 0 {
+                    // Before a reader finds out what is wrong.
+                    let found = times(&log, TIMES).unwrap_or_else(|e| panic!("{}: {e}", what()));
+                    assert!(found == whole.times, "{}: times", what());
+                }
                 let found = observe(&log, TIMES).unwrap_or_else(|e| panic!("{}: {e}", what()));
                 assert!(found == whole, "{}: {}", what(), difference(&found, &whole));
             }

@@ -94,8 +94,9 @@ pub(crate) fn observe(log: &PartitionLog, timestamps: std::ops::Range<i64>) -> A
     Ok(Observed {
         start: log.log_start_offset().0,
         end: log.log_end_offset().0,
-        reads: reads(log)?,
+        // First: they use entries of an index that reads of every offset would have found wrong.
         ranges: ranges(log)?,
+        reads: reads(log)?,
         times: times(log, timestamps)?,
         latest: log
             .offset_of_max_timestamp(log.log_end_offset())

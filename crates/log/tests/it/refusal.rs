@@ -2,10 +2,12 @@
 
 use crate::support::*;
 use crate::transactions::marker;
-use milena_log::env::{FaultyFileSystem, FileSystem};
-use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
+use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
+use milena_log::{
+    AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog,
+};
 use milena_record::control::ControlRecord;
-use milena_record::stamp;
+use milena_record::{crc32c, stamp};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 fn log_file(fs: &FaultyFileSystem) -> std::path::PathBuf {
@@ -251,5 +253,215 @@ fn after_certain_damage_everything_is_checked() {
         })
         .unwrap();
         assert_eq!(log.log_end_offset(), Offset(4));
+    }
+}
+
+/// Recovery leaves the right index behind, before anybody reads.
+#[test]
+fn a_wrong_entry_of_a_scanned_index_is_written_again() {
+    let fs = disk();
+    let (mut log, _) = open(
+        &fs,
+        &LogConfig {
+            segment_bytes: 4000,
+            ..small()
+        },
+    );
+    for _ in 0..60 {
+        append(&mut log, &["a", "b"]);
+    }
+    log.close().unwrap();
+    for name in ["00000000000000000000.index", "00000000000000000000.timeindex"] {
+        let good = fs.content(&file(name)).unwrap();
+        let mut bad = good.clone();
+        bad[if name.ends_with("timeindex") { 11 } else { 15 }] ^= 1;
+        fs.overwrite(&file(name), &bad);
+        open(&fs, &small());
+        assert!(fs.content(&file(name)) == Some(good), "{name}");
+    }
+}
+
+/// Bytes behind an index must not shift the entries that are appended, nor a wrong last entry stay before them.
+#[test]
+fn a_damaged_index_is_not_gone_on_with() {
+    let written = |damage: &dyn Fn(&mut Vec<u8>)| {
+        let fs = disk();
+        let config = LogConfig {
+            segment_bytes: 20_000,
+            ..small()
+        };
+        let (mut log, _) = open(&fs, &config);
+        (0..30).for_each(|_| drop(append(&mut log, &["a", "b"])));
+        log.close().unwrap();
+        let names = ["00000000000000000000.index", "00000000000000000000.timeindex"].map(file);
+        for name in &names {
+            let mut bytes = fs.content(name).unwrap();
+            damage(&mut bytes);
+            fs.overwrite(name, &bytes);
+        }
+        let clean = OpenOptions {
+            clean: true,
+            ..options(&fs, &config)
+        };
+        let (mut log, _) = PartitionLog::open(clean).unwrap();
+        (0..30).for_each(|i| drop(try_append(&mut log, batch_at(2000 + i, &["a", "b"])).unwrap()));
+        log.close().unwrap();
+        names.map(|name| fs.content(&name))
+    };
+    let good = written(&|_| ());
+    assert!(written(&|bytes| bytes.extend([0xff; 3])) == good);
+    assert!(written(&|bytes| bytes.extend([0xff; 8])) == good);
+    let last_offset = |bytes: &mut Vec<u8>| {
+        let at = bytes.len() - 5;
+        bytes[at] += 1;
+    };
+    assert!(written(&last_offset) == good, "the offset of the last entry");
+}
+
+#[test]
+fn a_log_whose_torn_append_could_not_be_undone_takes_no_more() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    append(&mut log, &["a"]);
+    fs.inject(Fault::NoSpaceAtWrite(1));
+    fs.inject(Fault::SyncFails(1));
+    assert!(try_append(&mut log, batch(&["torn"])).is_err() && log.is_failed());
+    assert!(
+        try_append(&mut log, batch(&["b"])).is_err(),
+        "it would lie behind the torn one"
+    );
+    let (mut log, _) = open(&fs.copied(), &LogConfig::default());
+    append(&mut log, &["b"]);
+    assert_eq!(dump(&log, 1).len(), 2);
+}
+
+/// Of a coordinator's batches the records are not walked: the header must be right by itself.
+#[test]
+fn a_coordinators_batch_that_miscounts_its_records_is_refused() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    let context = AppendContext {
+        origin: AppendOrigin::Coordinator {
+            marker_epoch_must_grow: false,
+        },
+        ..ctx(0)
+    };
+    for (at, count) in [(57, 3_u8), (23, 2)] {
+        let mut bytes = batch(&["a", "b"]);
+        bytes[at + 3] = count;
+        let crc = crc32c(&bytes[21..]).to_be_bytes();
+        bytes[17..21].copy_from_slice(&crc);
+        assert!(log.append_as_leader(bytes, &context).is_err(), "byte {at}");
+    }
+    log.append_as_leader(batch(&["a", "b"]), &context).unwrap();
+}
+
+/// Recovery does not look at the end of a closed segment below the recovery point, so no torn bytes may come back there.
+#[test]
+fn a_torn_append_at_the_end_of_a_closed_segment_does_not_come_back() {
+    for seed in 0..60 {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &small());
+        append(&mut log, &["a", "b"]);
+        flush(&mut log);
+        let size = log.size_bytes();
+        fs.inject(Fault::NoSpaceAtWrite(1));
+        assert!(try_append(&mut log, batch(&["torn"; 10])).is_err());
+        append(&mut log, &["a long value, so that another segment begins"; 9]);
+        assert_eq!(log.segments(), 2);
+        let crashed = fs.after_crash(Survival::Random(seed));
+        open_at(&crashed, &small(), Offset(2)).unwrap();
+        let first = crashed.content(&file("00000000000000000000.log")).unwrap();
+        assert_eq!(first.len() as u64, size, "seed {seed}");
+    }
+}
+
+/// A second truncation, before a checkpoint was written: what the first floor held back is not trusted again.
+#[test]
+fn a_second_truncation_trusts_no_more_than_the_first() {
+    for budget in 1..160 {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &LogConfig::default());
+        (0..6).for_each(|_| drop(append(&mut log, &["a", "b"])));
+        flush(&mut log);
+        log.on_recovery_point_saved(Offset(12));
+        log.truncate_to(Offset(8)).unwrap();
+        (0..3).for_each(|_| drop(log.append_as_leader(batch(&["c", "d"]), &ctx(1)).unwrap()));
+        drop(log);
+        let killed = fs.copied();
+        let (mut log, _) = open_at(&killed, &LogConfig::default(), Offset(12)).unwrap();
+        killed.die_after(budget);
+        let _ = log.truncate_to(Offset(12));
+        drop(log);
+        for survival in [Survival::NothingUnsynced, Survival::Random(budget)] {
+            let opened = open_at(&killed.after_crash(survival), &LogConfig::default(), Offset(12));
+            let (log, _) = opened.unwrap_or_else(|e| panic!("{budget} {survival:?}: {e}"));
+            assert!(log.log_end_offset() >= Offset(8), "{budget} {survival:?}");
+        }
+    }
+}
+
+/// A log in one segment whose records have the timestamps 1000, 1001 …, closed; and the name of one of its indexes.
+fn indexed(kind: &str) -> (FaultyFileSystem, LogConfig, std::path::PathBuf) {
+    let fs = disk();
+    let config = LogConfig {
+        segment_bytes: 20_000,
+        ..small()
+    };
+    let (mut log, _) = open(&fs, &config);
+    (0..60).for_each(|i| drop(try_append(&mut log, batch_at(1000 + 2 * i, &["a", "b"])).unwrap()));
+    log.close().unwrap();
+    (fs, config, file(&format!("00000000000000000000.{kind}")))
+}
+
+fn number(bytes: &[u8], at: usize) -> i64 {
+    i64::from(u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()))
+}
+
+/// The first offset index entry that a search uses is compared with its batch.
+#[test]
+fn a_search_by_time_does_not_begin_behind_the_log_start() {
+    let (fs, config, path) = indexed("index");
+    let mut bytes = fs.content(&path).unwrap();
+    let start = number(&bytes, 40) - 3;
+    bytes[40..44].copy_from_slice(&(start as u32).to_be_bytes());
+    fs.overwrite(&path, &bytes);
+    let clean = OpenOptions {
+        clean: true,
+        log_start_offset: Offset(start),
+        ..options(&fs, &config)
+    };
+    let (log, _) = PartitionLog::open(clean).unwrap();
+    let found = log.offset_for_timestamp(Timestamp(0), Offset(120)).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(Offset(start)));
+}
+
+/// An entry that claims too much, up to the next one: the batch that it names has another timestamp.
+#[test]
+fn a_time_entry_that_claims_too_much_is_not_believed() {
+    let (fs, config, path) = indexed("timeindex");
+    let mut bytes = fs.content(&path).unwrap();
+    let (own, next) = (number(&bytes, 44), number(&bytes, 56));
+    bytes[44..48].copy_from_slice(&(next as u32).to_be_bytes());
+    fs.overwrite(&path, &bytes);
+    let clean = OpenOptions {
+        clean: true,
+        ..options(&fs, &config)
+    };
+    let (log, _) = PartitionLog::open(clean).unwrap();
+    let timestamp = Timestamp(1000 + own + 1);
+    let found = log.offset_for_timestamp(timestamp, Offset(120)).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(Offset(own + 1)));
+}
+
+#[test]
+fn a_snapshot_is_of_the_records_below_it() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    (0..5).for_each(|i| drop(try_append(&mut log, produced(1, 0, 2 * i, 2, false)).unwrap()));
+    let state = log.active_producers();
+    assert!(state.clone().lies_below(Offset(10)).is_ok());
+    for offset in [0, 5, 9] {
+        assert!(state.clone().lies_below(Offset(offset)).is_err(), "{offset}");
     }
 }

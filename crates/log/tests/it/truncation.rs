@@ -155,3 +155,19 @@ fn tickets_may_complete_in_any_order() {
     assert_eq!((dump(&after, 1).len(), report.epochs_rebuilt), (2, false));
     drop(first);
 }
+
+#[test]
+fn an_older_ticket_does_not_bring_an_older_epoch_file_back() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["a"]);
+    let older = log.take_flush().unwrap().unwrap();
+    log.append_as_leader(batch(&["b"]), &ctx(3)).unwrap();
+    let newer = log.take_flush().unwrap().unwrap();
+    newer.sync().unwrap();
+    older.sync().unwrap();
+    log.on_flushed(&newer);
+    log.on_flushed(&older);
+    let text = fs.content(&file("leader-epoch-checkpoint")).unwrap();
+    assert_eq!(text, b"0\n2\n0 0\n3 1\n");
+}

@@ -1,0 +1,10 @@
+//! Producer snapshots.
+#![no_main]
+
+#[path = "../../crates/log/tests/targets/mod.rs"]
+#[allow(dead_code)]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    targets::snapshot(data);
+});
