@@ -26,12 +26,19 @@ def agrees(pattern, answer):
     return pattern == answer
 
 
+def same(kafka, here):
+    """Equal, but for a message where Kafka has none to give."""
+    if isinstance(kafka, dict) and isinstance(here, dict) and kafka.get("message", "") is None and kafka.get("error") != 0:
+        here = {**here, "message": None}
+    return kafka == here
+
+
 def main():
     kafka = {name: json.loads(answer) for name, answer in table(here / "kafka-4.3.1.tsv")}
     found = {name: json.loads(answer) for name, answer in table(pathlib.Path(sys.argv[1]))}
     reasons, used, bad = table(here / "reasons.tsv"), set(), 0
     for name in [*kafka, *(name for name in found if name not in kafka)]:
-        if kafka.get(name) == found.get(name):
+        if same(kafka.get(name), found.get(name)):
             continue
         accounted = False
         for cases, answer, _why in reasons:
