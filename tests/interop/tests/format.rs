@@ -349,3 +349,64 @@ fn kafka_finds_nothing_wrong_with_transactions() {
         );
     }
 }
+
+/// A directory that a killed Kafka left, recovered and written on by Milena, goes back to Kafka.
+#[test]
+fn kafka_takes_back_what_milena_recovered() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../crates/log/tests/fixtures/kafka-4.3.1/killed.tar.gz");
+    let mut tar = std::process::Command::new("tar");
+    let status = tar.arg("-xzf").arg(archive).arg("-C").arg(temp.path()).status();
+    assert!(status.expect("run tar").success());
+    let dir = LogDir::open(temp.path(), BrokerId(1), None).expect("open");
+    let mut ends = std::collections::BTreeMap::new();
+    let mut starts = std::collections::BTreeMap::new();
+    for partition in dir.partitions().expect("list") {
+        let config = LogConfig {
+            compact: partition.topic.as_str() == "compacted",
+            ..LogConfig::default()
+        };
+        let opts = dir.open_options(partition.clone(), TopicId(Uuid::ZERO), Arc::new(config), now());
+        let (mut log, _) = PartitionLog::open(opts).expect("open");
+        let mut builder = BatchBuilder::plain(Offset(0));
+        builder.append(now(), Some(b"key"), Some(b"appended by Milena"), &[]);
+        let context = AppendContext {
+            epoch: LeaderEpoch(7),
+            now: now(),
+            origin: AppendOrigin::Client,
+        };
+        log.append_as_leader(builder.build(), &context).expect("append");
+        log.close().expect("close");
+        ends.insert(partition.clone(), log.log_end_offset());
+        starts.insert(partition, log.log_start_offset());
+    }
+    assert_eq!(ends.len(), 5);
+    for (checkpoint, offsets) in [
+        (OffsetCheckpoint::RecoveryPoint, &ends),
+        (OffsetCheckpoint::HighWatermark, &ends),
+        (OffsetCheckpoint::LogStart, &starts),
+    ] {
+        dir.write_checkpoint(checkpoint, offsets).expect("checkpoint");
+    }
+    dir.write_clean_shutdown(BrokerEpoch(43))
+        .expect("clean shutdown file");
+    drop(dir);
+    let verdict = judged_by_kafka(&[temp.path()]).remove(0);
+    // Compaction left these holes, and the tool mentions each.
+    let holes =
+        |complaint: &String| complaint.contains("is followed by") && complaint.contains("compacted-0");
+    let complaints: Vec<_> = verdict
+        .complaints
+        .iter()
+        .filter(|complaint| !holes(complaint))
+        .collect();
+    assert_eq!(complaints, Vec::<&String>::new());
+    assert_eq!(verdict.cut_bytes, 0);
+    assert_agreed("taken back", temp.path(), &verdict);
+    println!(
+        "taken back: {:?} files, {} lines agreed",
+        verdict.dumped,
+        verdict.seen.len()
+    );
+}
