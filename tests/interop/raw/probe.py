@@ -95,7 +95,7 @@ class Case:
 def main():
     broker = Broker(sys.argv[1].split(",")[0])
     case = Case(broker)
-    for group in produce_cases.GROUPS + read_cases.GROUPS:
+    for group in produce_cases.GROUPS + read_cases.GROUPS + produce_cases.LAST:
         if not sys.argv[2:] or group.__name__ in sys.argv[2:]:
             group(case, broker)
 

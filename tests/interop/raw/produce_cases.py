@@ -243,4 +243,31 @@ def codecs(case, broker):
     case.settle(stored)
 
 
+def brokers(case, broker):
+    """Defaults of all brokers, changed at run time; the last group, for they stay."""
+    topic = case.topic("brokers", {}, partitions=2)
+    case.produce("brokers/before", topic, batch(three()))
+    small = batch([record(0, value=b"x" * 2000)])
+
+    def answer():
+        return broker.produce(topic, small, partition=1)
+
+    for name, change, seen in (
+        ("timestamp type", {"log_message_timestamp_type": "LogAppendTime"}, lambda: answer()["time"] > 0),
+        ("codec", {"compression_type": "zstd"}, lambda: attributes(broker, topic, answer()["base"]) & 7 == ZSTD),
+        ("timestamp type back", {"log_message_timestamp_type": "CreateTime"}, lambda: answer()["time"] < 0),
+        ("age", {"log_message_timestamp_before_max_ms": 1000}, lambda: answer()["error"] == 32),
+        ("size", {"message_max_bytes": 1000}, lambda: answer()["error"] == 10),
+    ):
+        case.say(f"brokers/{name} altered", broker.alter_config("", broker=True, **change))
+        case.settle(seen)
+        case.produce(f"brokers/{name}, now", topic, batch(three()))
+    case.fetched("brokers/stored", topic, without=("length",))
+
+
+def attributes(broker, topic, offset):
+    return broker.fetch(topic, [(1, offset, 1 << 20)])["partitions"][0]["records"][0]["attributes"]
+
+
 GROUPS = [good_batches, bad_batches, producers, sizes, compacted, timestamps, codecs]
+LAST = [brokers]
