@@ -119,7 +119,7 @@ fn by_time(line: &str, records: &[String]) -> String {
     let found = records
         .iter()
         .filter(|record| record.starts_with("record"))
-        .find(|record| field(record, 3) >= wanted.to_owned());
+        .find(|record| field(record, 3).as_str() >= wanted);
     let (offset, time) = found.map_or(("-1".to_owned(), "-1".to_owned()), |r| (field(r, 2), field(r, 3)));
     format!("time\tcompacted\t{wanted}\t{offset}\t{time}")
 }
