@@ -82,6 +82,7 @@ fn open(dir: &Path) -> PartitionLog {
         config: Arc::new(LogConfig::default()),
         recovery_point: Offset(0),
         log_start_offset: Offset(0),
+        compacted: false,
         clean: false,
         corruption: CorruptionPolicy::Refuse,
         now: Timestamp(1),

@@ -139,7 +139,7 @@ pub fn try_create_topic(bootstrap: &str, name: &str, timeout: Duration) -> bool 
 }
 
 /// Runs a future whose progress comes from librdkafka's own threads.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: std::sync::Arc<Self>) {

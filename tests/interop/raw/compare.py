@@ -26,17 +26,25 @@ def agrees(pattern, answer):
     return pattern == answer
 
 
+def same(kafka, here):
+    """Equal, but for a message where Kafka has none to give."""
+    if isinstance(kafka, dict) and isinstance(here, dict) and kafka.get("message", "") is None and kafka.get("error") != 0:
+        here = {**here, "message": None}
+    return kafka == here
+
+
 def main():
     kafka = {name: json.loads(answer) for name, answer in table(here / "kafka-4.3.1.tsv")}
     found = {name: json.loads(answer) for name, answer in table(pathlib.Path(sys.argv[1]))}
-    reasons, used, bad = table(here / "reasons.tsv"), set(), 0
+    reasons, used, reasoned, bad = table(here / "reasons.tsv"), set(), 0, 0
     for name in [*kafka, *(name for name in found if name not in kafka)]:
-        if kafka.get(name) == found.get(name):
+        if same(kafka.get(name), found.get(name)):
             continue
         accounted = False
         for cases, answer, _why in reasons:
             if fnmatch.fnmatchcase(name, cases) and agrees(json.loads(answer), found.get(name)):
                 used.add(cases)
+                reasoned += 1
                 accounted = True
                 break
         if not accounted:
@@ -46,7 +54,7 @@ def main():
         if cases not in used:
             bad += 1
             print(f"nothing needs this reason any more: {cases}: {why}")
-    print(f"{len(kafka)} answers, {len(kafka) - bad} as expected, {bad} not")
+    print(f"{len(kafka)} answers: {len(kafka) - reasoned - bad} are Kafka's, {reasoned} differ for a reason, {bad} for none")
     sys.exit(1 if bad else 0)
 
 

@@ -273,14 +273,15 @@ class Broker:
             assert time.time() < deadline, f"{name} does not come up"
             time.sleep(0.05)
 
-    def alter_config(self, topic, **configs):
+    def alter_config(self, topic, broker=False, **configs):
+        """Changes a topic, or the default of all brokers."""
         out = Out(True)
 
         def config(pair):
             out.string(pair[0].replace("_", ".")), out.i8(0), out.string(str(pair[1])), out.tags()
 
         def resource(name):
-            out.i8(2), out.string(name), out.array(list(configs.items()), config), out.tags()
+            out.i8(4 if broker else 2), out.string(name), out.array(list(configs.items()), config), out.tags()
 
         out.array([topic], resource), out.i8(0), out.tags()
         found = self.call(44, 1, out, True)

@@ -99,7 +99,8 @@ pub fn seen_by_milena(dir: &Path, node: BrokerId) -> Vec<String> {
         let name = partition.to_string();
         let config = Arc::new(LogConfig {
             retention_ms: -1,
-            producer_expiration_ms: i64::MAX,
+            // The longest that Kafka can be told.
+            producer_expiration_ms: i64::from(i32::MAX),
             ..LogConfig::default()
         });
         let path = dir.partition_path(&partition).join("partition.metadata");

@@ -13,75 +13,78 @@ use tokio::time::Instant;
 /// How often a caller looks whether the followers have taken the new log start offset.
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 
+/// How far one partition has come.
+#[derive(Clone, Copy)]
+struct Deletion {
+    result: DeleteRecordsResult,
+    /// What is to be the first offset; unknown while the leader was not heard.
+    target: Option<Offset>,
+}
+
+impl Deletion {
+    fn failed(item: &DeleteRecordsItem, error: ErrorCode) -> Self {
+        Self {
+            result: DeleteRecordsResult {
+                id: item.id,
+                error,
+                low_watermark: Offset(-1),
+            },
+            target: item.before,
+        }
+    }
+}
+
 impl Router {
     /// Moves log start offsets and waits until every live replica has followed, at most `timeout`.
+    ///
+    /// A partition that is not done by then answers REQUEST_TIMED_OUT and how far its replicas are.
     pub async fn delete_records(
         &self,
         items: Vec<DeleteRecordsItem>,
         timeout: Duration,
     ) -> Vec<DeleteRecordsResult> {
         let deadline = Instant::now() + timeout;
-        let failed = |item: &DeleteRecordsItem, error| DeleteRecordsResult {
-            id: item.id,
-            error,
-            low_watermark: Offset(-1),
-        };
-        let mut results = self
-            .per_partition(items, |item| item.id, Shard::delete_records, failed)
-            .await;
+        let mut deletions = self.ask_to_delete(items).await;
         loop {
-            let waiting: Vec<DeleteRecordsItem> = results
+            let waiting = deletions
                 .iter()
-                .filter(|result| result.error == ErrorCode::RequestTimedOut)
-                .map(|result| DeleteRecordsItem {
-                    id: result.id,
-                    before: Some(result.low_watermark),
+                .filter(|deletion| deletion.result.error == ErrorCode::RequestTimedOut);
+            let waiting: Vec<_> = waiting
+                .map(|deletion| DeleteRecordsItem {
+                    id: deletion.result.id,
+                    before: deletion.target,
                 })
                 .collect();
             if waiting.is_empty() || Instant::now() >= deadline {
-                return results;
+                return deletions.into_iter().map(|deletion| deletion.result).collect();
             }
             tokio::time::sleep(POLL_PAUSE).await;
-            for news in self
-                .per_partition(waiting, |item| item.id, Shard::delete_records, failed)
-                .await
-            {
-                if let Some(result) = results.iter_mut().find(|result| result.id == news.id) {
-                    *result = news;
+            for news in self.ask_to_delete(waiting).await {
+                let same = |deletion: &&mut Deletion| deletion.result.id == news.result.id;
+                if let Some(deletion) = deletions.iter_mut().find(same) {
+                    *deletion = news;
                 }
             }
         }
     }
+
+    async fn ask_to_delete(&self, items: Vec<DeleteRecordsItem>) -> Vec<Deletion> {
+        self.per_partition(items, |item| item.id, Shard::delete_records, Deletion::failed)
+            .await
+    }
 }
 
 impl Shard {
-    /// Answers REQUEST_TIMED_OUT with the target while a replica has not followed.
-    fn delete_records(&mut self, item: &DeleteRecordsItem) -> DeleteRecordsResult {
-        let failed = |error| DeleteRecordsResult {
-            id: item.id,
-            error,
-            low_watermark: Offset(-1),
-        };
-        match self
-            .partition(item.id)
+    /// Answers REQUEST_TIMED_OUT while a replica has not followed.
+    fn delete_records(&mut self, item: &DeleteRecordsItem) -> Deletion {
+        self.partition(item.id)
             .and_then(|(partition, cx)| partition.delete_records(cx, item))
-        {
-            Ok((low_watermark, error)) => DeleteRecordsResult {
-                id: item.id,
-                error,
-                low_watermark,
-            },
-            Err(error) => failed(error),
-        }
+            .unwrap_or_else(|error| Deletion::failed(item, error))
     }
 }
 
 impl Partition {
-    fn delete_records(
-        &mut self,
-        cx: &mut Context,
-        item: &DeleteRecordsItem,
-    ) -> Result<(Offset, ErrorCode), ErrorCode> {
+    fn delete_records(&mut self, cx: &mut Context, item: &DeleteRecordsItem) -> Result<Deletion, ErrorCode> {
         let high_watermark = self.leader()?.leader.high_watermark();
         if self.settings.log.compact && !self.settings.log.delete {
             return Err(ErrorCode::PolicyViolation);
@@ -100,10 +103,17 @@ impl Partition {
             return Err(ErrorCode::NotLeaderOrFollower);
         };
         let low_watermark = role.leader.low_watermark(log_start);
-        if low_watermark < target {
-            Ok((target, ErrorCode::RequestTimedOut))
-        } else {
-            Ok((low_watermark, ErrorCode::None))
-        }
+        let error = match low_watermark < target {
+            true => ErrorCode::RequestTimedOut,
+            false => ErrorCode::None,
+        };
+        Ok(Deletion {
+            result: DeleteRecordsResult {
+                id: self.id,
+                error,
+                low_watermark,
+            },
+            target: Some(target),
+        })
     }
 }

@@ -71,7 +71,7 @@ impl Router {
         };
         let filled = reading.results.into_iter().zip(&call.partitions);
         let filled = filled.map(|(result, partition)| result.unwrap_or_else(|| missing(partition)));
-        trim(filled.collect(), call.max_bytes)
+        trim(filled.collect(), &call)
     }
 }
 
@@ -176,12 +176,14 @@ fn is_enough(results: &[Option<FetchPartitionResult>], min_bytes: usize) -> bool
     bytes >= min_bytes || results.iter().flatten().any(tells)
 }
 
-/// Keeps the response inside its budget when several owners read at once; the first records always stay.
-fn trim(mut results: FetchResults, max_bytes: usize) -> FetchResults {
-    let mut left = max_bytes;
+/// Keeps the response inside its budgets when several owners read at once and each gave its first partition one batch at
+/// least: only the first records of all may exceed a limit.
+fn trim(mut results: FetchResults, call: &FetchCall) -> FetchResults {
+    let mut left = call.max_bytes;
     let mut first = true;
-    for result in results.iter_mut().filter(|result| !result.records.is_empty()) {
-        if !first && result.records.len() > left {
+    let with_records = results.iter_mut().zip(&call.partitions);
+    for (result, asked) in with_records.filter(|(result, _)| !result.records.is_empty()) {
+        if !first && result.records.len() > left.min(asked.max_bytes) {
             result.records = bytes::Bytes::new();
             result.aborted = result.aborted.as_ref().map(|_| Vec::new());
         }

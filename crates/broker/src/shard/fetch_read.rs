@@ -76,7 +76,11 @@ impl Partition {
     ) -> Result<Fetched, ErrorCode> {
         let role = self.check_leader(item.current_leader_epoch)?;
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        if item.offset < log_start || item.offset > log_end {
+        if item.offset < log_start {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        let diverging = self.divergence(item)?;
+        if item.offset > log_end && diverging.is_none() {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let mut result = FetchPartitionResult {
@@ -84,9 +88,9 @@ impl Partition {
             last_stable_offset: self.last_stable_offset(),
             log_start_offset: log_start,
             aborted: mode.read_committed.then(Vec::new),
+            diverging,
             ..FetchPartitionResult::failed(self.id, ErrorCode::None)
         };
-        result.diverging = self.divergence(item)?;
         let upper = self.visible_end(mode.read_committed);
         let nothing = item.offset >= upper || (mode.budget == 0 && !mode.min_one);
         if nothing || result.diverging.is_some() {

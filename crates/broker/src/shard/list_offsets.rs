@@ -73,7 +73,8 @@ impl Partition {
             OffsetSpec::Earliest | OffsetSpec::EarliestLocal => at(self.log.log_start_offset()),
             OffsetSpec::Latest => {
                 need_settled()?;
-                at(upper)
+                // The epoch is this leader's own, also when it has written nothing yet. Source: `Partition.fetchOffsetForTimestamp`.
+                Ok(Some((upper, None, Some(self.leader_epoch))))
             }
             OffsetSpec::LatestTiered => Ok(None),
             OffsetSpec::MaxTimestamp => {

@@ -54,7 +54,7 @@ impl PartitionLog {
     pub fn offset_of_max_timestamp(&self, upper: Offset) -> Result<Option<TimestampOffset>, ReadError> {
         let mut best: Option<(Timestamp, usize)> = None;
         for at in 0..self.segments.len() {
-            let largest = self.largest_timestamp(at)?;
+            let largest = self.largest_visible_timestamp(at)?;
             if largest > best.map_or(Timestamp::NONE, |(timestamp, _)| timestamp) {
                 best = Some((largest, at));
             }
@@ -93,15 +93,41 @@ impl PartitionLog {
             .offsets()
             .last()
             .map_or(0, |entry| u64::from(entry.position));
-        let mut largest = segment
+        let largest = segment
             .times()
             .last()
             .map_or(Timestamp::NONE, |entry| entry.timestamp);
-        let mut scanner = Scanner::new(&**segment.file(), from, meta.size, ScanDepth::Headers);
+        self.largest_from(&segment, at, (from, meta.base), largest)
+    }
+
+    /// Like [`Self::largest_timestamp`], without the batches below the log start.
+    fn largest_visible_timestamp(&self, at: usize) -> Result<Timestamp, LogError> {
+        let meta = &self.segments[at];
+        if meta.base >= self.log_start {
+            return self.largest_timestamp(at);
+        }
+        let segment = self.open_segment(at)?;
+        let first = u32::try_from(self.log_start.since(meta.base)).unwrap_or(u32::MAX);
+        let start = u64::from(segment.offsets().position_before(first));
+        self.largest_from(&segment, at, (start, self.log_start), Timestamp::NONE)
+    }
+
+    /// The largest timestamp of the batches from a position on that reach an offset, or `largest` when they have none that is larger.
+    fn largest_from(
+        &self,
+        segment: &OpenSegment<'_>,
+        at: usize,
+        (start, reaching): (u64, Offset),
+        mut largest: Timestamp,
+    ) -> Result<Timestamp, LogError> {
+        let meta = &self.segments[at];
+        let mut scanner = Scanner::new(&**segment.file(), start, meta.size, ScanDepth::Headers);
         let failed = LogError::new("read", self.path(meta.base, FileKind::Log));
         let mut scan = || {
             while let Some(Ok(batch)) = scanner.next()? {
-                largest = largest.max(batch.header.max_timestamp);
+                if batch.header.last_offset() >= reaching {
+                    largest = largest.max(batch.header.max_timestamp);
+                }
             }
             Ok(())
         };

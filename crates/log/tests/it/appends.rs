@@ -563,3 +563,31 @@ fn holes_that_the_leader_vouches_for_survive_recovery() {
     assert_eq!((log.log_end_offset(), report.cut), (Offset(10), None));
     assert_eq!(dump(&log, 1), [(5, "a".to_owned()), (9, "b".to_owned())]);
 }
+
+/// `compression.gzip.level` and its siblings, from their fastest to their best.
+#[test]
+fn compression_levels_have_an_effect() {
+    let words: Vec<String> = (0..4000_u64)
+        .map(|i| format!("word {} {}", i.wrapping_mul(2_654_435_761) % 977, i * i % 1013))
+        .collect();
+    let values: Vec<&str> = words.iter().map(String::as_str).collect();
+    for (codec, levels) in [
+        (Compression::Gzip, [1, 9]),
+        (Compression::Lz4, [1, 17]),
+        (Compression::Zstd, [-131_072, 22]),
+    ] {
+        let stored = levels.map(|level| {
+            let config = LogConfig {
+                compression: Some(codec),
+                compression_level: Some(level),
+                ..LogConfig::default()
+            };
+            let (mut log, _) = open(&disk(), &config);
+            let bytes = try_append(&mut log, batch(&values)).unwrap().bytes;
+            assert_eq!(BatchHeader::parse(&bytes).unwrap().compression(), Ok(codec));
+            assert_eq!(dump(&log, 1).len(), values.len(), "{codec:?} {level}");
+            bytes.len()
+        });
+        assert!(stored[1] < stored[0], "{codec:?}: {stored:?}");
+    }
+}

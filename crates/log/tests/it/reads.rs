@@ -1,7 +1,7 @@
 //! Reading by offset and by timestamp.
 
 use crate::support::*;
-use milena_log::{LogConfig, ReadError};
+use milena_log::{LogConfig, PartitionLog, ReadError};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 #[test]
@@ -181,4 +181,27 @@ fn records_without_timestamps_are_not_found() {
     log.append_as_leader(batch_at(-1, &["v"]), &ctx(0)).unwrap();
     assert_eq!(log.offset_for_timestamp(Timestamp(0), Offset(1)).unwrap(), None);
     assert_eq!(log.offset_of_max_timestamp(Offset(1)).unwrap(), None);
+}
+
+#[test]
+fn the_largest_timestamp_is_that_of_a_record_that_is_still_there() {
+    let (mut log, _) = open(&disk(), &LogConfig::default());
+    for timestamp in [1000, 9000, 3000, 5000, 4000] {
+        log.append_as_leader(batch_at(timestamp, &["a", "b"]), &ctx(0))
+            .unwrap();
+    }
+    let end = log.log_end_offset();
+    let max = |log: &PartitionLog| {
+        let found = log.offset_of_max_timestamp(end).unwrap();
+        found.map(|found| (found.offset.0, found.timestamp.0))
+    };
+    assert_eq!(max(&log), Some((3, 9001)));
+    log.set_log_start_offset(Offset(4));
+    assert_eq!(
+        max(&log),
+        Some((7, 5001)),
+        "Kafka goes on to name the deleted record"
+    );
+    log.set_log_start_offset(end);
+    assert_eq!(max(&log), None);
 }

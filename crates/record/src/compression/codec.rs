@@ -13,7 +13,7 @@ pub fn compress(codec: Compression, level: Option<i32>, bytes: &[u8]) -> Result<
         Compression::None => Ok(bytes.to_vec()),
         Compression::Gzip => gzip::compress(level, bytes),
         Compression::Snappy => snappy::compress(bytes),
-        Compression::Lz4 => lz4::compress(bytes),
+        Compression::Lz4 => lz4::compress(level, bytes),
         Compression::Zstd => zstd::compress(level, bytes),
     }
 }

@@ -4,11 +4,18 @@
 use super::failed;
 use super::lz4_fit::fitted_header;
 use super::lz4_frame::parse;
+use super::lz4_high;
 use crate::BatchError;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use std::io::{Cursor, Read, Write};
 
-pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
+/// Kafka's default level is the fast encoder. Source: `Lz4BlockOutputStream.java`.
+const LEVEL_FAST: i32 = 9;
+
+pub(super) fn compress(level: Option<i32>, bytes: &[u8]) -> Result<Vec<u8>, BatchError> {
+    if let Some(level) = level.filter(|level| *level != LEVEL_FAST) {
+        return Ok(lz4_high::compress(level, bytes));
+    }
     let info = FrameInfo::new()
         .block_mode(BlockMode::Independent)
         .block_size(BlockSize::Max64KB);

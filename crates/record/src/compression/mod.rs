@@ -16,6 +16,7 @@ mod gzip;
 mod lz4;
 mod lz4_fit;
 mod lz4_frame;
+mod lz4_high;
 mod snappy;
 mod stream;
 mod zstd;

@@ -26,6 +26,9 @@ const ADMIN_CLIENT: &str = "__admin_client";
 /// Topics have their ids instead of their names (KIP-516).
 const FIRST_VERSION_WITH_IDS: i16 = 13;
 
+/// Where the length of a batch stands, after its offset.
+const AT_BATCH_LENGTH: usize = 8;
+
 /// How long a topic id that this broker does not know may be one that it is about to hear of. Without this pause a client
 /// that another broker told of a new topic gets UNKNOWN_TOPIC_ID, which librdkafka takes for the end of its records.
 const TOPIC_PATIENCE: Duration = Duration::from_millis(500);
@@ -182,45 +185,54 @@ fn check(
             Some("transactions are not supported by this broker".to_owned()),
         ));
     }
-    check_shape(records.unwrap_or_default()).map_err(|(error, message)| (error, Some(message.to_owned())))?;
+    check_shape(records.unwrap_or_default())?;
     Ok(id)
 }
 
-/// Exactly one batch of the current format. Its content is checked where it is appended.
-fn check_shape(records: &[u8]) -> Result<(), (ErrorCode, &'static str)> {
-    const ONE: &str = "Produce requests must contain exactly one record batch per partition";
-    if records.is_empty() {
-        return Err((ErrorCode::InvalidRecord, ONE));
+const ONE: &str = "Produce requests must contain exactly one record batch per partition";
+/// Bytes of the smallest batch that any format has, after its offset and size. Source: `LegacyRecord.RECORD_OVERHEAD_V0`.
+const SMALLEST: i32 = 14;
+
+/// Exactly one batch of the current format. Its content is checked where it is appended. What is cut off counts as no batch.
+/// Source: `ProduceRequest.validateRecords`, `ByteBufferLogInputStream.nextBatchSize`.
+fn check_shape(records: &[u8]) -> Result<(), Refused> {
+    let refused = |error, text: &str| Err((error, Some(text.to_owned())));
+    let field = |at: usize| records.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    let Some(length) = field(AT_BATCH_LENGTH).map(i32::from_be_bytes) else {
+        return refused(ErrorCode::InvalidRecord, ONE);
+    };
+    if length < SMALLEST {
+        let text = format!("Record size {length} is less than the minimum record overhead ({SMALLEST})");
+        return refused(ErrorCode::CorruptMessage, &text);
     }
+    let size = usize::try_from(length).map_or(usize::MAX, |length| length.saturating_add(BATCH_OVERHEAD));
     let header = match BatchHeader::parse(records) {
         Ok(header) => header,
-        Err(BatchError::Magic(_)) => {
-            return Err((
+        Err(BatchError::Magic(0 | 1)) => {
+            return refused(
                 ErrorCode::InvalidRecord,
                 "Produce requests are only allowed to contain record batches with magic version 2",
-            ));
+            );
         }
-        Err(BatchError::Invalid(reason)) => return Err((ErrorCode::InvalidRecord, reason)),
-        Err(_) => return Err((ErrorCode::CorruptMessage, "the record batch is malformed")),
+        Err(BatchError::Magic(magic)) => {
+            let text = format!("Invalid magic found in record: {magic}");
+            return refused(ErrorCode::CorruptMessage, &text);
+        }
+        Err(BatchError::Invalid(reason)) => return refused(ErrorCode::InvalidRecord, reason),
+        Err(_) if size > records.len() => return refused(ErrorCode::InvalidRecord, ONE),
+        Err(_) => return refused(ErrorCode::CorruptMessage, "the record batch is malformed"),
     };
-    let size = usize::try_from(header.batch_length).map(|length| length.saturating_add(BATCH_OVERHEAD));
-    match size {
-        Ok(size) if size < records.len() => Err((ErrorCode::InvalidRecord, ONE)),
-        Ok(size) if size == records.len() => {
-            if header.is_transactional() {
-                // Without a coordinator nothing would ever end this transaction.
-                return Err((
-                    ErrorCode::InvalidTxnState,
-                    "transactions are not supported by this broker",
-                ));
-            }
-            Ok(())
-        }
-        _ => Err((
-            ErrorCode::CorruptMessage,
-            "the record batch is shorter than its length says",
-        )),
+    if size != records.len() {
+        return refused(ErrorCode::InvalidRecord, ONE);
     }
+    if header.is_transactional() {
+        // Without a coordinator nothing would ever end this transaction.
+        return refused(
+            ErrorCode::InvalidTxnState,
+            "transactions are not supported by this broker",
+        );
+    }
+    Ok(())
 }
 
 fn unanswered(index: i32, (error, error_message): Refused) -> ProducePartitionResponse {
@@ -293,14 +305,34 @@ mod tests {
         let two = [good.clone(), good.clone()].concat();
         assert_eq!(check_shape(&two).unwrap_err().0, ErrorCode::InvalidRecord);
         assert_eq!(check_shape(&[]).unwrap_err().0, ErrorCode::InvalidRecord);
-        assert_eq!(
-            check_shape(&good[..good.len() - 1]).unwrap_err().0,
-            ErrorCode::CorruptMessage
-        );
-        assert_eq!(check_shape(&good[..20]).unwrap_err().0, ErrorCode::CorruptMessage);
-        let mut old = good.clone();
-        old[16] = 1;
-        assert_eq!(check_shape(&old).unwrap_err().0, ErrorCode::InvalidRecord);
+        for cut in 0..good.len() {
+            assert_eq!(
+                check_shape(&good[..cut]).unwrap_err().0,
+                ErrorCode::InvalidRecord,
+                "{cut}"
+            );
+        }
+        let mut with = good.clone();
+        for (magic, error) in [
+            (0, ErrorCode::InvalidRecord),
+            (1, ErrorCode::InvalidRecord),
+            (3, ErrorCode::CorruptMessage),
+            (0xff, ErrorCode::CorruptMessage),
+        ] {
+            with[16] = magic;
+            assert_eq!(check_shape(&with).unwrap_err().0, error, "{magic}");
+        }
+        let mut with = good.clone();
+        for (length, error) in [
+            (-1, ErrorCode::CorruptMessage),
+            (13, ErrorCode::CorruptMessage),
+            (14, ErrorCode::CorruptMessage),
+            (48, ErrorCode::CorruptMessage),
+            (i32::MAX, ErrorCode::InvalidRecord),
+        ] {
+            with[8..12].copy_from_slice(&i32::to_be_bytes(length));
+            assert_eq!(check_shape(&with).unwrap_err().0, error, "{length}");
+        }
         let mut transactional = good;
         transactional[22] |= 0x10;
         assert_eq!(
