@@ -132,12 +132,7 @@ impl PartitionLog {
                 report,
             )?;
         } else if end < trusted {
-            if Self::refuse_damage(policy) {
-                return Err(self.too_short(end, trusted));
-            }
-            tracing::error!(partition = %self.partition, recovery_point = trusted.0, log_end = end.0,
-                "the log ends below its recovery point: flushed records are gone");
-            self.write_recovery_floor(end)?;
+            self.accept_short(end, trusted, policy)?;
         }
         for (at, segment) in scanned.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
@@ -152,6 +147,21 @@ impl PartitionLog {
             self.epochs.assign(epoch, start);
         }
         Ok(Some(first))
+    }
+
+    /// The log ends below its recovery point.
+    fn accept_short(
+        &mut self,
+        end: Offset,
+        trusted: Offset,
+        policy: CorruptionPolicy,
+    ) -> Result<(), OpenError> {
+        if Self::refuse_damage(policy) {
+            return Err(self.too_short(end, trusted));
+        }
+        tracing::error!(partition = %self.partition, recovery_point = trusted.0, log_end = end.0,
+            "the log ends below its recovery point: flushed records are gone");
+        Ok(self.write_recovery_floor(end)?)
     }
 
     fn too_short(&self, end: Offset, recovery_point: Offset) -> OpenError {
