@@ -28,6 +28,13 @@ impl LogError {
         is_no_space(&self.source)
     }
 
+    /// True when a log that was resumed by word of the last shutdown turns out to be another one: nothing was read or
+    /// written. It is to be opened again, by its files.
+    #[must_use]
+    pub fn is_changed_behind(&self) -> bool {
+        self.operation == "verify" && self.source.kind() == io::ErrorKind::InvalidData
+    }
+
     pub(crate) fn new(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self {

@@ -53,7 +53,9 @@ pub(crate) struct Context {
     pub(super) reporting: HashSet<TopicIdPartition>,
     /// The number of the last move between directories.
     pub(super) last_move: u64,
-    /// Compacted partitions with a batch that cannot be read: left alone until they are opened again.
+    /// Partitions whose files are not what the last shutdown said; they are opened again when the present work is done.
+    pub(super) to_reopen: Vec<TopicIdPartition>,
+    /// Compacted partitions with records that cannot be read: left alone until they are opened again.
     pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
     pub(super) dirs_failed: Vec<usize>,
@@ -103,6 +105,7 @@ impl Context {
             unusable: HashMap::new(),
             reporting: HashSet::new(),
             last_move: 0,
+            to_reopen: Vec::new(),
             uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
             dirs_full: Vec::new(),

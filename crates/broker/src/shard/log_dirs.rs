@@ -13,7 +13,7 @@ use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
     TopicPartition,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,8 @@ pub struct LogDirs {
     dirs: Vec<Dir>,
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
+    /// Partitions whose files are not what the last shutdown said.
+    distrusted: Mutex<BTreeSet<TopicPartition>>,
     /// Where partitions that do not exist yet are to be created.
     preferred: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Moves that an earlier run began and did not complete.
@@ -150,6 +152,7 @@ impl LogDirs {
         Ok(Self {
             dirs,
             homes: Mutex::new(found.homes),
+            distrusted: Mutex::default(),
             preferred: Mutex::default(),
             unfinished: Mutex::new(found.unfinished),
             exhausted: watch::Sender::new(false),
@@ -274,7 +277,7 @@ impl LogDirs {
             return Found::Offline(Some(index));
         };
         let known = dir.checkpoints.of(name);
-        let by_word = request.corruption == CorruptionPolicy::Refuse && handle.resumes_at_once(name);
+        let by_word = self.believes_word(name, request.corruption) && handle.resumes_at_once(name);
         if existed && !by_word {
             return Found::ToOpen(index);
         }
@@ -288,6 +291,16 @@ impl LogDirs {
             Some(log) => Found::Log(index, Box::new(log), known.high_watermark),
             None => Found::ToOpen(index),
         }
+    }
+
+    /// The partition's files are not what the last shutdown said: from now on they are looked at.
+    pub(super) fn distrust_word(&self, name: &TopicPartition) {
+        lock(&self.distrusted).insert(name.clone());
+    }
+
+    /// Word of a log that is known to be damaged, or another one, is not gone by.
+    fn believes_word(&self, name: &TopicPartition, corruption: CorruptionPolicy) -> bool {
+        corruption == CorruptionPolicy::Refuse && !lock(&self.distrusted).contains(name)
     }
 
     /// Opens a partition's log in directory number `index`. A log of another life of the topic is deleted first. Returns the
@@ -309,8 +322,7 @@ impl LogDirs {
             corruption,
             ..dir.options(handle, id, name, config, wall_clock())
         };
-        // Word of a log that is known to be damaged is not gone by.
-        if corruption == CorruptionPolicy::Refuse
+        if self.believes_word(name, corruption)
             && let Some(log) = handle.resume(&options())
         {
             return Ok((log, known.high_watermark));

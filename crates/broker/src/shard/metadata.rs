@@ -211,6 +211,19 @@ impl Shard {
         }
     }
 
+    /// The files are not what the last shutdown said of them: they are the truth, and the log is opened by them.
+    pub(super) fn reopen_partition(&mut self, id: TopicIdPartition) {
+        let Some(mut partition) = self.partitions.remove(&id) else {
+            return;
+        };
+        partition.leave_role(&mut self.cx, ErrorCode::NotLeaderOrFollower);
+        self.cx.uncommitted.remove(&id);
+        self.cx.open_logs.remove(&id);
+        self.cx.dirs.distrust_word(&partition.name);
+        drop(partition);
+        self.apply_partition(id);
+    }
+
     fn remove_topic(&mut self, topic: &TopicImage) {
         for index in topic.partitions.keys() {
             self.remove_partition(TopicIdPartition {

@@ -263,11 +263,14 @@ impl Shard {
             return Err(Box::new((copy, CopyError::Ended)));
         };
         match partition.moving.take_if(|moving| moving.number == number) {
-            Some(moving) => partition.swap(cx, &moving, copy).map_err(|failed| {
-                // So that the failure is told.
-                partition.moving = Some(moving);
-                failed
-            }),
+            Some(moving) => {
+                let swapped = partition.swap(cx, &moving, copy);
+                if swapped.is_err() {
+                    // So that the failure is told.
+                    partition.moving = Some(moving);
+                }
+                swapped
+            }
             None => Err(Box::new((copy, CopyError::Ended))),
         }
     }

@@ -203,6 +203,12 @@ impl Partition {
         error.code()
     }
 
+    /// Something else than a read has met damage; every record below `offset` is good.
+    pub(super) fn found_damage(&self, cx: &mut Context, offset: Offset, error: &str) {
+        let error = error.to_owned();
+        cx.damage_found.push((self.id, Damage { offset, error }));
+    }
+
     fn cannot_read(&self, cx: &mut Context, error: &LogError) {
         let name = error.path.file_name().and_then(|name| name.to_str());
         let segment = name.and_then(format::parse_file_name);

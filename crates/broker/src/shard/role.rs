@@ -61,6 +61,26 @@ pub(crate) struct Feed {
     pub(crate) read_ahead: ReadAhead,
 }
 
+impl Feed {
+    /// The news that was sent last: high watermark, log start, replicated offset.
+    pub(crate) fn has_sent(&self) -> (Offset, Offset, Offset) {
+        (
+            self.sent_high_watermark,
+            self.sent_log_start,
+            self.sent_replicated,
+        )
+    }
+
+    /// These news are on their way.
+    pub(crate) fn note_sent(&mut self, news: (Offset, Offset, Offset)) {
+        (
+            self.sent_high_watermark,
+            self.sent_log_start,
+            self.sent_replicated,
+        ) = news;
+    }
+}
+
 /// State of a followed partition.
 #[derive(Debug)]
 pub(crate) struct FollowerRole {

@@ -56,6 +56,9 @@ impl Shard {
         if !self.cx.dirs_full.is_empty() {
             self.take_full_dirs();
         }
+        for id in std::mem::take(&mut self.cx.to_reopen) {
+            self.reopen_partition(id);
+        }
         if !self.cx.dirs_failed.is_empty() {
             self.take_failed_dirs_offline();
         }

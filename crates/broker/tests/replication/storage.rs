@@ -102,8 +102,9 @@ async fn a_leader_that_reads_damage_stands_down_and_is_repaired_by_the_next_one(
     .await;
     assert_eq!(cluster.segments(2, "t", 0), before, "nobody cut the good replica");
     let reports = cluster.controller.reports();
+    // One that it is well again may follow, where the metadata comes later than the answer.
     assert_eq!(
-        reports,
+        reports[..2],
         [
             (BrokerId(1), ReplicaState::Offline),
             (BrokerId(1), ReplicaState::Refill)

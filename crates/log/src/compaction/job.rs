@@ -212,12 +212,10 @@ impl CompactionJob {
         let (path, file) = self.open(source)?;
         let mut scanner = Scanner::new(&*file, 0, source.size, ScanDepth::Checked);
         while let Some(batch) = scanner.next().map_err(LogError::new("read", &path))? {
-            let batch = batch.map_err(|stop| corrupt(&path, stop))?;
+            let batch = batch.map_err(|stop| corrupt(&path, source.base, stop))?;
             self.stats.bytes_read += batch.bytes.len() as u64;
-            let visited = visit(self, &batch.header, batch.bytes).map_err(|error| {
-                let position = batch.position;
-                corrupt(&path, ScanStop { position, error })
-            })?;
+            let visited = visit(self, &batch.header, batch.bytes)
+                .map_err(|error| unreadable(&path, batch.position, error))?;
             if !visited {
                 return Ok(false);
             }
@@ -296,14 +294,11 @@ impl CompactionJob {
         let (path, file) = self.open(source)?;
         let mut scanner = Scanner::new(&*file, 0, source.size, ScanDepth::Checked);
         while let Some(batch) = scanner.next().map_err(LogError::new("read", &path))? {
-            let batch = batch.map_err(|stop| corrupt(&path, stop))?;
+            let batch = batch.map_err(|stop| corrupt(&path, source.base, stop))?;
             let (header, bytes) = (batch.header, batch.bytes);
             self.stats.bytes_read += bytes.len() as u64;
-            let filtered =
-                filter(&header, bytes, map, &mut self.transactions, &self.parts.rules).map_err(|error| {
-                    let position = batch.position;
-                    corrupt(&path, ScanStop { position, error })
-                })?;
+            let filtered = filter(&header, bytes, map, &mut self.transactions, &self.parts.rules)
+                .map_err(|error| unreadable(&path, batch.position, error))?;
             cleaned.last_delete = cleaned.last_delete.max(filtered.last_delete);
             cleaned.changed |= !matches!(filtered.fate, Fate::Same);
             let changed;
@@ -416,10 +411,19 @@ struct Cleaned {
     last_delete: Option<Offset>,
 }
 
-fn corrupt(path: &std::path::Path, stop: ScanStop) -> CompactionError {
+fn corrupt(path: &std::path::Path, base: Offset, stop: ScanStop) -> CompactionError {
     CompactionError::Corrupt {
         path: path.to_owned(),
+        base,
         position: stop.position,
         error: stop.error,
+    }
+}
+
+fn unreadable(path: &std::path::Path, position: u64, error: milena_record::BatchError) -> CompactionError {
+    CompactionError::Unreadable {
+        path: path.to_owned(),
+        position,
+        error,
     }
 }

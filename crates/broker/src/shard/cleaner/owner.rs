@@ -13,8 +13,10 @@ pub(super) enum Over {
     Clean(Offset),
     /// It was ended, or could not be finished for now.
     Abandoned,
-    /// A batch cannot be read.
-    Corrupt,
+    /// A batch of the segment with this base is not what was written.
+    Corrupt(Offset),
+    /// The records of a batch cannot be read.
+    Unreadable,
     /// The disk could not be forced to take it.
     DiskFailed,
 }
@@ -94,7 +96,7 @@ impl Shard {
         };
         let end = match over {
             Over::Clean(end) => Some(end),
-            Over::Abandoned | Over::Corrupt | Over::DiskFailed => None,
+            Over::Abandoned | Over::Corrupt(_) | Over::Unreadable | Over::DiskFailed => None,
         };
         partition.log.compaction_over(compaction, end);
         match over {
@@ -106,7 +108,8 @@ impl Shard {
                 }
             }
             Over::Abandoned => {}
-            Over::Corrupt => {
+            Over::Corrupt(base) => partition.found_damage(cx, base, "found by the cleaner"),
+            Over::Unreadable => {
                 cx.uncleanable.insert(id);
             }
             Over::DiskFailed => cx.dirs_failed.push(partition.dir),

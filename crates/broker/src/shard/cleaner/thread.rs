@@ -211,9 +211,13 @@ fn why(job: &CompactionJob, error: &CompactionError) -> Over {
             tracing::debug!(%partition, "the compaction was ended");
             Over::Abandoned
         }
-        CompactionError::Corrupt { .. } => {
-            tracing::error!(%partition, error = cause, "the log is damaged and is not compacted any more");
-            Over::Corrupt
+        CompactionError::Corrupt { base, .. } => {
+            tracing::error!(%partition, error = cause, "the log is damaged");
+            Over::Corrupt(*base)
+        }
+        CompactionError::Unreadable { .. } => {
+            tracing::error!(%partition, error = cause, "the log is not compacted any more");
+            Over::Unreadable
         }
         CompactionError::Log(_) => {
             tracing::warn!(%partition, error = cause, out_of_space = error.is_out_of_space(), "cannot compact the log; tried again later");

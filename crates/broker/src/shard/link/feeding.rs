@@ -81,12 +81,8 @@ impl Partition {
             return Turn::NoCredit;
         }
         feed.queued = false;
-        let sent = (
-            feed.sent_high_watermark,
-            feed.sent_log_start,
-            feed.sent_replicated,
-        );
-        if !has_records && sent == (high_watermark, log_start, replicated) {
+        let news = (high_watermark, log_start, replicated);
+        if !has_records && feed.has_sent() == news {
             return Turn::Nothing;
         }
         let mut records = Vec::new();
@@ -107,9 +103,7 @@ impl Partition {
             }
         }
         let feed = &mut role.feeds[at];
-        feed.sent_high_watermark = high_watermark;
-        feed.sent_log_start = log_start;
-        feed.sent_replicated = replicated;
+        feed.note_sent(news);
         let head = PartitionFrame {
             attach_id: attach,
             high_watermark: high_watermark.0,
