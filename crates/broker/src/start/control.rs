@@ -119,7 +119,6 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     registration
         .register(&me, &client, config.initial_registration_timeout)
         .await?;
-    // Logs may have to be recovered: that is waited for, but not for ever.
     applied.await.map_err(|_| StartError::Gone)?;
     wait_reported(&control).await;
     let serving = CancellationToken::new();

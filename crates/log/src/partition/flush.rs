@@ -275,6 +275,7 @@ impl PartitionLog {
     /// the disk. What it covered waits for another ticket.
     pub fn on_flush_postponed(&mut self) {
         self.epochs_dirty |= self.pending.epoch_version > self.pending.epoch_durable;
+        self.sums_dirty |= self.pending.sums_version > self.pending.sums_durable;
     }
 
     /// Flushes on this thread, whatever other tickets are under way.

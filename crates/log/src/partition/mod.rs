@@ -72,16 +72,15 @@ pub struct PartitionLog {
     active: Option<Box<ActiveSegment>>,
     log_start: Offset,
     log_end: Offset,
+    /// On disk, and covered by the last ticket.
     flushed: Offset,
-    /// Log end offset at the last ticket.
     submitted: Offset,
     high_watermark: Offset,
     epochs: crate::epoch_cache::EpochCache,
     /// Exists once a flush was asked for.
     small_files: Option<Arc<versioned_file::SmallFiles>>,
-    /// The epochs differ from their file.
+    /// The epochs differ from their file, or the sums of the transaction indexes from theirs.
     epochs_dirty: bool,
-    /// The sums of the transaction indexes differ from their file.
     sums_dirty: bool,
     producers: crate::producer::ProducerState,
     /// Offsets of the snapshots on disk, ascending.
@@ -90,21 +89,18 @@ pub struct PartitionLog {
     bytes_since_snapshot: u64,
     /// Aborts of the last segment that are in no index yet, because there was no space for it.
     unsaved_aborts: Vec<AbortedTxn>,
-    /// Closed segments whose indexes have not been forced to the disk.
+    /// Closed segments whose indexes have not been forced to the disk, and how many of them the last ticket covers.
     unsynced_seals: Vec<Offset>,
-    /// How many of them the last ticket covers.
     seals_submitted: usize,
     /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.
     stale_recovery_point: Offset,
-    /// The directory holds a recovery floor.
+    /// The directory holds a recovery floor; says that offsets may be missing between batches; was compacted by Kafka, and not
+    /// by Milena since, so that segments need not meet.
     has_floor: bool,
-    /// The directory says that offsets may be missing between batches.
     has_holes: bool,
-    /// Kafka compacted it, and Milena has not since: segments need not meet.
     compacted_by_kafka: bool,
-    /// Names in the directory have changed since it was forced to the disk.
+    /// Names in the directory have changed since it was forced to the disk; so has its own name.
     dir_dirty: bool,
-    /// So has the name of the directory.
     parent_dirty: bool,
     /// What tickets carried besides records, and what of it is durable.
     pending: flush::PendingVersions,
@@ -112,9 +108,8 @@ pub struct PartitionLog {
     generation: u64,
     /// A write failed and could not be undone: the log refuses appends until it is opened again.
     failed: bool,
-    /// The compaction that is under way.
+    /// The compaction that is under way, and how far the log is compacted, once somebody asked.
     compaction: Option<compaction::Running>,
-    /// Below it the log is compacted, once somebody asked.
     clean_upto: Option<Offset>,
     /// Renamed files and when they are to go.
     removals: Vec<(Timestamp, PathBuf)>,

@@ -85,7 +85,7 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
                 listing.has_holes |= name == HOLES_FILE;
                 listing.has_mark |= name == MARK_FILE;
                 listing.has_floor |= name == RECOVERY_FLOOR_FILE;
-                listing.had_log |= name == EPOCH_CHECKPOINT_FILE;
+                listing.had_log |= name == EPOCH_CHECKPOINT_FILE || name == PARTITION_METADATA_FILE;
                 listing.has_sums |= name == TXN_INDEX_SUMS_FILE;
             }
         }

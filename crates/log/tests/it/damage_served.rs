@@ -108,7 +108,8 @@ fn a_closed_segment_that_was_cut_short_is_no_hole() {
 
 #[test]
 fn a_closed_segment_that_is_missing_is_refused_and_the_repair_ends_the_log_before_it() {
-    for at in 0..3 {
+    // Before the first segment, a deletion that a power cut came into may have left indexes.
+    for at in 1..3 {
         let (fs, all, logs) = filled();
         fs.remove_file(&logs[at]).unwrap();
         let before = fs.paths();

@@ -83,7 +83,7 @@ fn life(fault: Fault, expected: &[(i64, String)], aborts: &[(ProducerId, Offset)
         &format!("{fault:?}, at the end"),
     );
     // Whatever of it has not come comes no more.
-    fs.inject(Fault::SyncFails(u64::MAX));
+    fs.disarm();
     flush(&mut log);
     log.close().unwrap();
     let (log, _) = PartitionLog::open(milena_log::OpenOptions {
