@@ -67,8 +67,8 @@ fn load(bootstrap: &str, topic: &str, codec: &str, stop: &AtomicBool) {
         if i % 7 != 6 {
             record = record.payload(&value);
         }
-        if i % 3 != 0 {
-            let value = (i % 2 == 0).then_some("header value");
+        if !i.is_multiple_of(3) {
+            let value = i.is_multiple_of(2).then_some("header value");
             record = record.headers(OwnedHeaders::new().insert(Header { key: "name", value }));
         }
         match producer.send(record) {
@@ -238,7 +238,7 @@ impl Writer {
         };
         let context = self.context(epoch, origin);
         self.log
-            .append_as_leader(marker.into(), &context)
+            .append_as_leader(marker, &context)
             .expect("append a marker");
     }
 
