@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - The active segment and everything at or past the last stable offset stay untouched.
-//! - A [`Permit`] ties a running compaction to the life of its log: whatever cuts, closes or deletes the log ends it, and
+//! - A `Permit` ties a running compaction to the life of its log: whatever cuts, closes or deletes the log ends it, and
 //!   after that no file of it is created or renamed, so that nothing is written into another log of the same name.
 //! - A group is swapped in whole or not at all: the manifest names the old and the new segments, and opening a log
 //!   completes a swap that a crash interrupted. Readers that hold an old file read on from it.
