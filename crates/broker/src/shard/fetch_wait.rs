@@ -41,7 +41,11 @@ impl FetchWait {
 
 /// The Fetches that wait for one partition.
 #[derive(Debug, Default)]
-pub(crate) struct FetchWaiters {
+pub(crate) struct FetchWaiters(Option<Box<Waiting>>);
+
+/// Boxed, because nothing waits for most partitions.
+#[derive(Debug, Default)]
+struct Waiting {
     waiting: Vec<(Weak<FetchWait>, u32)>,
     sweep_above: usize,
 }
@@ -51,22 +55,23 @@ impl FetchWaiters {
 
     /// Parks a Fetch until [`FetchWaiters::wake`].
     pub(crate) fn park(&mut self, wait: &Arc<FetchWait>, index: u32) {
-        if self.waiting.len() >= self.sweep_above.max(Self::SWEEP_MIN) {
+        let Waiting { waiting, sweep_above } = &mut **self.0.get_or_insert_default();
+        if waiting.len() >= (*sweep_above).max(Self::SWEEP_MIN) {
             // Only the caller holds a strong reference: without it the Fetch has been answered.
-            self.waiting.retain(|(wait, _)| wait.strong_count() > 0);
-            self.sweep_above = self.waiting.len() * 2;
+            waiting.retain(|(wait, _)| wait.strong_count() > 0);
+            *sweep_above = waiting.len() * 2;
         }
-        self.waiting.push((Arc::downgrade(wait), index));
+        waiting.push((Arc::downgrade(wait), index));
     }
 
     /// Gives back spare memory.
     pub(crate) fn shrink(&mut self) {
-        self.waiting.shrink_to_fit();
+        self.0.take_if(|waiting| waiting.waiting.is_empty());
     }
 
     /// There is news: all that wait are told once and must park again.
     pub(crate) fn wake(&mut self) {
-        for (wait, index) in self.waiting.drain(..) {
+        for (wait, index) in self.0.iter_mut().flat_map(|waiting| waiting.waiting.drain(..)) {
             if let Some(wait) = wait.upgrade() {
                 wait.wake(index);
             }
@@ -100,10 +105,7 @@ mod tests {
         for _ in 0..10_000 {
             waiters.park(&Arc::new(FetchWait::default()), 0);
         }
-        assert!(
-            waiters.waiting.len() <= FetchWaiters::SWEEP_MIN + 1,
-            "{}",
-            waiters.waiting.len()
-        );
+        let parked = waiters.0.map_or(0, |waiting| waiting.waiting.len());
+        assert!(parked <= FetchWaiters::SWEEP_MIN + 1, "{parked}");
     }
 }

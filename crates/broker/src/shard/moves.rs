@@ -177,7 +177,7 @@ impl Shard {
         self.cx.last_move += 1;
         let number = self.cx.last_move;
         tracing::info!(partition = %partition.name, to = ?self.cx.dirs.path(to), "moves to another log directory");
-        partition.moving = Some(Move {
+        partition.moving = Some(Box::new(Move {
             to,
             number,
             generation: partition.log.generation(),
@@ -186,7 +186,7 @@ impl Shard {
             last_chunk: Chunk::NONE,
             copied_to: partition.log.log_start_offset(),
             copied_bytes: 0,
-        });
+        }));
         let copy = Copy {
             id,
             number,
@@ -579,7 +579,7 @@ impl Shard {
     }
 
     fn moving(&mut self, id: TopicIdPartition, number: u64) -> Option<&mut Move> {
-        let moving = self.partitions.get_mut(&id)?.moving.as_mut();
+        let moving = self.partitions.get_mut(&id)?.moving.as_deref_mut();
         moving.filter(|moving| moving.number == number)
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Partition {
     /// Flushes that are under way.
     pub(super) flush_tickets: u32,
     /// It is being moved to another log directory.
-    pub(super) moving: Option<Move>,
+    pub(super) moving: Option<Box<Move>>,
     /// `flush.ms` is running.
     pub(super) flush_timed: bool,
     /// The registration that the role was taken from.

@@ -148,9 +148,10 @@ impl DataThreads {
             let clean = all.fold(true, |clean, joined| clean & joined);
             self.cleaners.join();
             self.checkpoints.stop();
-            self.dirs.write_checkpoints();
+            // The next start takes the recovery points of a clean shutdown for the logs' ends.
+            let (_, failures) = self.dirs.write_checkpoints();
             self.dirs.write_last_words(shards);
-            clean
+            clean && failures.is_empty()
         });
         joined.await.unwrap_or(false) && clean
     }

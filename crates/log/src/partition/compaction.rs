@@ -19,9 +19,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What is known of a log's compaction.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    /// The one that is under way.
+    running: Option<Running>,
+    /// Below it the log is compacted.
+    clean_upto: Option<Offset>,
+}
+
 /// The permit of the compaction under way; a log that goes away takes it along.
 #[derive(Debug)]
-pub(super) struct Running(Arc<Permit>);
+struct Running(Arc<Permit>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -31,6 +40,10 @@ impl Drop for Running {
 }
 
 impl PartitionLog {
+    fn running(&self) -> Option<&Running> {
+        self.compaction.as_ref()?.running.as_ref()
+    }
+
     /// What of the log could be compacted now; `None`: nothing, or a compaction is under way.
     ///
     /// `last_stable` is the last stable offset, the high watermark at most. Whole segments only, never the active one, and
@@ -102,13 +115,17 @@ impl PartitionLog {
 
     /// Below it the log was compacted before.
     fn first_dirty_offset(&mut self) -> Result<Offset, LogError> {
-        let mark = match self.clean_upto {
+        let mark = match self
+            .compaction
+            .as_ref()
+            .and_then(|compaction| compaction.clean_upto)
+        {
             Some(mark) => mark,
             None => read_mark(&*self.env.fs, &self.dir)
                 .map_err(LogError::new("read the compaction mark of", &self.dir))?
                 .unwrap_or(Offset::ZERO),
         };
-        self.clean_upto = Some(mark);
+        self.compaction.get_or_insert_default().clean_upto = Some(mark);
         if mark > self.log_end {
             tracing::warn!(partition = %self.partition, mark = mark.0, log_end = self.log_end.0, "the compaction mark lies past the log's end; all of the log counts as dirty");
             return Ok(self.log_start);
@@ -119,7 +136,8 @@ impl PartitionLog {
     /// Below it the log was compacted, as far as this log was asked; what belongs into Kafka's `cleaner-offset-checkpoint`.
     #[must_use]
     pub fn clean_offset(&self) -> Option<Offset> {
-        self.clean_upto.filter(|mark| *mark > Offset::ZERO)
+        let clean_upto = self.compaction.as_ref()?.clean_upto;
+        clean_upto.filter(|mark| *mark > Offset::ZERO)
     }
 
     /// The largest timestamp of the first batch of segment number `at`.
@@ -137,7 +155,7 @@ impl PartitionLog {
     /// True while a compaction is under way: its segments stay where they are.
     #[must_use]
     pub fn is_compacting(&self) -> bool {
-        self.compaction.is_some()
+        self.running().is_some()
     }
 
     /// Begins the compaction that [`Self::cleanable`] found. `replicated`: every replica's log reaches this offset.
@@ -151,7 +169,7 @@ impl PartitionLog {
     ) -> CompactionJob {
         let permit = Arc::new(Permit::new());
         // Replaces none: `cleanable` finds nothing while one is under way.
-        self.compaction = Some(Running(permit.clone()));
+        self.compaction.get_or_insert_default().running = Some(Running(permit.clone()));
         let sources = (0..self.segments.len())
             .map(|at| Source {
                 base: self.segments[at].base,
@@ -202,14 +220,14 @@ impl PartitionLog {
     /// # Errors
     /// A file could not be renamed; the log takes no more appends and is put in order when it is opened again.
     pub fn swap_compacted(&mut self, id: CompactionId, now: Timestamp) -> Result<bool, LogError> {
-        let running = self.compaction.as_ref().filter(|running| running.0.id() == id);
+        let running = self.running().filter(|running| running.0.id() == id);
         let committed = running.and_then(|running| running.0.take_committed());
         let Some(replacement) = committed else {
             return Ok(false);
         };
         let changed = self.install(&replacement, now)?;
         let sums = if changed { self.sums_write() } else { None };
-        if let Some(running) = &self.compaction {
+        if let Some(running) = self.running() {
             running.0.write_before_finish(sums);
         }
         Ok(true)
@@ -258,16 +276,23 @@ impl PartitionLog {
     /// This compaction is over: clean up to `end` after the last group and [`CompactionJob::write_mark`]; `None` when it
     /// failed.
     pub fn compaction_over(&mut self, id: CompactionId, end: Option<Offset>) {
-        if self.compaction.take_if(|running| running.0.id() == id).is_some()
-            && let Some(end) = end
+        if let Some(compaction) = &mut self.compaction
+            && compaction
+                .running
+                .take_if(|running| running.0.id() == id)
+                .is_some()
         {
-            self.clean_upto = Some(end);
+            compaction.clean_upto = end.or(compaction.clean_upto);
         }
     }
 
     /// Ends the compaction under way, because the log is about to be cut or closed: what is committed is completed, durably.
     pub(super) fn end_compaction(&mut self) -> Result<(), LogError> {
-        let Some(running) = self.compaction.take() else {
+        let Some(running) = self
+            .compaction
+            .as_mut()
+            .and_then(|compaction| compaction.running.take())
+        else {
             return Ok(());
         };
         match running.0.end() {
@@ -299,7 +324,9 @@ impl PartitionLog {
 
     /// Before the log is cut at `end`: what comes there next is dirty, whatever was there before.
     pub(super) fn lower_compaction_mark(&mut self, end: Offset) -> Result<(), LogError> {
-        self.clean_upto = None;
+        if let Some(compaction) = &mut self.compaction {
+            compaction.clean_upto = None;
+        }
         let fs = &*self.env.fs;
         let lower = || match read_mark(fs, &self.dir)? {
             Some(mark) if mark > end => remove_mark(fs, &self.dir),

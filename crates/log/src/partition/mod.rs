@@ -108,9 +108,8 @@ pub struct PartitionLog {
     generation: u64,
     /// A write failed and could not be undone: the log refuses appends until it is opened again.
     failed: bool,
-    /// The compaction that is under way, and how far the log is compacted, once somebody asked.
-    compaction: Option<compaction::Running>,
-    clean_upto: Option<Offset>,
+    /// Once somebody asked; boxed, because most logs are not compacted.
+    compaction: Option<Box<compaction::Compaction>>,
     /// Renamed files and when they are to go.
     removals: Vec<(Timestamp, PathBuf)>,
     /// When the last segment's file was changed last, as of the last time that the log went idle.

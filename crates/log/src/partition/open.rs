@@ -126,6 +126,8 @@ impl PartitionLog {
             false => None,
         };
         log.has_floor = floor.is_some();
+        // The checkpoint of a clean shutdown is younger than any floor.
+        let floor = floor.filter(|_| !opts.clean);
         log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
@@ -210,7 +212,6 @@ impl PartitionLog {
             generation: 0,
             failed: false,
             compaction: None,
-            clean_upto: None,
             removals: Vec::new(),
             modified: Timestamp::NONE,
             unverified: Cell::new(false),

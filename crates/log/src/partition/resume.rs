@@ -21,7 +21,7 @@ impl PartitionLog {
             && !self.segments.is_empty()
             && !self.failed
             && self.removals.is_empty()
-            && self.compaction.is_none()
+            && !self.is_compacting()
             && !self.has_dirty_data()
             && self.pending.small_files_are_durable()
             && self.recovery_point() == self.log_end;
