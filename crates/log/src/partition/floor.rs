@@ -2,7 +2,8 @@
 //!
 //! The recovery point lives in a checkpoint of the whole directory that is written every now and then. A log that is
 //! truncated, or deleted and created again, is for a while shorter than its checkpoint says; after a power cut its new
-//! tail would be trusted without a look. So truncation first writes, durably, how far the log may be trusted.
+//! tail would be trusted without a look. So truncation first writes, durably, how far the log may be trusted. A clean
+//! shutdown writes the checkpoint again: after one, a floor that is still there says nothing.
 
 use super::PartitionLog;
 use crate::durable_file::replace_file;

@@ -207,3 +207,20 @@ fn an_index_that_points_elsewhere_is_not_believed() {
         }
     }
 }
+
+/// A log that was cut, went on and was stopped cleanly may keep the floor of the cut: its checkpoint is younger.
+#[test]
+fn a_clean_log_that_lost_its_tail_is_damaged_whatever_its_floor() {
+    let (fs, all, logs) = filled();
+    let floor = logs[0].with_file_name("recovery-floor");
+    fs.overwrite(&floor, b"4\n");
+    let log = open_clean(&fs, CorruptionPolicy::Refuse).unwrap();
+    assert_eq!(read_all(&log, &all, 100_000, "with a floor"), None);
+    fs.overwrite(logs.last().unwrap(), b"");
+    assert!(matches!(
+        open_clean(&fs, CorruptionPolicy::Refuse),
+        Err(OpenError::Corrupt { .. })
+    ));
+    let repaired = open_clean(&fs, CorruptionPolicy::Truncate).unwrap();
+    assert_eq!(repaired.log_end_offset().0, base_of(logs.last().unwrap()));
+}
