@@ -83,6 +83,7 @@ pub const USED_KEYS: &[&str] = &[
     "node.id",
     "num.io.threads",
     "num.partitions",
+    "num.recovery.threads.per.data.dir",
     "offset.metadata.max.bytes",
     "offsets.commit.timeout.ms",
     "offsets.retention.check.interval.ms",

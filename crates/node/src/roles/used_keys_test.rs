@@ -7,10 +7,6 @@ use std::collections::BTreeSet;
 
 /// Broker-level names of topic settings that nothing acts upon yet.
 const IDLE_TOPIC_DEFAULTS: &[&str] = &[
-    "log.cleaner.delete.retention.ms",
-    "log.cleaner.max.compaction.lag.ms",
-    "log.cleaner.min.cleanable.ratio",
-    "log.cleaner.min.compaction.lag.ms",
     "log.local.retention.bytes",
     "log.local.retention.ms",
     "log.preallocate",
