@@ -195,7 +195,7 @@ impl Field {
             }
             Kind::Fixeds(bytes) => {
                 let elements = self.count(compact, reader, *bytes)?.unwrap_or(0);
-                budget.charge(name, elements * bytes)?;
+                budget.charge_structs(name, elements, *bytes)?;
                 reader.take(name, elements * bytes)?;
             }
             Kind::Texts => {

@@ -5,8 +5,8 @@ use crate::fetch::FetchRequest;
 use crate::produce::ProduceRequest;
 use crate::request::{decode_only, schema_of};
 use crate::versions::ApiKey;
-use crate::{HeaderStart, RequestHeader};
-use bytes::{Bytes, BytesMut};
+use crate::{DecodeError, HeaderStart, RequestHeader};
+use bytes::{BufMut, Bytes, BytesMut};
 use milena_counting::peak_bytes;
 use proptest::prelude::*;
 
@@ -128,4 +128,24 @@ fn many_small_elements_stay_within_the_limit() {
             }
         }
     }
+}
+
+/// A handler may need some hundred bytes for each of an array's numbers, though decoding them takes only four.
+#[test]
+fn an_array_of_numbers_counts_against_the_elements() {
+    let describe = schema_of(ApiKey::DescribeLogDirs).unwrap();
+    let body = |partitions: u32| {
+        let mut body = BytesMut::from(&b"\0\0\0\x01\0\x01t"[..]);
+        body.put_u32(partitions);
+        body.put_bytes(0, partitions as usize * 4);
+        describe.check(1, &body)
+    };
+    assert!(body(200_000).is_ok());
+    assert!(matches!(
+        body(300_000),
+        Err(DecodeError::Elements {
+            field: "partitions",
+            ..
+        })
+    ));
 }
