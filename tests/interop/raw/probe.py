@@ -47,6 +47,11 @@ class Case:
             assert time.time() < deadline, "a changed setting takes no effect"
             time.sleep(0.05)
 
+    def await_next_millisecond(self):
+        begun = int(time.time() * 1000)
+        while int(time.time() * 1000) <= begun + 1:
+            time.sleep(0.001)
+
     def produce(self, name, topic, data, **how):
         try:
             answer = self.broker.produce(topic, data, **how)
