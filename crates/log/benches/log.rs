@@ -84,6 +84,7 @@ fn open(dir: &Path) -> PartitionLog {
         log_start_offset: Offset(0),
         compacted: false,
         clean: false,
+        has_files: false,
         corruption: CorruptionPolicy::Refuse,
         now: Timestamp(1),
     };

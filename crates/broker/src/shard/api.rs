@@ -5,6 +5,7 @@ use milena_types::{
     Acks, BrokerId, ErrorCode, LeaderEpoch, Offset, ProducerId, Timestamp, TopicIdPartition, TopicName,
     TopicPartition,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One Produce request, authorised and split by partition.
@@ -281,7 +282,7 @@ pub struct AlterLogDirItem {
     /// Its name.
     pub name: TopicPartition,
     /// Absolute path of the directory that it is to be in.
-    pub path: String,
+    pub path: Arc<str>,
 }
 
 /// One partition of a DeleteRecords request.

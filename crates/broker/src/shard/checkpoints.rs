@@ -3,9 +3,11 @@
 //! Data threads note what has moved; one thread writes the files now and then, and at the end. All of them are hints: a
 //! stale high watermark is learnt again, a stale recovery point means that more of the log is scanned.
 
+use super::context::Context;
 use super::id::ShardId;
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
+use super::partition::Partition;
 use super::state::Shard;
 use milena_log::checkpoint::OffsetCheckpoint;
 use milena_log::{LogDir, LogError};
@@ -155,7 +157,9 @@ impl LogDirs {
                     let cause: &dyn std::error::Error = &error;
                     tracing::error!(dir = index, error = cause, "cannot write checkpoints");
                     // They are hints: the old files stay. With space, the next round tries again.
-                    checkpoints.lock().changed = true;
+                    let mut state = checkpoints.lock();
+                    state.changed = true;
+                    state.to_tell.splice(0..0, to_tell);
                     failures.push(Failure {
                         dir: index,
                         no_space: error.is_no_space(),
@@ -214,6 +218,18 @@ impl CheckpointWriter {
     }
 }
 
+impl Partition {
+    /// Notes its offsets for the checkpoints of its directory.
+    pub(super) fn note_offsets(&self, cx: &Context) {
+        let offsets = Checkpointed {
+            recovery_point: self.log.recovery_point(),
+            high_watermark: self.high_watermark(),
+            log_start: self.log.log_start_offset(),
+        };
+        cx.dirs.note_offsets(self.dir, self.id, &self.name, offsets);
+    }
+}
+
 impl Shard {
     /// Notes the offsets of all partitions that have moved since the last time.
     pub(super) fn note_checkpoints(&mut self) {
@@ -229,24 +245,13 @@ impl Shard {
                     // A closed segment that is not on disk would be scanned after a crash.
                     partition.queue_flush(&mut self.cx);
                 }
-                let offsets = Checkpointed {
-                    recovery_point: partition.log.recovery_point(),
-                    high_watermark: partition.high_watermark(),
-                    log_start: partition.log.log_start_offset(),
-                };
-                self.cx
-                    .dirs
-                    .note_offsets(partition.dir, id, &partition.name, offsets);
+                partition.note_offsets(&self.cx);
             }
         }
     }
 
     fn on_checkpoint_failed(&mut self, failure: Failure) {
-        if failure.no_space {
-            self.cx.dirs_full.push(failure.dir);
-        } else {
-            self.cx.dirs_failed.push(failure.dir);
-        }
+        self.cx.dir_failed(failure.dir, failure.no_space);
     }
 
     fn on_recovery_point_saved(&mut self, id: TopicIdPartition, recovery_point: Offset) {

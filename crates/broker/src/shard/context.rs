@@ -78,6 +78,16 @@ pub(crate) struct ContextParts {
 }
 
 impl Context {
+    /// A write into a directory has failed, for want of space or for good; handled when the present work is done.
+    pub(super) fn dir_failed(&mut self, dir: usize, no_space: bool) {
+        let dirs = if no_space {
+            &mut self.dirs_full
+        } else {
+            &mut self.dirs_failed
+        };
+        dirs.push(dir);
+    }
+
     pub(super) fn new(parts: ContextParts) -> Self {
         let ring_bytes = parts.config.replica.tail_ring_bytes / parts.mailboxes.len().max(1);
         let open_logs_max = open_logs_max(parts.mailboxes.len());

@@ -52,6 +52,7 @@ impl Maker {
             log_start_offset: Offset(0),
             compacted: false,
             clean: false,
+            has_files: false,
             corruption: CorruptionPolicy::Refuse,
             now: Timestamp(0),
         };

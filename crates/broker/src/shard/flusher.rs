@@ -209,7 +209,11 @@ impl Shard {
             let Some(partition) = self.partitions.get_mut(id) else {
                 continue;
             };
-            partition.flush_tickets = partition.flush_tickets.saturating_sub(1);
+            // Else it is of the log that was open under this name before: what it says of offsets is not about this one.
+            let Some(left) = partition.flush_tickets.checked_sub(1) else {
+                continue;
+            };
+            partition.flush_tickets = left;
             if *postponed {
                 tracing::warn!(partition = %partition.name, "no space for the epoch file: the flush has to wait");
                 partition.log.on_flush_postponed();

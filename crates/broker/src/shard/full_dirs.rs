@@ -4,6 +4,7 @@
 //! nothing is in doubt: see `milena_log`. Only a flush that fails does that: [`super::flusher`].
 
 use super::dir_state::DirState;
+use super::log_dirs::Distrust;
 use super::mailbox::with_local;
 use super::role::Role;
 use super::state::Shard;
@@ -64,14 +65,12 @@ impl Shard {
             };
             if partition.log.is_failed() {
                 // A truncation got stuck half-way: the log is read again from the disk.
-                let name = partition.name.clone();
-                partition.leave_role(&mut self.cx, ErrorCode::NotLeaderOrFollower);
-                self.partitions.remove(&id);
-                tracing::info!(partition = %name, "opens the log again");
+                tracing::info!(partition = %partition.name, "opens the log again");
+                self.reopen_partition(id, Distrust::ChangedHere);
             } else {
                 partition.queue_flush(&mut self.cx);
+                self.apply_partition(id);
             }
-            self.apply_partition(id);
         }
         for id in self.unusable_for_space() {
             self.apply_partition(id);

@@ -13,7 +13,7 @@ use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
     TopicPartition,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -86,13 +86,22 @@ pub struct LogDirs {
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Partitions whose files are not what the last shutdown said.
-    distrusted: Mutex<BTreeSet<TopicPartition>>,
+    distrusted: Mutex<BTreeMap<TopicPartition, Distrust>>,
     /// Where partitions that do not exist yet are to be created.
     preferred: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Moves that an earlier run began and did not complete.
     unfinished: Mutex<BTreeMap<TopicPartition, usize>>,
     /// True when no directory is left.
     exhausted: watch::Sender<bool>,
+}
+
+/// Why the word that the last shutdown left of a log is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Distrust {
+    /// Somebody has changed the files since.
+    ChangedBehind,
+    /// This process has.
+    ChangedHere,
 }
 
 struct Dir {
@@ -294,13 +303,13 @@ impl LogDirs {
     }
 
     /// The partition's files are not what the last shutdown said: from now on they are looked at.
-    pub(super) fn distrust_word(&self, name: &TopicPartition) {
-        lock(&self.distrusted).insert(name.clone());
+    pub(super) fn distrust_word(&self, name: &TopicPartition, why: Distrust) {
+        lock(&self.distrusted).insert(name.clone(), why);
     }
 
     /// Word of a log that is known to be damaged, or another one, is not gone by.
     fn believes_word(&self, name: &TopicPartition, corruption: CorruptionPolicy) -> bool {
-        corruption == CorruptionPolicy::Refuse && !lock(&self.distrusted).contains(name)
+        corruption == CorruptionPolicy::Refuse && !lock(&self.distrusted).contains_key(name)
     }
 
     /// Opens a partition's log in directory number `index`. A log of another life of the topic is deleted first. Returns the
@@ -318,9 +327,15 @@ impl LogDirs {
             return Err(NoLog::Offline);
         };
         let known = dir.checkpoints.of(name);
-        let options = || OpenOptions {
-            corruption,
-            ..dir.options(handle, id, name, config, wall_clock())
+        let distrust = lock(&self.distrusted).get(name).copied();
+        let options = || {
+            let options = dir.options(handle, id, name, config, wall_clock());
+            OpenOptions {
+                corruption,
+                has_files: distrust == Some(Distrust::ChangedBehind),
+                clean: options.clean && distrust != Some(Distrust::ChangedHere),
+                ..options
+            }
         };
         if self.believes_word(name, corruption)
             && let Some(log) = handle.resume(&options())
@@ -331,14 +346,7 @@ impl LogDirs {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
                 tracing::warn!(partition = %name, %found, expected = %id.topic, "the log of a deleted topic of the same name is removed");
                 dir.checkpoints.forget(name);
-                remove_old_life(options()).and_then(|()| {
-                    let (recovery_point, log_start_offset) = (Offset::ZERO, Offset::ZERO);
-                    PartitionLog::open(OpenOptions {
-                        recovery_point,
-                        log_start_offset,
-                        ..options()
-                    })
-                })
+                remove_old_life(handle, name).and_then(|()| PartitionLog::open(options()))
             }
             other => other,
         };
@@ -460,16 +468,14 @@ impl LogDirs {
     }
 
     /// The partition is deleted without that its log was ever open.
-    pub(super) fn discard(&self, id: TopicIdPartition, name: &TopicPartition) {
+    pub(super) fn discard(&self, name: &TopicPartition) {
         let home = lock(&self.homes).get(name).copied();
         let Some(index) = home else { return };
-        if let Some(handle) = self.dirs.get(index).and_then(Dir::usable) {
-            let config = Arc::new(LogConfig::default());
-            let options = handle.open_options(name.clone(), id.topic, config, Timestamp::NONE);
-            if let Err(error) = remove_old_life(options) {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(partition = %name, error, "cannot remove the log of a deleted partition");
-            }
+        if let Some(handle) = self.dirs.get(index).and_then(Dir::usable)
+            && let Err(error) = remove_old_life(handle, name)
+        {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(partition = %name, error, "cannot remove the log of a deleted partition");
         }
         self.forget_partition(index, name);
     }
@@ -482,6 +488,7 @@ impl LogDirs {
                 .fetch_sub(usize::from(known.is_some()), Ordering::Relaxed);
             dir.checkpoints.forget(name);
         }
+        lock(&self.distrusted).remove(name);
     }
 
     /// Every directory, without its replicas.
@@ -561,15 +568,13 @@ impl Dir {
     }
 }
 
-/// Removes the log of a topic that was deleted and created again while this broker was away.
-fn remove_old_life(options: OpenOptions) -> Result<(), OpenError> {
-    let topic_id = milena_types::TopicId(milena_types::Uuid::ZERO);
-    let (log, _) = PartitionLog::open(OpenOptions {
-        topic_id,
-        corruption: CorruptionPolicy::Truncate,
-        ..options
-    })?;
-    remove_leftovers(log.delete()?.into_iter().collect());
+/// Removes the log of a topic that was deleted, and perhaps created again, without that its log was open.
+fn remove_old_life(handle: &LogDir, name: &TopicPartition) -> Result<(), OpenError> {
+    match handle.retire_dir(name, &handle.partition_path(name)) {
+        Ok(removal) => remove_leftovers(vec![removal]),
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use super::context::{Context, wall_clock};
 use super::dir_state::DirState;
 use super::link::Lane;
+use super::log_dirs::Distrust;
 use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
 use super::replica_health::Unusable;
@@ -211,15 +212,22 @@ impl Shard {
         }
     }
 
-    /// The files are not what the last shutdown said of them: they are the truth, and the log is opened by them.
-    pub(super) fn reopen_partition(&mut self, id: TopicIdPartition) {
+    /// The files are not what this process knows of the log: they are the truth, and the log is opened by them.
+    pub(super) fn reopen_partition(&mut self, id: TopicIdPartition, why: Distrust) {
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
         };
         partition.leave_role(&mut self.cx, ErrorCode::NotLeaderOrFollower);
+        self.cx
+            .leadership
+            .publish(id, &partition.name.topic, partition.replica_role());
         self.cx.uncommitted.remove(&id);
         self.cx.open_logs.remove(&id);
-        self.cx.dirs.distrust_word(&partition.name);
+        if why == Distrust::ChangedBehind {
+            // What was on disk at the shutdown, and where the log begins since: less than that is damage.
+            partition.note_offsets(&self.cx);
+        }
+        self.cx.dirs.distrust_word(&partition.name, why);
         drop(partition);
         self.apply_partition(id);
     }
@@ -237,7 +245,7 @@ impl Shard {
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
         if let Some((name, _)) = self.cx.unusable.remove(&id) {
-            self.cx.dirs.discard(id, &name);
+            self.cx.dirs.discard(&name);
         }
         self.cx.uncleanable.remove(&id);
         let Some(mut partition) = self.partitions.remove(&id) else {

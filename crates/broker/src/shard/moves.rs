@@ -10,7 +10,6 @@
 //! complete begins again at the next start. Source: `ReplicaManager.alterReplicaLogDirs`, `ReplicaAlterLogDirsThread`.
 
 use super::api::AlterLogDirItem;
-use super::checkpoints::Checkpointed;
 use super::context::{Context, wall_clock};
 use super::mailbox::with_local;
 use super::partition::Partition;
@@ -18,13 +17,15 @@ use super::retention::remove_in_background;
 use super::role::Role;
 use super::router::Router;
 use super::state::Shard;
-use milena_log::{FollowerAppendError, LogError, PartitionLog, ReadError, ReadPlan};
+use milena_log::{FollowerAppendError, LogError, OpenError, OpenOptions, PartitionLog, ReadError, ReadPlan};
 use milena_record::BatchHeader;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition};
 use std::time::Duration;
 
 /// Bytes that are copied at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+/// A copy is forced to the disk whenever so much of it was written: in the end, flushes of the original wait for the rest.
+const UNFLUSHED_MAX: usize = 64 << 20;
 /// Batches of so many bytes may be left for the swap, which happens on the data thread.
 const SWAP_BYTES: usize = 256 << 10;
 /// The pause while a flush of the original is under way.
@@ -84,6 +85,8 @@ enum Step {
     Restart,
     /// Now.
     Swap,
+    /// The original cannot be read.
+    Fail(ReadError),
     /// The move was given up.
     Stop,
 }
@@ -191,6 +194,7 @@ impl Shard {
             id,
             number,
             log: None,
+            unflushed: 0,
         };
         tokio::task::spawn_local(copy.run());
     }
@@ -203,8 +207,12 @@ impl Shard {
         partition.next_step(number, end, flushed)
     }
 
-    /// An empty copy in the directory that the partition moves to, beginning where the original begins.
-    fn new_copy(&mut self, id: TopicIdPartition, number: u64) -> Option<Result<PartitionLog, CopyError>> {
+    /// How to open an empty copy in the directory that the partition moves to, and where the original begins.
+    fn new_copy(
+        &mut self,
+        id: TopicIdPartition,
+        number: u64,
+    ) -> Option<Result<(OpenOptions, Offset), CopyError>> {
         let (partition, cx) = self.partition(id).ok()?;
         let moving = partition
             .moving
@@ -214,25 +222,24 @@ impl Shard {
         let config = partition.log.config().clone();
         let options = cx.dirs.copy_options(moving.to, id, &partition.name, config)?;
         // One that is left of an earlier move would make two newer logs of this one.
-        let unmarked = cx.dirs.forget_moved_in(partition.dir, &partition.name);
-        let first = unmarked
-            .map_err(CopyError::from)
-            .and_then(|()| partition.first_batch_offset());
-        Some(first.and_then(|first| {
-            let (mut copy, _) = PartitionLog::open(options).map_err(|error| match error {
-                milena_log::OpenError::Log(error) => CopyError::Log(error),
-                _ => CopyError::Ended,
-            })?;
-            copy.begin_at(first)?;
-            Ok(copy)
-        }))
+        if let Err(error) = cx.dirs.forget_moved_in(partition.dir, &partition.name) {
+            partition.storage_failed(cx, &error);
+            return Some(Err(CopyError::Ended));
+        }
+        Some(partition.first_batch_offset().map(|first| (options, first)))
     }
 
-    fn move_failed(&mut self, id: TopicIdPartition, number: u64, error: &CopyError) {
-        let Ok((partition, cx)) = self.partition(id) else {
+    /// The copier has ended. If the partition still waits for it, the move is over.
+    fn move_over(&mut self, id: TopicIdPartition, number: u64, error: Option<&CopyError>) {
+        // Also of a replica that is damaged, or offline: it holds its flushes back while it closes the copy.
+        let (partition, cx) = (self.partitions.get_mut(&id), &mut self.cx);
+        let Some(partition) = partition else { return };
+        let Some(moving) = partition.moving.take_if(|moving| moving.number == number) else {
             return;
         };
-        let Some(moving) = partition.moving.take_if(|moving| moving.number == number) else {
+        partition.queue_flush(cx);
+        let Some(error) = error else {
+            tracing::warn!(partition = %partition.name, "a move to another log directory was given up; the replica stays where it is");
             return;
         };
         let cause: &dyn std::error::Error = error;
@@ -240,16 +247,10 @@ impl Shard {
         match error {
             CopyError::Read(error) => drop(partition.read_error(cx, error)),
             CopyError::Append(FollowerAppendError::Log(error)) | CopyError::Log(error) => {
-                let failed = if error.is_no_space() {
-                    &mut cx.dirs_full
-                } else {
-                    &mut cx.dirs_failed
-                };
-                failed.push(moving.to);
+                cx.dir_failed(moving.to, error.is_no_space());
             }
             CopyError::Append(_) | CopyError::Ended | CopyError::Hole => {}
         }
-        partition.queue_flush(cx);
     }
 
     /// The copy takes the place of the original. Gives it back when it cannot.
@@ -304,8 +305,9 @@ impl Partition {
         moving.copied_to = end;
         let last = moving.last_chunk;
         let from = end.max(log_start).max(last.next);
-        let Ok(plan) = self.log.plan_read(from, CHUNK_BYTES, log_end, true) else {
-            return Step::Stop;
+        let plan = match self.log.plan_read(from, CHUNK_BYTES, log_end, true) {
+            Ok(plan) => plan,
+            Err(error) => return Step::Fail(error),
         };
         // A small chunk of the active segment was all that there was.
         let in_active = self
@@ -346,12 +348,7 @@ impl Partition {
         cx.flush.forget(from, self.id);
         self.flush_queued = false;
         cx.dirs.moved(&self.name, from, moving.to);
-        let offsets = Checkpointed {
-            recovery_point: self.log.recovery_point(),
-            high_watermark: self.high_watermark(),
-            log_start: self.log.log_start_offset(),
-        };
-        cx.dirs.note_offsets(moving.to, self.id, &self.name, offsets);
+        self.note_offsets(cx);
         tracing::info!(partition = %self.name, path = %path.display(), log_end = %self.log.log_end_offset(), "moved to another log directory");
         match original.delete() {
             Ok(removal) => {
@@ -419,6 +416,16 @@ impl Partition {
     }
 }
 
+/// An empty copy that begins at `first`. Blocks.
+fn open_copy(options: OpenOptions, first: Offset) -> Result<PartitionLog, CopyError> {
+    let (mut copy, _) = PartitionLog::open(options).map_err(|error| match error {
+        OpenError::Log(error) => CopyError::Log(error),
+        OpenError::Corrupt { .. } | OpenError::TopicIdMismatch { .. } => CopyError::Ended,
+    })?;
+    copy.begin_at(first)?;
+    Ok(copy)
+}
+
 /// Appends what was read at `from`.
 fn append(
     copy: &mut PartitionLog,
@@ -443,14 +450,15 @@ struct Copy {
     id: TopicIdPartition,
     number: u64,
     log: Option<PartitionLog>,
+    /// Bytes of it that nobody has forced to the disk.
+    unflushed: usize,
 }
 
 impl Copy {
     async fn run(mut self) {
         let (id, number) = (self.id, self.number);
-        if let Err(error) = self.copy().await {
-            with_local(|shard| shard.move_failed(id, number, &error));
-        }
+        let error = self.copy().await.err();
+        with_local(|shard| shard.move_over(id, number, error.as_ref()));
         if let Some(log) = self.log.take() {
             match log.delete() {
                 Ok(removal) => remove_in_background(removal.into_iter().collect()),
@@ -469,7 +477,11 @@ impl Copy {
                     continue;
                 }
                 match with_local(|shard| shard.new_copy(id, number)).flatten() {
-                    Some(copy) => self.log = Some(copy?),
+                    Some(begin) => {
+                        let (options, first) = begin?;
+                        let opened = tokio::task::spawn_blocking(move || open_copy(options, first)).await;
+                        self.log = Some(opened.map_err(|_| CopyError::Ended)??);
+                    }
                     None => return Ok(()),
                 }
                 continue;
@@ -490,6 +502,11 @@ impl Copy {
                         })
                         .await?;
                     with_local(|shard| shard.on_copied(id, number, read));
+                    self.unflushed += read.bytes;
+                    if self.unflushed >= UNFLUSHED_MAX {
+                        self.elsewhere(|log| Ok(log.flush()?)).await?;
+                        self.unflushed = 0;
+                    }
                 }
                 Step::Close => {
                     self.elsewhere(|log| {
@@ -502,6 +519,7 @@ impl Copy {
                 Step::Wait => tokio::time::sleep(FLUSH_PAUSE).await,
                 Step::Restart => self.discard(),
                 Step::Swap => return self.swap(),
+                Step::Fail(error) => return Err(error.into()),
                 Step::Stop => return Ok(()),
             }
         }

@@ -1,6 +1,7 @@
 //! A data thread's state: its partitions and what they share.
 
 use super::context::{Context, ContextParts};
+use super::log_dirs::Distrust;
 use super::partition::Partition;
 use super::replica_health::Unusable;
 use super::role::Role;
@@ -57,7 +58,7 @@ impl Shard {
             self.take_full_dirs();
         }
         for id in std::mem::take(&mut self.cx.to_reopen) {
-            self.reopen_partition(id);
+            self.reopen_partition(id, Distrust::ChangedBehind);
         }
         if !self.cx.dirs_failed.is_empty() {
             self.take_failed_dirs_offline();

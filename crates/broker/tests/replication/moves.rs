@@ -14,7 +14,7 @@ fn item(id: Option<TopicIdPartition>, topic: &str, to: &Path) -> AlterLogDirItem
             topic: TopicName::new(topic).unwrap(),
             partition: PartitionIndex(0),
         },
-        path: to.display().to_string(),
+        path: to.display().to_string().into(),
     }
 }
 

@@ -40,11 +40,3 @@ pub enum CompactionError {
     #[error("flush for compaction")]
     Sync(#[source] LogError),
 }
-
-impl CompactionError {
-    /// True when the disk has no room: it says nothing about the partition.
-    #[must_use]
-    pub fn is_out_of_space(&self) -> bool {
-        matches!(self, CompactionError::Log(error) if error.source.kind() == std::io::ErrorKind::StorageFull)
-    }
-}

@@ -265,12 +265,12 @@ impl CompactionJob {
         for source in &group {
             output = self.clean_segment(*source, map, pace, place, output, &mut cleaned)?;
         }
-        let modified = self.modified(&group);
-        cleaned.new.push(output.finish(modified)?);
-        if group.len() == 1 && cleaned.new.len() == 1 && !cleaned.changed {
+        if group.len() == 1 && cleaned.new.is_empty() && !cleaned.changed {
             self.discard()?;
             return Ok(GroupDone::Unchanged);
         }
+        let modified = self.modified(&group);
+        cleaned.new.push(output.finish(modified)?);
         self.stats.bytes_before += group.iter().map(|source| source.size).sum::<u64>();
         self.stats.bytes_after += cleaned.new.iter().map(|segment| segment.size).sum::<u64>();
         self.pending = Some(Replacement {

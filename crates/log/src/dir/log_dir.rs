@@ -330,6 +330,7 @@ impl LogDir {
             log_start_offset: look_up(&self.log_starts),
             compacted: self.compacted.contains(&partition),
             clean: self.clean.is_some(),
+            has_files: false,
             corruption: CorruptionPolicy::Refuse,
             now,
             partition,

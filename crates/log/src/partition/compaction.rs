@@ -80,9 +80,11 @@ impl PartitionLog {
         if rules.max_compaction_lag_ms < i64::MAX {
             let limit = now.0.saturating_sub(rules.max_compaction_lag_ms.max(0));
             for at in dirty_from..end {
-                overdue |= self
-                    .first_timestamp(at)?
-                    .is_some_and(|first| first.0 > 0 && first.0 < limit);
+                let first = self.first_timestamp(at)?;
+                if first.is_some_and(|first| first.0 > 0 && first.0 < limit) {
+                    overdue = true;
+                    break;
+                }
             }
         }
         Ok(Some(Cleanable {
@@ -106,7 +108,7 @@ impl PartitionLog {
         }
         let limit = now.0.saturating_sub(rules.min_compaction_lag_ms);
         for at in segments {
-            if self.largest_timestamp(at)?.0 > limit {
+            if self.remember_largest_timestamp(at)?.0 > limit {
                 return Ok(Some(at));
             }
         }
@@ -240,14 +242,14 @@ impl PartitionLog {
         let old = self.segments.iter().filter(of_old).map(|segment| segment.aborted);
         let new = replacement.new.iter().map(|segment| segment.aborted);
         let changed = old.chain(new).any(|sum| has_entries(&sum));
-        self.failed = true;
+        let failed = std::mem::replace(&mut self.failed, true);
         for base in &replacement.old {
             self.retire_files(*base, now)?;
         }
         replacement
             .install(&*self.env.fs, &self.dir)
             .map_err(LogError::new("rename in", &self.dir))?;
-        self.failed = false;
+        self.failed = failed;
         let is_old = |segment: &SegmentMeta| replacement.old.contains(&segment.base);
         let from = self
             .segments

@@ -3,7 +3,6 @@
 use super::enter::ScanStart;
 use super::files::SegmentMeta;
 use super::flush::PendingVersions;
-use super::recover::Replay;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
@@ -115,8 +114,11 @@ impl PartitionLog {
     /// [`OpenError`].
     pub fn open(opts: OpenOptions) -> Result<(Self, OpenReport), OpenError> {
         let mut report = OpenReport::default();
-        let Some(listing) = list_in_order(&opts)? else {
-            return Ok((Self::absent(&opts), report));
+        let listing = match list_in_order(&opts)? {
+            Some(listing) => listing,
+            // Refused below, as a directory without files is.
+            None if opts.has_files && Self::refuse_damage(opts.corruption) => Listing::default(),
+            None => return Ok((Self::absent(&opts), report)),
         };
         check_topic_id(&opts, !listing.logs.is_empty())?;
         let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
@@ -160,6 +162,10 @@ impl PartitionLog {
         log.dir_dirty |= known_end.is_none();
         log.remove_strays(&listing)?;
         log.settle_start(&opts, floor.is_some())?;
+        if listing.has_mark {
+            // Whatever took the end of the log.
+            log.lower_compaction_mark(log.log_end)?;
+        }
         let known_epoch = known_end.and_then(|end| end.epoch);
         log.load_epochs(known_epoch, scanned, &mut report)?;
         report.txn_indexes_rebuilt =
@@ -299,7 +305,8 @@ impl PartitionLog {
         floor: Option<Offset>,
         report: &mut OpenReport,
     ) -> Result<(), OpenError> {
-        let had_log = listing.had_log || !listing.others.is_empty() || !listing.snapshots.is_empty();
+        let had_log =
+            opts.has_files || listing.had_log || !listing.others.is_empty() || !listing.snapshots.is_empty();
         let lost = self.segments.is_empty() && had_log && floor.is_none() && !report.lost_flushed;
         if !lost || opts.recovery_point <= opts.log_start_offset {
             return Ok(());
@@ -459,7 +466,6 @@ impl PartitionLog {
     ) -> Result<(), LogError> {
         let (log_start, log_end) = (self.log_start, self.log_end);
         self.remove_snapshots(|at| at > log_end || at < log_start)?;
-        let replay = scanned.map_or(Replay::Producers, Replay::ProducersAndTxnIndex);
         // A snapshot past the recovery point may describe records that are gone, and past the first scanned segment's begin
         // the transaction index must be right below it.
         let newest = scanned.map_or(log_end, |start| {
@@ -471,11 +477,11 @@ impl PartitionLog {
         });
         // Nor may it be met later: it may be of records that a power cut took, and others are there now.
         self.remove_snapshots(|at| at > newest)?;
-        let (mut from, mut discarded) = self.reload_producers(newest, replay)?;
+        let (mut from, mut discarded) = self.reload_producers(newest, scanned)?;
         if from >= log_end && produced.is_some_and(|header| !self.producers.knows(&header)) {
             tracing::warn!(partition = %self.partition, offset = from.0, "removed a producer snapshot that does not know the last batch before it; its state is replayed from the log");
             self.remove_snapshots(|at| at == from)?;
-            (from, discarded) = self.reload_producers(newest, replay)?;
+            (from, discarded) = self.reload_producers(newest, scanned)?;
             discarded += 1;
         }
         report.snapshots_discarded += discarded;

@@ -37,6 +37,8 @@ pub struct OpenOptions {
     pub compacted: bool,
     /// The directory was shut down cleanly: nothing is scanned, but for the last batches of producers.
     pub clean: bool,
+    /// Word of the last shutdown says that the log has files: if there are none, they are lost.
+    pub has_files: bool,
     /// What to do about damage below the recovery point.
     pub corruption: CorruptionPolicy,
     /// The clock.

@@ -64,26 +64,40 @@ impl PartitionLog {
     /// Writes the producer state as of the log end; the page cache will do, for the log can be replayed.
     pub(super) fn write_snapshot(&mut self) -> Result<(), LogError> {
         let offset = self.log_end;
-        let path = self.path(offset, FileKind::Snapshot);
-        let write = || {
-            let file = self.env.fs.open(&path, OpenMode::Truncate)?;
-            file.write_all_at(&encode_snapshot(&self.producers), 0)
-        };
-        if let Err(error) = write() {
-            // A torn one would be found out, and a warning given, for nothing.
-            let _ = self.env.fs.remove_file(&path);
+        if let Err(error) = self.write_snapshot_file(offset, &self.producers) {
             self.snapshots.retain(|at| *at != offset);
-            return Err(LogError::new("write", path)(error));
+            return Err(error);
         }
-        if let Err(at) = self.snapshots.binary_search(&offset) {
-            self.snapshots.insert(at, offset);
-        }
+        self.add_snapshot(offset);
         self.bytes_since_snapshot = 0;
-        self.dir_dirty = true;
         // A recovery that begins at this snapshot keeps the transaction index below it, and wants to know whether it is the
         // right one: the sums are on disk before the recovery point is here.
         self.sums_dirty |= self.segments.last().is_some_and(|last| last.aborted.entries > 0);
         Ok(())
+    }
+
+    pub(super) fn write_snapshot_file(
+        &self,
+        offset: Offset,
+        producers: &ProducerState,
+    ) -> Result<(), LogError> {
+        let path = self.path(offset, FileKind::Snapshot);
+        let write = || {
+            let file = self.env.fs.open(&path, OpenMode::Truncate)?;
+            file.write_all_at(&encode_snapshot(producers), 0)
+        };
+        write().map_err(|error| {
+            // A torn one would be found out, and a warning given, for nothing.
+            let _ = self.env.fs.remove_file(&path);
+            LogError::new("write", path)(error)
+        })
+    }
+
+    pub(super) fn add_snapshot(&mut self, offset: Offset) {
+        if let Err(at) = self.snapshots.binary_search(&offset) {
+            self.snapshots.insert(at, offset);
+        }
+        self.dir_dirty = true;
     }
 
     /// Writes a snapshot when so much was appended that a replay from the last one would take long: recovery need not look far
@@ -95,9 +109,8 @@ impl PartitionLog {
         }
         let written = self.write_snapshot().and_then(|()| {
             let inside = |at: &Offset| self.segments.binary_search_by_key(at, |s| s.base).is_err();
-            let mut strays = self.snapshots.iter().rev().copied().filter(inside);
-            let oldest_kept = strays.nth(1);
-            let doomed: Vec<Offset> = strays.filter(|at| Some(*at) < oldest_kept).collect();
+            let strays = self.snapshots.iter().rev().copied().filter(inside);
+            let doomed: Vec<Offset> = strays.skip(2).collect();
             self.remove_snapshots(|at| doomed.contains(&at))
         });
         if let Err(error) = written {

@@ -15,17 +15,9 @@ use crate::index::IndexBuilder;
 use crate::segment::{ScanDepth, Scanner};
 use milena_record::BatchHeader;
 use milena_types::{LeaderEpoch, Offset};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
-
-/// What a replay of the log brings up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replay {
-    /// The producer state.
-    Producers,
-    /// And the transaction indexes of the segments that were scanned.
-    ProducersAndTxnIndex(ScanStart),
-}
 
 /// One segment as the scan found it.
 struct ScannedSegment {
@@ -391,41 +383,51 @@ impl PartitionLog {
     pub(super) fn reload_producers(
         &mut self,
         newest: Offset,
-        replay: Replay,
+        recovered: Option<ScanStart>,
     ) -> Result<(Offset, usize), LogError> {
         let (found, discarded) = self.load_snapshot(newest)?;
         if let Some(snapshot) = found {
             self.complete_windows(snapshot)?;
         }
         let from = found.unwrap_or(self.log_start).max(self.log_start);
-        let first_indexed = match replay {
-            Replay::Producers => usize::MAX,
-            Replay::ProducersAndTxnIndex(start) => {
-                for at in start.at..self.segments.len() {
-                    // What the replay passes it writes again.
-                    let known = start.snapshot.filter(|_| at == start.at);
-                    self.keep_txn_index(at, known.map(|known| known.min(from)))?;
-                }
-                start.at
-            }
-        };
+        let mut aborts: BTreeMap<usize, Vec<AbortedTxn>> = BTreeMap::new();
         if from < self.log_end {
             let mut producers = std::mem::take(&mut self.producers);
-            let mut aborts = Vec::new();
+            let mut snapshots = Vec::new();
+            let mut passed = self.segment_of(from).unwrap_or(0);
             self.walk_headers(from, usize::MAX, |at, header, batch| {
+                if at > passed && recovered.is_some() {
+                    // So that the next recovery need not replay the segment before. Source: `LogSegment.recover`.
+                    let base = self.segments[at].base;
+                    match self.write_snapshot_file(base, &producers) {
+                        Ok(()) => snapshots.push(base),
+                        Err(error) => tracing::warn!(partition = %self.partition, %error, "cannot write a producer snapshot"),
+                    }
+                }
+                passed = at;
                 if header.producer_id.is_some()
                     && let Some(completed) = super::producers::apply_to(&mut producers, header, batch)
                 {
                     let stable = producers.last_stable_offset_after(&completed);
-                    let indexed = completed.aborted && at >= first_indexed;
-                    aborts.extend(indexed.then_some((at, AbortedTxn::of(&completed, stable))));
+                    if completed.aborted {
+                        aborts
+                            .entry(at)
+                            .or_default()
+                            .push(AbortedTxn::of(&completed, stable));
+                    }
                 }
                 Ok(())
             })?;
             self.producers = producers;
-            for (at, aborted) in aborts {
-                self.add_aborted(at, &aborted)?;
+            for offset in snapshots {
+                self.add_snapshot(offset);
             }
+        }
+        for at in recovered.map_or(0..0, |start| start.at..self.segments.len()) {
+            // What the replay has passed it knows better.
+            let known = recovered.and_then(|start| start.snapshot.filter(|_| at == start.at));
+            let replayed = aborts.remove(&at).unwrap_or_default();
+            self.settle_txn_index(at, known.map(|known| known.min(from)), replayed)?;
         }
         self.producers.on_high_watermark(self.high_watermark);
         Ok((from, discarded))

@@ -105,7 +105,9 @@ impl PartitionLog {
         let same_snapshots = listing.snapshots.iter().eq(self.snapshots.iter());
         // Of Kafka's compaction there is no word in the directory.
         let same_marks = listing.has_floor == self.has_floor && (self.has_holes || !listing.has_holes);
-        if !same_snapshots || !same_marks || listing.unfinished_swap || !listing.strays.is_empty() {
+        // A small file may be on its way to the disk.
+        let strays = listing.strays.iter().any(|name| !name.ends_with(".tmp"));
+        if !same_snapshots || !same_marks || listing.unfinished_swap || strays {
             return Ok(Some("somebody worked on it".to_owned()));
         }
         for segment in &self.segments {

@@ -111,6 +111,7 @@ impl PartitionLog {
         if doomed.is_empty() {
             return Ok(doomed);
         }
+        self.verify()?;
         if doomed.len() == self.segments.len() {
             self.roll(now)?;
         }

@@ -4,7 +4,6 @@
 //! first the recovery floor, then the files from the newest back, then the epochs.
 
 use super::PartitionLog;
-use super::recover::Replay;
 use crate::error::LogError;
 use crate::format::FileKind;
 use crate::index::IndexBuilder;
@@ -30,6 +29,8 @@ impl PartitionLog {
                 "truncating below the high watermark: after an unclean election this loses acknowledged records");
         }
         self.verify()?;
+        // It may put fewer segments in the place of some.
+        self.end_compaction()?;
         match self.segment_of(offset).filter(|_| offset > self.log_start) {
             Some(at) => self.all_or_failed(|log| log.cut(at, offset)),
             None => self.truncate_fully_and_start_at(offset.max(Offset::ZERO)),
@@ -48,7 +49,6 @@ impl PartitionLog {
     }
 
     fn cut(&mut self, at: usize, offset: Offset) -> Result<(), LogError> {
-        self.end_compaction()?;
         let (base, size) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);
         let (position, end, index) = self.find_cut(at, offset).map_err(LogError::new("read", &path))?;
@@ -98,8 +98,7 @@ impl PartitionLog {
         let mut end = meta.base;
         while let Some(Ok(batch)) = scanner.next()? {
             if batch.header.last_offset() >= offset {
-                // A hole before the batch stays a hole: the log may end inside it.
-                end = offset.min(batch.header.base_offset);
+                // Not inside a hole before the batch: no file would say so, and a restart would find less than was flushed.
                 break;
             }
             index.add(&batch.header, batch.position);
@@ -117,7 +116,7 @@ impl PartitionLog {
         self.submitted = self.flushed;
         self.epochs_dirty |= self.epochs.truncate_from_end(end);
         self.remove_snapshots(|snapshot| snapshot > end)?;
-        self.reload_producers(end, Replay::Producers)?;
+        self.reload_producers(end, None)?;
         self.dir_dirty = true;
         // Everything that is left becomes durable here, whatever became of older tickets.
         self.flushed = self

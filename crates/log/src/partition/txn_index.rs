@@ -27,15 +27,18 @@ pub(crate) struct TxnIndexSum {
 }
 
 impl TxnIndexSum {
-    fn add(&mut self, entry: &[u8]) {
-        self.crc = crc32c(&[&self.crc.to_be_bytes()[..], entry].concat());
+    fn add(&mut self, entry: &[u8; ENTRY]) {
+        let mut bytes = [0; 4 + ENTRY];
+        bytes[..4].copy_from_slice(&self.crc.to_be_bytes());
+        bytes[4..].copy_from_slice(entry);
+        self.crc = crc32c(&bytes);
         self.entries += 1;
     }
 
     /// The sum of a file's content.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut sum = Self::default();
-        bytes.chunks_exact(ENTRY).for_each(|entry| sum.add(entry));
+        bytes.as_chunks().0.iter().for_each(|entry| sum.add(entry));
         sum
     }
 
@@ -100,6 +103,10 @@ pub(crate) fn read_txn_index(
     Ok(good.chunks_exact(ENTRY).map_while(AbortedTxn::decode).collect())
 }
 
+fn encode(entries: &[AbortedTxn]) -> Vec<u8> {
+    entries.iter().flat_map(AbortedTxn::encode).collect()
+}
+
 impl PartitionLog {
     /// The content of a segment's transaction index, whatever it is.
     pub(super) fn txn_index_bytes(&self, base: Offset) -> Result<Vec<u8>, LogError> {
@@ -115,44 +122,52 @@ impl PartitionLog {
         read_txn_index(&*self.env.fs, &self.dir, base, sum)
     }
 
-    /// Adds an entry to the index of segment number `at`.
-    pub(super) fn add_aborted(&mut self, at: usize, aborted: &AbortedTxn) -> Result<(), LogError> {
-        let path = self.path(self.segments[at].base, FileKind::TxnIndex);
-        let sum = &mut self.segments[at].aborted;
+    /// Adds an entry to the index of the last segment, number `last`.
+    pub(super) fn add_aborted(&mut self, last: usize, aborted: &AbortedTxn) -> Result<(), LogError> {
+        let path = self.path(self.segments[last].base, FileKind::TxnIndex);
+        let sum = &mut self.segments[last].aborted;
         let (entry, position) = (aborted.encode(), sum.bytes());
         let fs = &self.env.fs;
         let write = || fs.open(&path, OpenMode::Write)?.write_all_at(&entry, position);
         write().map_err(LogError::new("write", &path))?;
         sum.add(&entry);
         self.dir_dirty = true;
-        self.sums_dirty |= at + 1 < self.segments.len();
         Ok(())
     }
 
-    /// Of the index of a segment that was recovered, keeps the entries whose marker lies below `end`, which are known to be
-    /// right; none of them for `None`. What its file holds is taken note of.
-    pub(super) fn keep_txn_index(&mut self, at: usize, end: Option<Offset>) -> Result<(), LogError> {
-        if self.segments[at].aborted.entries == 0 {
+    /// What a recovery found to be the index of segment number `at`: the entries of the file whose marker lies below `end`,
+    /// which are known to be right (none of them for `None`), and then `replayed`. A file that says otherwise is replaced,
+    /// durably: the recovery point may be ahead of the marker already, and nobody looks there again.
+    pub(super) fn settle_txn_index(
+        &mut self,
+        at: usize,
+        end: Option<Offset>,
+        replayed: Vec<AbortedTxn>,
+    ) -> Result<(), LogError> {
+        if self.segments[at].aborted.entries == 0 && replayed.is_empty() {
             return Ok(());
         }
         let bytes = self.txn_index_bytes(self.segments[at].base)?;
-        let kept: Vec<AbortedTxn> = bytes
+        let mut entries: Vec<AbortedTxn> = bytes
             .chunks_exact(ENTRY)
             .map_while(AbortedTxn::decode)
             .take_while(|aborted| end.is_some_and(|end| aborted.last_offset < end))
             .collect();
-        if kept.len() * ENTRY < bytes.len() {
-            return self.replace_txn_index(at, &kept);
+        entries.extend(replayed);
+        if encode(&entries) == bytes {
+            self.segments[at].aborted = TxnIndexSum::of(&bytes);
+            self.sums_dirty |= at + 1 < self.segments.len();
+            return Ok(());
         }
-        self.segments[at].aborted = TxnIndexSum::of(&bytes);
-        self.sums_dirty |= at + 1 < self.segments.len();
-        Ok(())
+        self.replace_txn_index(at, &entries)?;
+        let sync = self.env.fs.sync_dir(&self.dir);
+        sync.map_err(|e| LogError::new("flush", &*self.dir)(e))
     }
 
     /// Replaces the index of segment number `at`.
     pub(super) fn replace_txn_index(&mut self, at: usize, entries: &[AbortedTxn]) -> Result<(), LogError> {
         let path = self.path(self.segments[at].base, FileKind::TxnIndex);
-        let bytes: Vec<u8> = entries.iter().flat_map(AbortedTxn::encode).collect();
+        let bytes = encode(entries);
         let fs = &self.env.fs;
         let write = || -> io::Result<()> {
             if bytes.is_empty() {

@@ -591,3 +591,33 @@ fn compression_levels_have_an_effect() {
         assert!(stored[1] < stored[0], "{codec:?}: {stored:?}");
     }
 }
+
+/// Where no batch ends, no file says so: the log ends with the last batch that is left, before and after a restart.
+#[test]
+fn a_log_that_was_cut_inside_a_hole_opens_again() {
+    for (to, end) in [(12, 6), (19, 6), (6, 6), (5, 0)] {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &small());
+        let batches = from_leader(&[(5, 0, "a"), (19, 0, "b")]);
+        log.append_as_follower_from(Offset(0), batches, LeaderEpoch(0), Timestamp(0))
+            .unwrap();
+        log.truncate_to(Offset(to)).unwrap();
+        assert_eq!(log.log_end_offset(), Offset(end), "cut at {to}");
+        let recovery_point = log.recovery_point();
+        log.on_recovery_point_saved(recovery_point);
+        log.close().unwrap();
+        for clean in [true, false] {
+            let options = milena_log::OpenOptions {
+                clean,
+                recovery_point,
+                ..options(&fs, &small())
+            };
+            let (log, report) = milena_log::PartitionLog::open(options).unwrap();
+            assert_eq!(
+                (log.log_end_offset(), report.cut),
+                (Offset(end), None),
+                "cut at {to}"
+            );
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use crate::compaction::*;
 use crate::support::*;
 use bytes::BytesMut;
-use milena_log::compaction::{CompactionError, CompactionRules, GroupDone, OffsetMap};
+use milena_log::compaction::{CompactionError, CompactionRules, OffsetMap};
 use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode};
 use milena_log::{LogConfig, PartitionLog};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
@@ -28,11 +28,15 @@ fn stopped_at(log: &mut PartitionLog, stage: usize) -> milena_log::compaction::C
     job
 }
 
-fn assert_ended(job: &mut milena_log::compaction::CompactionJob) {
+fn assert_ended(job: &mut milena_log::compaction::CompactionJob, stage: usize) {
     let map = OffsetMap::new(1024, 0.9);
+    // Only between the cleaning of a group and its commit is there something to commit.
+    if stage == 1 {
+        assert!(matches!(job.commit(), Err(CompactionError::Ended)));
+    }
     assert!(matches!(
         job.clean_group(&map, &mut |_| true),
-        Err(CompactionError::Ended) | Ok(GroupDone::Last)
+        Err(CompactionError::Ended)
     ));
     assert!(matches!(job.finish_swap(), Err(CompactionError::Ended)));
     assert!(matches!(job.write_mark(), Err(CompactionError::Ended)));
@@ -57,7 +61,7 @@ fn a_cut_ends_the_compaction_at_any_stage() {
             let (fs, mut log) = filled();
             let mut job = stopped_at(&mut log, stage);
             log.truncate_to(Offset(to)).unwrap();
-            assert_ended(&mut job);
+            assert_ended(&mut job, stage);
             assert!(!log.is_compacting());
             let expected = pairs(&log);
             assert!(expected.iter().all(|(at, ..)| *at < to), "{stage} {to}");
@@ -85,6 +89,33 @@ fn a_cut_ends_the_compaction_at_any_stage() {
     }
 }
 
+/// Many small segments become one; what is committed is completed first, and the cut is where it should be.
+#[test]
+fn a_cut_behind_segments_that_are_merged_finds_its_place() {
+    for stage in 0..4 {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &compacted());
+        for i in 0..6 {
+            put(&mut log, &format!("key {}", i % 2), Some("x"));
+            roll(&mut log);
+        }
+        for i in 0..8 {
+            put(&mut log, &format!("later {i}"), Some(&"x".repeat(100)));
+        }
+        let job = stopped_at(&mut log, stage);
+        log.truncate_to(Offset(11)).unwrap();
+        let left = pairs(&log);
+        let merged = left.iter().filter(|(at, ..)| *at < 6).count();
+        assert_eq!(merged, if stage < 2 { 6 } else { 2 }, "stage {stage}: {left:?}");
+        let later: Vec<i64> = left.iter().map(|(at, ..)| *at).filter(|at| *at >= 6).collect();
+        assert_eq!(later, [6, 7, 8, 9, 10], "stage {stage}");
+        assert_eq!(log.log_end_offset(), Offset(11), "stage {stage}");
+        drop((job, log));
+        let (log, report) = open(&fs, &compacted());
+        assert_eq!((report.cut, pairs(&log)), (None, left), "stage {stage}");
+    }
+}
+
 #[test]
 fn a_deleted_logs_compaction_touches_nothing_of_its_successor() {
     for stage in 0..4 {
@@ -99,7 +130,7 @@ fn a_deleted_logs_compaction_touches_nothing_of_its_successor() {
         );
         put(&mut log, "mine", Some("1"));
         let before: Vec<_> = fs.paths();
-        assert_ended(&mut job);
+        assert_ended(&mut job, stage);
         drop(job);
         assert_eq!(fs.paths(), before, "stage {stage}");
         removal.run().unwrap();
@@ -119,7 +150,7 @@ fn a_clean_stop_completes_or_drops_what_is_under_way() {
         let full = pairs(&log).len();
         let mut job = stopped_at(&mut log, stage);
         log.close().unwrap();
-        assert_ended(&mut job);
+        assert_ended(&mut job, stage);
         let (log, report) = open(&fs, &compacted());
         assert_eq!(report.cut, None);
         let left = pairs(&log).len();
@@ -232,6 +263,59 @@ fn a_swap_that_kafka_left_unfinished_is_completed() {
             !names(&fs)
                 .iter()
                 .any(|name| name.ends_with("swap") || name.ends_with("cleaned"))
+        );
+    }
+}
+
+/// Damage takes the end of a compacted log, and its leader fills it again: what comes is dirty, whatever was there before.
+/// Else a tombstone could go whose value, below the old mark, is in no map.
+#[test]
+fn a_tail_that_a_repair_cut_is_dirty_when_it_comes_again() {
+    for lost in ["a part", "a segment"] {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &compacted());
+        for i in 0..40 {
+            put(&mut log, &format!("key {i}"), Some(&"x".repeat(60)));
+        }
+        roll(&mut log);
+        put(&mut log, "last", Some("1"));
+        let mark = compact(&mut log).unwrap();
+        let end = log.log_end_offset();
+        log.close().unwrap();
+        drop(log);
+        let mut logs = fs.paths();
+        logs.retain(|path| path.extension().is_some_and(|e| e == "log"));
+        let path = logs.swap_remove(1);
+        let base: i64 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        if lost == "a segment" {
+            fs.remove_file(&path).unwrap();
+        } else {
+            fs.overwrite(&path, &fs.content(&path).unwrap()[..80]);
+        }
+        let damaged = milena_log::OpenOptions {
+            // Closed segments below it are not looked into.
+            recovery_point: if lost == "a segment" {
+                end
+            } else {
+                Offset(base + 1)
+            },
+            corruption: milena_log::CorruptionPolicy::Truncate,
+            ..options(&fs, &compacted())
+        };
+        let (mut log, report) = PartitionLog::open(damaged).unwrap();
+        let cut = log.log_end_offset();
+        assert!(report.lost_flushed && cut < mark, "{lost}: {cut} of {mark}");
+        put(&mut log, "gone", Some("1"));
+        put(&mut log, "gone", None);
+        while log.log_end_offset() <= mark {
+            put(&mut log, "other", Some(&"x".repeat(60)));
+        }
+        roll(&mut log);
+        let rules = CompactionRules::default();
+        let cleanable = log.cleanable(&rules, log.log_end_offset(), NOW).unwrap().unwrap();
+        assert!(
+            cleanable.first_dirty <= cut,
+            "{lost}: {cleanable:?}, cut at {cut}"
         );
     }
 }

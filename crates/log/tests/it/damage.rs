@@ -12,8 +12,8 @@ use milena_log::{
     AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, OpenError, OpenOptions, OpenReport,
     PartitionLog,
 };
+use milena_record::BatchBuilder;
 use milena_record::control::ControlRecord;
-use milena_record::{BatchBuilder, crc_is_valid};
 use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -262,15 +262,7 @@ fn gives_no_other_records(log: &PartitionLog, whole: &Observed, what: &str) -> u
         // The leader epoch (bytes 12 to 15) has no checksum.
         let same =
             batch.len() == expected.len() && batch[..12] == expected[..12] && batch[16..] == expected[16..];
-        assert!(
-            same || !crc_is_valid(batch),
-            "{what}: another batch at offset {from}"
-        );
-        assert_eq!(
-            batch.get(..8),
-            expected.get(..8),
-            "{what}: another base offset at {from}"
-        );
+        assert!(same, "{what}: another batch at offset {from}");
         assert!(
             read.next_offset.0 > from,
             "{what}: a reader at {from} does not get on"

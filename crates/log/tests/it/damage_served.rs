@@ -224,3 +224,35 @@ fn a_clean_log_that_lost_its_tail_is_damaged_whatever_its_floor() {
     let repaired = open_clean(&fs, CorruptionPolicy::Truncate).unwrap();
     assert_eq!(repaired.log_end_offset().0, base_of(logs.last().unwrap()));
 }
+
+/// Word of the last shutdown vouches for files: a directory without any is no new log.
+#[test]
+fn a_log_that_is_known_to_have_files_is_refused_without_them() {
+    for empty in [true, false] {
+        let (fs, ..) = filled();
+        for path in fs.paths().iter().filter(|path| path.starts_with(DIR)) {
+            fs.remove_file(path).unwrap();
+        }
+        if !empty {
+            fs.remove_dir_all(std::path::Path::new(DIR)).unwrap();
+        }
+        let open = |has_files, corruption| {
+            PartitionLog::open(OpenOptions {
+                clean: true,
+                has_files,
+                recovery_point: Offset(60),
+                corruption,
+                ..options(&fs, &small())
+            })
+        };
+        let known = open(true, CorruptionPolicy::Refuse);
+        assert!(matches!(known, Err(OpenError::Corrupt { .. })), "empty: {empty}");
+        for (has_files, corruption) in [
+            (false, CorruptionPolicy::Refuse),
+            (true, CorruptionPolicy::Truncate),
+        ] {
+            let (log, _) = open(has_files, corruption).unwrap();
+            assert_eq!(log.log_end_offset(), Offset(0), "empty: {empty}");
+        }
+    }
+}

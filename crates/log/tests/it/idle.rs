@@ -461,3 +461,61 @@ fn the_first_record_of_an_epoch_brings_the_epoch_to_the_disk() {
     let epochs = fs.content(&file("leader-epoch-checkpoint")).unwrap();
     assert_eq!(epochs, b"0\n2\n0 0\n5 1\n");
 }
+
+/// Retention makes changes of its own: first it looks whether somebody else did, and later nobody takes its for theirs.
+#[test]
+fn retention_looks_at_a_resumed_log_before_it_changes_it() {
+    for intact in [true, false] {
+        let disk = cleanly_shut_down();
+        let dir = disk.dir();
+        let options = OpenOptions {
+            config: Arc::new(LogConfig {
+                retention_bytes: 1,
+                ..small()
+            }),
+            ..Disk::options(&dir, 0)
+        };
+        let mut log = dir.resume(&options).unwrap();
+        if !intact {
+            let stray = options.dir.join("00000000000000000007.log");
+            disk.fs.overwrite(&stray, b"somebody's");
+        }
+        let before = disk.fs.paths();
+        let deleted = log.delete_old_segments(Timestamp(1_000_000), Offset(40));
+        if intact {
+            assert!(!deleted.unwrap().is_empty());
+            assert_eq!(dump(&log, 1).last().unwrap().0, 39);
+        } else {
+            assert!(deleted.unwrap_err().is_changed_behind());
+            assert_eq!(disk.fs.paths(), before);
+        }
+    }
+}
+
+/// The flusher writes small files through another name, whether or not the log was looked at.
+#[test]
+fn a_small_file_on_its_way_is_no_change_behind_the_logs_back() {
+    let disk = cleanly_shut_down();
+    let dir = disk.dir();
+    let options = Disk::options(&dir, 0);
+    let log = dir.resume(&options).unwrap();
+    disk.fs
+        .overwrite(&options.dir.join("leader-epoch-checkpoint.tmp"), b"0\n");
+    assert_eq!(dump(&log, 1).len(), 40);
+}
+
+#[test]
+fn a_log_whose_last_file_was_written_since_the_word_of_it_is_opened() {
+    let temp = tempfile::tempdir().unwrap();
+    let of = real(&temp, &small());
+    let mut log = PartitionLog::open(of.clone()).unwrap().0;
+    append(&mut log, &["a"]);
+    log.flush().unwrap();
+    assert!(log.release_idle().unwrap());
+    let idle = log.idle_log().unwrap();
+    drop(log);
+    assert!(PartitionLog::resume_unchanged(&of, &idle).is_some());
+    // Cut and as long again: only the time tells.
+    set_modified(&of.dir.join("00000000000000000000.log"), 5);
+    assert!(PartitionLog::resume_unchanged(&of, &idle).is_none());
+}

@@ -6,6 +6,7 @@ mod appends;
 mod compaction;
 mod compaction_crash;
 mod compaction_ended;
+mod compaction_keeps;
 mod compaction_sums;
 mod counting_fs;
 mod damage;

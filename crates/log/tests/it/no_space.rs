@@ -95,7 +95,7 @@ fn life(fault: Fault, expected: &[(i64, String)], aborts: &[(ProducerId, Offset)
         (dump(&log, 1), aborted(&log)),
         (expected.to_vec(), aborts.to_vec())
     );
-    came || !matches!(fault, Fault::NoSpaceAtCreate(_))
+    came
 }
 
 fn check_crash(fs: &FaultyFileSystem, end: Offset, expected: &[(i64, String)], what: &str) {
@@ -112,9 +112,8 @@ fn no_space_at_any_write_or_creation_leaves_the_log_as_it_was() {
     let (expected, aborts) = (dump(&log, 1), aborted(&log));
     assert_eq!(aborts.len(), 10);
     assert!(log.segments() > 5);
-    for nth in 1..200 {
-        life(Fault::NoSpaceAtWrite(nth), &expected, &aborts);
-    }
+    let came = (1..200).filter(|nth| life(Fault::NoSpaceAtWrite(*nth), &expected, &aborts));
+    assert!(came.count() > 40, "writes must have failed");
     let came = (1..60).filter(|nth| life(Fault::NoSpaceAtCreate(*nth), &expected, &aborts));
     assert!(came.count() > 20, "creations must have failed");
 }

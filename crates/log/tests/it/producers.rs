@@ -6,6 +6,7 @@ use milena_log::env::FileSystem;
 use milena_log::producer::{decode_snapshot, encode_snapshot};
 use milena_log::{LogConfig, PartitionLog};
 use milena_types::{ErrorCode, Offset, OffsetRange, ProducerEpoch, ProducerId, Timestamp};
+use std::path::PathBuf;
 
 fn code(log: &mut PartitionLog, batch: BytesMut) -> ErrorCode {
     try_append(log, batch).map_or_else(|e| e.code(), |_| ErrorCode::None)
@@ -160,6 +161,46 @@ fn state_survives_clean_and_unclean_restarts() {
         assert!(last.duplicate, "clean {clean}");
         assert_eq!(code(&mut log, produced(0, 5, 28, 2, false)), ErrorCode::None);
     }
+}
+
+/// Nobody vouches for what was written past the recovery point. What a recovery finds out it writes where the appends had.
+#[test]
+fn a_recovery_leaves_the_snapshots_that_the_appends_left() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    for i in 0..40 {
+        try_append(&mut log, produced(i % 3, 5, (i / 3) as i32 * 2, 2, false)).unwrap();
+    }
+    let snapshots = |fs: &milena_log::env::FaultyFileSystem| {
+        let mut found = fs.paths();
+        found.retain(|path| path.extension().is_some_and(|e| e == "snapshot"));
+        let content = |path: PathBuf| {
+            (
+                path.clone(),
+                decode_snapshot(&fs.content(&path).unwrap()).unwrap(),
+            )
+        };
+        found.into_iter().map(content).collect::<Vec<_>>()
+    };
+    let (before, segments) = (snapshots(&fs), log.segments());
+    assert_eq!(before.len() + 1, segments);
+    let killed = fs.after_crash(milena_log::env::Survival::ProcessKilled);
+    let (mut log, report) = open(&killed, &small());
+    assert_eq!(report.producers_replayed_from, Some(Offset(0)));
+    assert_eq!(snapshots(&killed), before);
+    flush(&mut log);
+    let recovery_point = log.recovery_point();
+    // And knows them: they go with what they tell of.
+    let cut = killed.copied();
+    open(&cut, &small()).0.truncate_to(Offset(1)).unwrap();
+    assert_eq!(snapshots(&cut), []);
+    drop(log);
+    let (_, report) = milena_log::PartitionLog::open(milena_log::OpenOptions {
+        recovery_point,
+        ..options(&killed, &small())
+    })
+    .unwrap();
+    assert!(report.producers_replayed_from > Some(Offset(0)), "{report:?}");
 }
 
 #[test]

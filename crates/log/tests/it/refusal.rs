@@ -397,6 +397,14 @@ fn a_second_truncation_trusts_no_more_than_the_first() {
             let opened = open_at(&killed.after_crash(survival), &LogConfig::default(), Offset(12));
             let (log, _) = opened.unwrap_or_else(|e| panic!("{budget} {survival:?}: {e}"));
             assert!(log.log_end_offset() >= Offset(8), "{budget} {survival:?}");
+            let whole = [
+                "a", "b", "a", "b", "a", "b", "a", "b", "c", "d", "c", "d", "c", "d",
+            ];
+            let found: Vec<String> = dump(&log, 1).into_iter().map(|(_, value)| value).collect();
+            assert!(
+                whole.starts_with(&found.iter().map(String::as_str).collect::<Vec<_>>()),
+                "{budget} {survival:?}: {found:?}"
+            );
         }
     }
 }

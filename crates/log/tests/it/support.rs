@@ -47,6 +47,7 @@ pub(crate) fn options(fs: &FaultyFileSystem, config: &LogConfig) -> OpenOptions 
         log_start_offset: Offset(0),
         compacted: false,
         clean: false,
+        has_files: false,
         corruption: CorruptionPolicy::Refuse,
         now: Timestamp(1_000_000),
     }
@@ -147,4 +148,19 @@ pub(crate) fn dump(log: &PartitionLog, step: usize) -> Vec<(i64, String)> {
 
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
+}
+
+/// On the machine's own disk: only that one has file times.
+pub(crate) fn real(temp: &tempfile::TempDir, config: &LogConfig) -> OpenOptions {
+    OpenOptions {
+        env: Env::real(),
+        dir: temp.path().join("topic-0"),
+        ..options(&disk(), config)
+    }
+}
+
+pub(crate) fn set_modified(path: &Path, seconds: u64) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+        .unwrap();
 }

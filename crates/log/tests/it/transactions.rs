@@ -1,6 +1,7 @@
 //! Open and aborted transactions.
 
 use crate::support::*;
+use milena_log::env::FileSystem;
 use milena_log::{AppendContext, AppendError, AppendOrigin, LogConfig, PartitionLog};
 use milena_record::control::ControlRecord;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
@@ -179,4 +180,23 @@ fn an_open_transaction_survives_in_the_snapshot() {
         (log.first_unstable_offset(), report.producers_replayed_from),
         (Some(Offset(1)), None)
     );
+}
+
+/// The recovery point may be ahead of an abort whose entry is lost. What a start finds out is on disk before anybody relies
+/// on it: the next segment may begin behind it, and then no recovery looks there.
+#[test]
+fn an_index_that_a_recovery_writes_is_durable() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &LogConfig::default());
+    try_append(&mut log, produced(1, 0, 0, 1, true)).unwrap();
+    marker(&mut log, ControlRecord::Abort, 1, 0, 1, false).unwrap();
+    flush(&mut log);
+    drop(log);
+    let name = file("00000000000000000000.txnindex");
+    let entry = fs.content(&name).unwrap();
+    fs.remove_file(&name).unwrap();
+    let (log, _) = open_at(&fs, &LogConfig::default(), Offset(2)).unwrap();
+    assert_eq!(aborted(&log, 0, 2), [(1, 0)]);
+    let lost = fs.after_crash(milena_log::env::Survival::NothingUnsynced);
+    assert_eq!(lost.content(&name), Some(entry));
 }

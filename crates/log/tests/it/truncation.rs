@@ -171,3 +171,16 @@ fn an_older_ticket_does_not_bring_an_older_epoch_file_back() {
     let text = fs.content(&file("leader-epoch-checkpoint")).unwrap();
     assert_eq!(text, b"0\n2\n0 0\n3 1\n");
 }
+
+#[test]
+fn a_checkpoint_from_before_a_truncation_does_not_release_its_floor() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &milena_log::LogConfig::default());
+    (0..6).for_each(|_| drop(append(&mut log, &["a", "b"])));
+    flush(&mut log);
+    log.truncate_to(Offset(8)).unwrap();
+    log.on_recovery_point_saved(Offset(12));
+    assert_eq!(fs.content(&file("recovery-floor")).as_deref(), Some(&b"8\n"[..]));
+    log.on_recovery_point_saved(Offset(8));
+    assert_eq!(fs.content(&file("recovery-floor")), None);
+}

@@ -49,7 +49,8 @@ impl Shard {
         match partition.log.cleanable(&rules, stable, wall_clock()) {
             Ok(cleanable) => cleanable.map(|cleanable| Candidate { id, cleanable, rules }),
             Err(error) => {
-                partition.storage_failed(cx, &error);
+                // As for any other reader: a segment that is missing is damage of this log only.
+                partition.read_error(cx, &error.into());
                 None
             }
         }

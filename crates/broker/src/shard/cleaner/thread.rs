@@ -219,8 +219,8 @@ fn why(job: &CompactionJob, error: &CompactionError) -> Over {
             tracing::error!(%partition, error = cause, "the log is not compacted any more");
             Over::Unreadable
         }
-        CompactionError::Log(_) => {
-            tracing::warn!(%partition, error = cause, out_of_space = error.is_out_of_space(), "cannot compact the log; tried again later");
+        CompactionError::Log(log) => {
+            tracing::warn!(%partition, error = cause, out_of_space = log.is_no_space(), "cannot compact the log; tried again later");
             Over::Abandoned
         }
         CompactionError::Sync(_) => {

@@ -1,0 +1,134 @@
+//! What a compaction must not let go of: what it says that it forgets, holes, epochs of producers, ages.
+
+use crate::compaction::*;
+use crate::support::*;
+use milena_log::compaction::{CompactionRules, GroupDone, OffsetMap};
+use milena_log::{AppendContext, AppendOrigin, LogConfig, PartitionLog};
+use milena_record::control::ControlRecord;
+use milena_record::{BatchBuilder, batches};
+use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
+
+const RULES: CompactionRules = CompactionRules {
+    min_cleanable_dirty_ratio: 0.5,
+    min_compaction_lag_ms: 0,
+    max_compaction_lag_ms: i64::MAX,
+    delete_retention_ms: 0,
+};
+
+/// What a group says that it forgets, one past it; nothing is swapped.
+fn forgets(log: &mut PartitionLog) -> Option<Offset> {
+    let end = log.log_end_offset();
+    let cleanable = log.cleanable(&RULES, end, Timestamp(7000)).unwrap().unwrap();
+    let mut job = log.begin_compaction(&cleanable, &RULES, end, Timestamp(7000));
+    let mut map = OffsetMap::new(1 << 20, 0.9);
+    job.build_map(&mut map, &mut |_| true).unwrap();
+    let done = job.clean_group(&map, &mut |_| true).unwrap();
+    let GroupDone::Ready { deletes_below } = done else {
+        panic!("{done:?}")
+    };
+    job.discard().unwrap();
+    log.compaction_over(job.id(), None);
+    deletes_below
+}
+
+#[test]
+fn a_group_says_which_tombstone_or_marker_it_forgets() {
+    for marked in [false, true] {
+        let config = LogConfig {
+            segment_bytes: 1 << 20,
+            ..compacted()
+        };
+        let (mut log, _) = open(&disk(), &config);
+        let delete = if marked {
+            try_append(&mut log, of_producer(1, 0, "a", true)).unwrap();
+            marker(&mut log, 1, ControlRecord::Abort)
+        } else {
+            put(&mut log, "a", Some("1"));
+            put(&mut log, "a", None)
+        };
+        try_append(&mut log, of_producer(1, i32::from(marked), "b", true)).unwrap();
+        marker(&mut log, 1, ControlRecord::Commit);
+        for _ in 0..1 + i32::from(marked) {
+            put(&mut log, "z", Some("1"));
+            roll(&mut log);
+            assert_eq!(forgets(&mut log), None, "{marked}");
+            let end = log.log_end_offset();
+            compact_with(&mut log, &RULES, end, Timestamp(5000), 1 << 20)
+                .unwrap()
+                .unwrap();
+        }
+        put(&mut log, "z", Some("1"));
+        roll(&mut log);
+        assert_eq!(forgets(&mut log), Some(delete.plus(1)), "{marked}");
+    }
+}
+
+#[test]
+fn a_log_whose_topic_is_compacted_no_more_keeps_its_holes() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for key in ["a", "b", "a", "b", "a", "b"] {
+        put(&mut log, key, Some("1"));
+    }
+    roll(&mut log);
+    put(&mut log, "c", Some("1"));
+    compact(&mut log).unwrap();
+    let expected = pairs(&log);
+    flush(&mut log);
+    drop(log);
+    for point in [0, 7] {
+        let (log, report) = open_at(&fs.copied(), &small(), Offset(point)).unwrap();
+        assert_eq!((pairs(&log), report.cut), (expected.clone(), None), "{point}");
+    }
+}
+
+#[test]
+fn a_producer_of_which_only_a_marker_is_known_keeps_its_epoch() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    try_append(&mut log, of_producer(1, 0, "a", true)).unwrap();
+    // The coordinator fences it: the marker has the next epoch.
+    let fence = ControlRecord::Abort.batch(Offset(0), Timestamp(1000), (ProducerId(1), ProducerEpoch(1)), 1);
+    let origin = AppendOrigin::Coordinator {
+        marker_epoch_must_grow: false,
+    };
+    log.append_as_leader(fence, &AppendContext { origin, ..ctx(0) })
+        .unwrap();
+    for _ in 0..4 {
+        put(&mut log, "z", Some("1"));
+        roll(&mut log);
+        let end = log.log_end_offset();
+        compact_with(&mut log, &RULES, end, Timestamp(5000), 1 << 20)
+            .unwrap()
+            .unwrap();
+    }
+    let mut left = Vec::new();
+    let read = log.read(Offset(0), 1 << 20, log.log_end_offset(), true).unwrap();
+    for batch in batches(&read.records) {
+        let (header, _) = batch.unwrap();
+        left.push((header.base_offset.0, header.is_control(), header.records_count));
+    }
+    assert_eq!(left.first(), Some(&(1, true, 0)), "{left:?}");
+}
+
+#[test]
+fn compacted_segments_are_as_old_as_what_they_were_made_from() {
+    let temp = tempfile::tempdir().unwrap();
+    let of = real(&temp, &compacted());
+    let mut log = PartitionLog::open(of.clone()).unwrap().0;
+    for _ in 0..3 {
+        let mut builder = BatchBuilder::plain(Offset(0));
+        builder.append(Timestamp::NONE, Some(b"a"), Some(b"v"), &[]);
+        try_append(&mut log, builder.build()).unwrap();
+    }
+    log.on_high_watermark(log.log_end_offset());
+    roll(&mut log);
+    let path = of.dir.join("00000000000000000000.log");
+    set_modified(&path, 5);
+    compact(&mut log).unwrap();
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    assert_eq!(
+        modified,
+        std::time::UNIX_EPOCH + std::time::Duration::from_secs(5)
+    );
+}
