@@ -71,6 +71,15 @@ impl TailRing {
         }
     }
 
+    /// Drops the batches that end at or below `offset`: what the log has there is no longer what was appended.
+    pub(crate) fn forget_below(&mut self, offset: Offset) {
+        let gone = self.batches.partition_point(|(range, _)| range.to <= offset);
+        self.batches.drain(..gone);
+        if self.batches.is_empty() {
+            self.batches = VecDeque::new();
+        }
+    }
+
     /// True when everything from `offset` on is here.
     pub(crate) fn covers(&self, offset: Offset) -> bool {
         self.batches
@@ -172,6 +181,19 @@ mod tests {
         assert_eq!(read(10, 11, 100), Some((Bytes::new(), Offset(10))));
         assert_eq!(read(9, 16, 100), None);
         assert_eq!(read(16, 16, 100), Some((Bytes::new(), Offset(16))));
+    }
+
+    #[test]
+    fn what_was_compacted_is_forgotten() {
+        let below = |offset| {
+            let mut ring = ring();
+            ring.forget_below(Offset(offset));
+            ring.batches.front().map(|(range, _)| range.from.0)
+        };
+        assert_eq!(
+            [10, 11, 12, 14, 15, 16].map(below),
+            [Some(10), Some(10), Some(12), Some(12), Some(15), None]
+        );
     }
 
     #[test]

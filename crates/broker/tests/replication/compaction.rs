@@ -69,9 +69,13 @@ async fn wait_offsets(cluster: &Cluster, broker: i32, key: &str, expected: &[i64
     .await;
 }
 
-/// What a consumer from the beginning knows at the end.
-async fn table(cluster: &Cluster, leader: i32, id: TopicIdPartition) -> BTreeMap<String, String> {
-    let (mut table, mut at) = (BTreeMap::new(), 0);
+/// Every record that a consumer from the beginning is given, as (offset, key, value).
+async fn consumed(
+    cluster: &Cluster,
+    leader: i32,
+    id: TopicIdPartition,
+) -> Vec<(i64, String, Option<String>)> {
+    let (mut all, mut at) = (Vec::new(), 0);
     loop {
         let read = fetch(cluster.router(leader), id, at).await;
         assert_eq!(read.error, ErrorCode::None);
@@ -81,17 +85,27 @@ async fn table(cluster: &Cluster, leader: i32, id: TopicIdPartition) -> BTreeMap
             next = header.next_offset().0;
             for record in milena_record::records(&read.records.slice_ref(batch), 1 << 20).unwrap() {
                 let text = |bytes: bytes::Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-                match record.value.map(text) {
-                    Some(value) => table.insert(text(record.key.unwrap()), value),
-                    None => table.remove(&text(record.key.unwrap())),
-                };
+                let key = text(record.key.unwrap());
+                all.push((record.offset.0, key, record.value.map(text)));
             }
         }
         if next == at {
-            return table;
+            return all;
         }
         at = next;
     }
+}
+
+/// What that consumer knows at the end.
+async fn table(cluster: &Cluster, leader: i32, id: TopicIdPartition) -> BTreeMap<String, String> {
+    let mut table = BTreeMap::new();
+    for (_, key, value) in consumed(cluster, leader, id).await {
+        match value {
+            Some(value) => table.insert(key, value),
+            None => table.remove(&key),
+        };
+    }
+    table
 }
 
 /// Closes the active segment by filling it with a key of its own.
@@ -124,6 +138,10 @@ async fn every_replica_keeps_the_last_value_of_each_key() {
         .await;
         wait_offsets(&cluster, broker, "once", &[60]).await;
     }
+    until("a consumer to be given what is on disk, and no more", || async {
+        on_disk(&cluster, 1) == Some(consumed(&cluster, 1, id).await)
+    })
+    .await;
     let expected = table(&cluster, 1, id).await;
     assert_eq!(
         (expected["a"].as_str(), expected["once"].as_str()),

@@ -2,6 +2,7 @@
 
 use super::choose::Candidate;
 use crate::shard::context::wall_clock;
+use crate::shard::role::Role;
 use crate::shard::state::Shard;
 use milena_log::compaction::{CompactionId, CompactionJob};
 use milena_types::{Offset, TopicIdPartition};
@@ -101,7 +102,11 @@ impl Shard {
         };
         partition.log.compaction_over(compaction, end);
         match over {
-            Over::Clean(_) => {
+            Over::Clean(end) => {
+                if let Role::Leader(role) = &mut partition.role {
+                    // Who reads from the beginning sees what is left, also of what was written a moment ago.
+                    role.ring.forget_below(end);
+                }
                 if let (Some(clean), Some((_, checkpoints))) =
                     (partition.log.clean_offset(), cx.dirs.checkpoints(partition.dir))
                 {
