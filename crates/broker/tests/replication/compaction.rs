@@ -88,6 +88,7 @@ async fn table(cluster: &Cluster, leader: i32, id: TopicIdPartition) -> BTreeMap
             }
         }
         if next == at {
+            assert_eq!(at, read.high_watermark.0, "nothing is shown before the end");
             return table;
         }
         at = next;
