@@ -90,6 +90,7 @@ async fn consumed(
             }
         }
         if next == at {
+            assert_eq!(at, read.high_watermark.0, "nothing is shown before the end");
             return all;
         }
         at = next;

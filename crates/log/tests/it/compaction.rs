@@ -6,7 +6,7 @@ use milena_log::compaction::{CompactionError, CompactionRules, GroupDone, Offset
 use milena_log::env::{FaultyFileSystem, FileSystem};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, PartitionLog};
 use milena_record::control::ControlRecord;
-use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, batches, records};
+use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, records};
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
@@ -104,16 +104,9 @@ pub(crate) fn pairs(log: &PartitionLog) -> Vec<(i64, String, Option<String>)> {
 
 fn stored(log: &PartitionLog) -> Vec<(BatchHeader, Bytes)> {
     let mut all = Vec::new();
-    let mut at = log.log_start_offset();
-    while at < log.log_end_offset() {
-        let read = log.read(at, 100, log.log_end_offset(), true).unwrap();
-        for batch in batches(&read.records) {
-            let (header, bytes) = batch.unwrap();
-            all.push((header, Bytes::copy_from_slice(bytes)));
-        }
-        assert!(read.next_offset > at, "no progress at {at}");
-        at = read.next_offset;
-    }
+    each_batch(log, 100, |header, bytes| {
+        all.push((header, Bytes::copy_from_slice(bytes)));
+    });
     all
 }
 

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use milena_log::compaction::{CompactionError, CompactionRules, OffsetMap};
 use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode};
 use milena_log::{LogConfig, PartitionLog};
-use milena_types::{LeaderEpoch, Offset, Timestamp};
+use milena_types::{LeaderEpoch, Offset};
 
 /// A compaction stopped at one of its stages.
 fn stopped_at(log: &mut PartitionLog, stage: usize) -> milena_log::compaction::CompactionJob {
@@ -70,9 +70,7 @@ fn a_cut_ends_the_compaction_at_any_stage() {
             }
             let expected = pairs(&log);
             flush(&mut log);
-            log.take_removals(Timestamp(i64::MAX))
-                .into_iter()
-                .for_each(|removal| removal.run().unwrap());
+            remove_retired(&mut log);
             drop(log);
             let (log, report) = open(&fs, &compacted());
             assert_eq!(
@@ -176,9 +174,7 @@ fn readers_go_on_in_what_they_have_open() {
         .unwrap();
     let before = plan.run().unwrap();
     compact(&mut log).unwrap();
-    log.take_removals(Timestamp(i64::MAX))
-        .into_iter()
-        .for_each(|removal| removal.run().unwrap());
+    remove_retired(&mut log);
     assert_eq!(plan.run().unwrap(), before);
     let after = log.read(Offset(0), 1 << 20, Offset(13), true).unwrap();
     assert!(after.records.len() < before.records.len() || after.next_offset > before.next_offset);
