@@ -19,6 +19,7 @@ mod iter;
 mod rebuild;
 mod source;
 mod stamp;
+mod unpacked;
 mod validate;
 pub mod varint;
 mod view;
@@ -32,5 +33,6 @@ pub use header::{BATCH_OVERHEAD, BatchHeader, HEADER_BYTES, MAGIC, increment_seq
 pub use iter::{Record, Records, record_iter, records};
 pub use rebuild::{rebuild_batch, rebuild_empty_batch};
 pub use stamp::{stamp, stamp_log_append_time, stamp_max_timestamp};
+pub use unpacked::{RecordViews, Unpacked, unpack};
 pub use validate::{RecordStats, validate_records, walk_records};
 pub use view::RecordView;

@@ -14,8 +14,7 @@ use crate::error::LogError;
 use crate::format::{FileKind, HOLES_FILE, file_path};
 use crate::partition::{AbortedTxn, TxnIndexSum, read_txn_index};
 use crate::segment::{ScanDepth, ScanStop, Scanner};
-use bytes::Bytes;
-use milena_record::{BatchHeader, record_iter};
+use milena_record::{BatchHeader, unpack};
 use milena_types::{Offset, TopicPartition};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -173,13 +172,12 @@ impl CompactionJob {
             let marker = crate::partition::marker_of(batch).map(|(commit, _)| commit);
             transactions.on_control(header, Some(marker));
         } else if !transactions.on_data(header) && header.last_offset() >= first_dirty {
-            let batch = Bytes::copy_from_slice(batch);
-            for record in record_iter(&batch, self.parts.rules.decompressed_bytes_max)? {
-                let record = record?;
-                let Some(key) = record.key.filter(|_| record.offset >= first_dirty) else {
+            for record in unpack(batch, self.parts.rules.decompressed_bytes_max)?.records() {
+                let (offset, record) = record?;
+                let Some(key) = record.key.filter(|_| offset >= first_dirty) else {
                     continue;
                 };
-                if !map.put(&key, record.offset) {
+                if !map.put(key, offset) {
                     return Ok(false);
                 }
             }
