@@ -1,6 +1,6 @@
 //! Record batches (magic 2) as bytes: the only crate that knows their layout.
 //!
-//! The hot path never decodes records: it reads the 61-byte [`BatchHeader`], checks the CRC ([`crc_is_valid`]) and writes
+//! The hot path never decodes records: it reads the 61-byte [`BatchHeader`], checks the CRC ([`check_crc`]) and writes
 //! base offset and leader epoch in place ([`stamp()`]). Everything that reads records ([`records`], [`validate_records`],
 //! [`walk_records`]) decompresses at most the number of bytes that the caller allows; the walks keep none of them.
 //!
@@ -25,7 +25,7 @@ pub mod varint;
 mod view;
 
 pub use attributes::{Attributes, Compression, TimestampType};
-pub use batches::{Batches, batches, crc_is_valid, crc32c};
+pub use batches::{Batches, batches, check_crc, crc_is_valid, crc32c};
 pub use builder::BatchBuilder;
 pub use compression::{compress, decompress};
 pub use error::BatchError;
