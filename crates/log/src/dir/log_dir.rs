@@ -347,8 +347,8 @@ impl LogDir {
     pub fn resume(&self, opts: &OpenOptions) -> Option<PartitionLog> {
         let (trust, idle) = self.idle_logs().take(&opts.partition)?;
         match trust {
-            Trust::Clean(_) => PartitionLog::resume_clean(opts, &idle),
-            Trust::Unchanged => PartitionLog::resume_unchanged(opts, &idle),
+            Trust::Clean(_) => PartitionLog::resume_clean(opts, idle),
+            Trust::Unchanged => PartitionLog::resume_unchanged(opts, idle),
         }
     }
 
