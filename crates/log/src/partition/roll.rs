@@ -4,16 +4,11 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
-use crate::format::{FileKind, PARTITION_METADATA_FILE};
+use crate::format::{FileKind, OFFSET_SPAN_MAX, PARTITION_METADATA_FILE, SEGMENT_BYTES_MAX};
 use crate::segment::{ActiveSegment, SealedSegment};
 use milena_record::{BatchHeader, batches};
 use milena_types::{Offset, Timestamp};
 use std::sync::atomic::Ordering;
-
-/// Positions in an index are signed 32-bit numbers.
-const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
-/// Offsets in an index too, relative to the segment's base.
-const OFFSET_SPAN_MAX: i64 = i32::MAX as i64;
 
 /// The offsets and the largest timestamp of what is about to be appended.
 pub(super) struct Span {
