@@ -28,8 +28,10 @@ pub(crate) struct FilterRules {
     pub(crate) delete_retention_ms: i64,
     /// Every replica's log reaches this offset: tombstones and markers at or past it stay.
     pub(crate) replicated: Offset,
-    /// Batches that end here stay, if only as headers: high watermark, log end, and the end of the group.
-    pub(crate) kept_ends: [Offset; 3],
+    /// Batches that end here stay, if only as headers: high watermark and log end.
+    pub(crate) kept_ends: [Offset; 2],
+    /// Batches that end here stay too: the end of the group that is being compacted.
+    pub(crate) group_end: Offset,
     /// Their newest batches stay, if only as headers: the sequence would be forgotten.
     pub(crate) producers: HashMap<ProducerId, LastRecord>,
     /// Most bytes that a batch may unpack to.
@@ -197,7 +199,8 @@ fn nothing_left(header: &BatchHeader, rules: &FilterRules) -> Fate {
             LastRecord::Data(offset) => header.last_offset() == *offset,
             LastRecord::Marker(epoch) => header.is_control() && header.producer_epoch == *epoch,
         });
-    if !last_of_producer && !rules.kept_ends.contains(&header.next_offset()) {
+    let end = header.next_offset();
+    if !last_of_producer && !rules.kept_ends.contains(&end) && end != rules.group_end {
         Fate::Gone
     } else if header.records_count == 0 {
         Fate::Same

@@ -258,7 +258,7 @@ impl CompactionJob {
             index_bytes_max: self.parts.config.segment_index_bytes,
         };
         // The next segment begins where this one ends: a hole between them would look like a lost tail.
-        self.parts.rules.kept_ends[2] = group[group.len() - 1].end;
+        self.parts.rules.group_end = group[group.len() - 1].end;
         let mut output = Output::create(place, group[0].base)?;
         for source in &group {
             output = self.clean_segment(*source, map, pace, place, output, &mut cleaned)?;
