@@ -16,15 +16,17 @@ impl PartitionLog {
     pub(super) fn write_batches(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(one_segment(rest));
-            self.write_part(part, now)?;
+            let (len, span) = one_segment(rest);
+            let (part, after) = rest.split_at(len);
+            self.prepare_active(len as u64, span, now)?;
+            self.write_part(part)?;
             rest = after;
         }
         Ok(())
     }
 
-    fn write_part(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
-        self.prepare_active(bytes, now)?;
+    /// Writes batches that the active segment has room for.
+    fn write_part(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let at = self.segments.len() - 1;
         let (base, start) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);

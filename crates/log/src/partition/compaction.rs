@@ -7,8 +7,8 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use super::txn_index::TxnIndexSum;
 use crate::compaction::{
-    Cleanable, CompactionId, CompactionJob, CompactionRules, Ended, FilterRules, JobParts, LastRecord,
-    Permit, Replacement, Source, forget_swap, read_mark, remove_mark,
+    Cleanable, CompactionId, CompactionJob, CompactionRules, FilterRules, JobParts, LastRecord, Permit,
+    Replacement, Source, Stage, forget_swap, read_mark, remove_mark,
 };
 use crate::error::LogError;
 use crate::format::DELETED_SUFFIX;
@@ -195,7 +195,8 @@ impl PartitionLog {
                 now,
                 delete_retention_ms: rules.delete_retention_ms,
                 replicated,
-                kept_ends: [self.high_watermark, self.log_end, self.log_end],
+                kept_ends: [self.high_watermark, self.log_end],
+                group_end: self.log_end,
                 producers: self.last_records(),
                 decompressed_bytes_max: self.config.decompressed_bytes_max,
                 compression_level: self.config.compression_level,
@@ -298,12 +299,12 @@ impl PartitionLog {
             return Ok(());
         };
         match running.0.end() {
-            Ended::Working(files) => return self.drop_cleaned(files),
-            Ended::Committed(replacement) => {
+            Stage::Working(files) => return self.drop_cleaned(files),
+            Stage::Committed(replacement) => {
                 self.install(&replacement, Timestamp::NONE)?;
             }
-            Ended::Swapped => {}
-            Ended::Over => return Ok(()),
+            Stage::Swapped(_) => {}
+            Stage::Ended => return Ok(()),
         }
         if let Some(sums) = self.sums_write() {
             sums.run(&*self.env.fs)

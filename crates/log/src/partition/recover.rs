@@ -10,7 +10,7 @@ use super::files::{OpenSegment, SegmentMeta};
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
 use crate::env::OpenMode;
 use crate::error::{LogError, OpenError};
-use crate::format::FileKind;
+use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::index::IndexBuilder;
 use crate::segment::{ScanDepth, Scanner};
 use milena_record::BatchHeader;
@@ -85,7 +85,7 @@ impl Progress {
             self.contradicted = offset < self.expected && self.epoch.is_none_or(|previous| epoch >= previous);
             return Some(format!("batch has offset {offset}, expected {}", self.expected));
         }
-        if header.last_offset().since(self.segment) > i64::from(i32::MAX) {
+        if header.last_offset().since(self.segment) > OFFSET_SPAN_MAX {
             return Some(format!("batch has offset {offset}, out of the segment's range"));
         }
         if let Some(previous) = self.epoch.filter(|previous| epoch < *previous) {
@@ -221,7 +221,7 @@ impl PartitionLog {
     /// segment before. Milena's leaves a batch there: past it a hole is a lost tail, unless Kafka compacted the log, or the
     /// segments lie so far apart that an index cannot name what is between, where the leader had a hole.
     fn may_part(&self, progress: &Progress, base: Offset, trusted: Offset) -> bool {
-        let far = base.since(progress.segment) > i64::from(i32::MAX);
+        let far = base.since(progress.segment) > OFFSET_SPAN_MAX;
         (self.may_have_holes() && progress.expected < trusted)
             || self.compacted_by_kafka
             || (self.has_holes && far)

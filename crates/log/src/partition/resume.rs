@@ -49,7 +49,7 @@ impl PartitionLog {
     /// The log that `idle` describes, after a clean shutdown. Touches no file: what it says is compared with the
     /// files when one of them is used for the first time. `None` when it is another topic's log or says too little.
     #[must_use]
-    pub fn resume_clean(opts: &OpenOptions, idle: &IdleLog) -> Option<Self> {
+    pub fn resume_clean(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
         let log = Self::resume(opts, idle)?;
         log.unverified.set(true);
         Some(log)
@@ -59,18 +59,18 @@ impl PartitionLog {
     ///
     /// `None` when anything differs, so that the log has to be opened and recovered.
     #[must_use]
-    pub fn resume_unchanged(opts: &OpenOptions, idle: &IdleLog) -> Option<Self> {
-        let log = Self::resume(opts, idle).filter(|_| !idle.has_floor)?;
+    pub fn resume_unchanged(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
+        let log = Self::resume(opts, idle).filter(|log| !log.has_floor)?;
         let unchanged = log
             .compare_with_files()
             .is_ok_and(|difference| difference.is_none());
         let last = log.segments.last()?.base;
         let same_time = opts.env.fs.modified(&log.path(last, FileKind::Log));
-        let same_time = same_time.is_ok_and(|modified| Timestamp(modified) == idle.modified);
+        let same_time = same_time.is_ok_and(|modified| Timestamp(modified) == log.modified);
         (unchanged && same_time).then_some(log)
     }
 
-    fn resume(opts: &OpenOptions, idle: &IdleLog) -> Option<Self> {
+    fn resume(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
         let other_topic = !opts.topic_id.0.is_zero() && opts.topic_id != idle.topic_id;
         if other_topic || opts.partition != idle.partition || opts.log_start_offset > idle.log_end {
             return None;
@@ -79,10 +79,8 @@ impl PartitionLog {
         (log.log_end, log.flushed, log.submitted) = (idle.log_end, idle.log_end, idle.log_end);
         log.modified = idle.modified;
         (log.has_holes, log.has_floor) = (idle.has_holes, idle.has_floor);
-        log.segments.clone_from(&idle.segments);
-        log.epochs.clone_from(&idle.epochs);
-        log.snapshots.clone_from(&idle.snapshots);
-        log.producers.clone_from(&idle.producers);
+        (log.segments, log.snapshots) = (idle.segments, idle.snapshots);
+        (log.epochs, log.producers) = (idle.epochs, idle.producers);
         log.epochs.truncate_from_start(log.log_start);
         log.producers.expire(opts.now, log.config.producer_expiration_ms);
         log.shrink();

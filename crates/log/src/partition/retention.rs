@@ -4,8 +4,8 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use crate::env::FileSystem;
 use crate::error::LogError;
-use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name};
-use milena_types::{Offset, Timestamp, Uuid};
+use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name, unique};
+use milena_types::{Offset, Timestamp};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -240,14 +240,9 @@ impl PartitionLog {
         if let Some(files) = &self.small_files {
             files.mark_deleted();
         }
-        let unique: String = Uuid::random()
-            .0
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let renamed = self
             .dir
-            .with_file_name(deleted_dir_name(&self.partition, &unique));
+            .with_file_name(deleted_dir_name(&self.partition, &unique()));
         let fs = self.env.fs.clone();
         fs.rename(&self.dir, &renamed)
             .map_err(LogError::new("rename", &self.dir))?;

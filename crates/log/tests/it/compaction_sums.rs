@@ -125,7 +125,7 @@ fn a_log_with_a_damaged_transaction_index_is_not_had_back_but_opened() {
     let idle = milena_log::IdleLog::decode(&mut &bytes[..]).unwrap();
     let of = |fs: &FaultyFileSystem| options(fs, &compacted());
     let whole = fs.copied();
-    let resumed = PartitionLog::resume_unchanged(&of(&whole), &idle).unwrap();
+    let resumed = PartitionLog::resume_unchanged(&of(&whole), idle.clone()).unwrap();
     assert_hidden(&resumed, &"resumed");
     for index in indexes(&fs) {
         let good = fs.content(&index).unwrap();
@@ -139,8 +139,8 @@ fn a_log_with_a_damaged_transaction_index_is_not_had_back_but_opened() {
                 Some(bytes) => fs.overwrite(&index, &bytes),
                 None => fs.remove_file(&index).unwrap(),
             }
-            assert!(PartitionLog::resume_unchanged(&of(&fs), &idle).is_none());
-            let clean = PartitionLog::resume_clean(&of(&fs), &idle).unwrap();
+            assert!(PartitionLog::resume_unchanged(&of(&fs), idle.clone()).is_none());
+            let clean = PartitionLog::resume_clean(&of(&fs), idle.clone()).unwrap();
             assert!(clean.read(Offset(0), 100, clean.log_end_offset(), true).is_err());
         }
     }

@@ -514,8 +514,8 @@ fn a_log_whose_last_file_was_written_since_the_word_of_it_is_opened() {
     assert!(log.release_idle().unwrap());
     let idle = log.idle_log().unwrap();
     drop(log);
-    assert!(PartitionLog::resume_unchanged(&of, &idle).is_some());
+    assert!(PartitionLog::resume_unchanged(&of, idle.clone()).is_some());
     // Cut and as long again: only the time tells.
     set_modified(&of.dir.join("00000000000000000000.log"), 5);
-    assert!(PartitionLog::resume_unchanged(&of, &idle).is_none());
+    assert!(PartitionLog::resume_unchanged(&of, idle).is_none());
 }
