@@ -6,6 +6,7 @@ use super::context::wall_clock;
 use super::dir_state::{DirState, DirStatus};
 use super::found_logs::FoundLogs;
 use super::idle_logs::DirWord;
+use super::name_claims::NameClaims;
 use milena_log::{
     CorruptionPolicy, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, PartitionLog, Removal,
 };
@@ -83,6 +84,8 @@ const PREFERRED_MAX: usize = 100_000;
 /// All log directories of a broker.
 pub struct LogDirs {
     dirs: Vec<Dir>,
+    /// Which topic's partition each name stands for.
+    pub(super) names: NameClaims,
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Partitions whose files are not what the last shutdown said.
@@ -160,6 +163,7 @@ impl LogDirs {
         remove_leftovers(found.removals);
         Ok(Self {
             dirs,
+            names: NameClaims::default(),
             homes: Mutex::new(found.homes),
             distrusted: Mutex::default(),
             preferred: Mutex::default(),

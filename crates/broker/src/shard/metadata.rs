@@ -81,7 +81,8 @@ impl Shard {
         self.settle_replica(id);
     }
 
-    /// Takes a partition in. False: its log has to be opened first, which other threads do.
+    /// Takes a partition in. False: its log has to be opened first, which other threads do, or the log of a deleted topic
+    /// of the same name has to go first, whose data thread then tells.
     fn begin_partition(
         &mut self,
         id: TopicIdPartition,
@@ -89,6 +90,9 @@ impl Shard {
         state: &PartitionRegistration,
         corruption: CorruptionPolicy,
     ) -> bool {
+        if !self.cx.dirs.names.claim(&name, id, self.cx.shard) {
+            return false;
+        }
         self.cx.unusable.remove(&id);
         self.cx.uncleanable.remove(&id);
         let config = Arc::clone(&self.cx.settings.of(&self.cx.image, &name.topic).log);
@@ -244,10 +248,13 @@ impl Shard {
 
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
-        if let Some((name, _)) = self.cx.unusable.remove(&id) {
-            self.cx.dirs.discard(&name);
-        }
         self.cx.uncleanable.remove(&id);
+        if let Some((name, _)) = self.cx.unusable.remove(&id)
+            && !self.partitions.contains_key(&id)
+        {
+            self.cx.dirs.discard(&name);
+            self.release_name(id, &name);
+        }
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
         };
@@ -263,6 +270,20 @@ impl Shard {
             Err(error) => {
                 tracing::error!(partition = %partition.name, %error, "cannot delete the log");
                 self.cx.dirs_failed.push(partition.dir);
+            }
+        }
+        self.release_name(id, &partition.name);
+    }
+
+    /// Nothing of the partition is left under its name: who waits for it opens its own.
+    fn release_name(&mut self, id: TopicIdPartition, name: &TopicPartition) {
+        for (shard, next) in self.cx.dirs.names.release(name, id.topic) {
+            if shard == self.cx.shard {
+                self.apply_partition(next);
+            } else {
+                self.cx
+                    .mailboxes
+                    .run_control(shard, move |shard| shard.apply_partition(next));
             }
         }
     }

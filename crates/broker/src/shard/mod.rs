@@ -39,6 +39,7 @@ mod log_dirs;
 mod mailbox;
 mod metadata;
 mod moves;
+mod name_claims;
 mod opening;
 mod parked;
 mod partition;
