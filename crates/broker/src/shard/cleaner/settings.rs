@@ -17,7 +17,7 @@ pub enum CleanerRefused {
     /// Not a mebibyte for each thread.
     #[error("requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.")]
     Buffer,
-    /// There must be a thread.
+    /// There must be a thread. A Kafka broker that is asked (4.3.1) gets to say only `/ by zero`, before it comes to this.
     #[error("Log cleaner threads should be at least 1")]
     NoThread,
     /// Too few.
