@@ -1,5 +1,6 @@
 //! What all partitions of a data thread share: identity, clock, queues towards flushers, links and the control plane.
 
+use super::background::Background;
 use super::control_plane::ControlPlane;
 use super::flusher::FlushQueue;
 use super::id::ShardId;
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) dirs: Arc<LogDirs>,
     pub(super) openings: Arc<Openings>,
+    pub(super) background: Background,
     pub(super) settings: SettingsCache,
     /// The image that the partitions' roles were taken from.
     pub(super) image: Arc<MetadataImage>,
@@ -55,6 +57,8 @@ pub(crate) struct Context {
     pub(super) last_move: u64,
     /// Partitions whose files are not what the last shutdown said; they are opened again when the present work is done.
     pub(super) to_reopen: Vec<TopicIdPartition>,
+    /// Partitions with an open log whose topic is compacted.
+    pub(super) compacted: HashSet<TopicIdPartition>,
     /// Compacted partitions with records that cannot be read: left alone until they are opened again.
     pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
@@ -75,6 +79,7 @@ pub(crate) struct ContextParts {
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) dirs: Arc<LogDirs>,
     pub(super) openings: Arc<Openings>,
+    pub(super) background: Background,
 }
 
 impl Context {
@@ -102,6 +107,7 @@ impl Context {
             leadership: parts.leadership,
             dirs: parts.dirs,
             openings: parts.openings,
+            background: parts.background,
             image: Arc::new(MetadataImage::default()),
             ring: RingBudget::new(ring_bytes),
             flush,
@@ -116,6 +122,7 @@ impl Context {
             reporting: HashSet::new(),
             last_move: 0,
             to_reopen: Vec::new(),
+            compacted: HashSet::new(),
             uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
             dirs_full: Vec::new(),

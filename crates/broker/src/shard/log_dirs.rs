@@ -217,6 +217,14 @@ impl LogDirs {
         self.dirs.get(index).map(|dir| dir.path.as_path())
     }
 
+    /// Where the directories are, by index.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.dirs
+            .iter()
+            .map(|dir| dir.path.display().to_string())
+            .collect()
+    }
+
     /// Marks every directory that is online as cleanly stopped.
     ///
     /// # Errors

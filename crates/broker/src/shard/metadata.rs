@@ -18,14 +18,16 @@ use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
 use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
 use milena_types::{
-    BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+    BrokerId, ErrorCode, LeaderEpoch, MetadataVersion, Offset, PartitionEpoch, TopicIdPartition,
+    TopicPartition,
 };
 use std::sync::Arc;
 
 impl Shard {
     /// Takes a newer image; `delta` says what changed since the last one that this data thread has seen.
     pub(super) fn apply_metadata(&mut self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
-        self.cx.image = Arc::clone(image);
+        let before = std::mem::replace(&mut self.cx.image, Arc::clone(image));
+        self.follow_background(before.version == MetadataVersion::default(), delta);
         for topic in &delta.topics_removed {
             self.remove_topic(topic);
         }
@@ -159,6 +161,7 @@ impl Shard {
             leader_epoch: LeaderEpoch(-1),
             partition_epoch: PartitionEpoch(-1),
         };
+        partition.note_compacted(&mut self.cx);
         self.partitions.insert(id, Box::new(partition));
         if let Some(to) = unfinished {
             self.start_move(id, to);
@@ -226,6 +229,7 @@ impl Shard {
             .leadership
             .publish(id, &partition.name.topic, partition.replica_role());
         self.cx.uncommitted.remove(&id);
+        self.cx.compacted.remove(&id);
         self.cx.open_logs.remove(&id);
         if why == Distrust::ChangedBehind {
             // What was on disk at the shutdown, and where the log begins since: less than that is damage.
@@ -260,6 +264,7 @@ impl Shard {
         };
         partition.leave_role(&mut self.cx, ErrorCode::UnknownTopicOrPartition);
         self.cx.uncommitted.remove(&id);
+        self.cx.compacted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
         self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
@@ -318,6 +323,7 @@ impl Shard {
         {
             partition.settings = self.cx.settings.of(&self.cx.image, &partition.name.topic);
             partition.log.set_config(Arc::clone(&partition.settings.log));
+            partition.note_compacted(&mut self.cx);
             if let Role::Leader(role) = &mut partition.role {
                 role.leader.set_rules(partition.settings.rules);
             }
@@ -353,6 +359,15 @@ impl Shard {
 }
 
 impl Partition {
+    /// Tells the cleaner whether there is something for it to look at.
+    fn note_compacted(&self, cx: &mut Context) {
+        if self.settings.log.compact {
+            cx.compacted.insert(self.id);
+        } else {
+            cx.compacted.remove(&self.id);
+        }
+    }
+
     /// Becomes what the registration says.
     fn apply_registration(&mut self, cx: &mut Context, state: &PartitionRegistration) {
         if (state.leader_epoch, state.partition_epoch) <= (self.leader_epoch, self.partition_epoch)

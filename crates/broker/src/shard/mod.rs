@@ -11,6 +11,7 @@
 //! lives across an await. Cost is per ready partition, never per partition: an idle one has no task, timer or file.
 
 pub mod api;
+mod background;
 mod checkpoints;
 mod cleaner;
 mod context;
@@ -41,6 +42,7 @@ mod metadata;
 mod moves;
 mod name_claims;
 mod opening;
+mod pace;
 mod parked;
 mod partition;
 mod produce;
@@ -54,6 +56,8 @@ mod tail_ring;
 mod thread;
 
 pub use api::*;
+pub use background::is_background_key;
+pub use cleaner::CleanerRefused;
 pub use control_plane::ControlPlane;
 pub use id::{ShardId, owner_of};
 pub use log_dirs::{LogDirs, LogDirsError};

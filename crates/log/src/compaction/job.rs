@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub struct CompactionStats {
     /// Bytes that were read, the key map's first.
     pub bytes_read: u64,
-    /// Bytes of the segments that were compacted, before.
+    /// Bytes of the segments that were looked through, before.
     pub bytes_before: u64,
     /// And after.
     pub bytes_after: u64,
@@ -263,13 +263,15 @@ impl CompactionJob {
         for source in &group {
             output = self.clean_segment(*source, map, pace, place, output, &mut cleaned)?;
         }
+        let before = group.iter().map(|source| source.size).sum::<u64>();
+        self.stats.bytes_before += before;
         if group.len() == 1 && cleaned.new.is_empty() && !cleaned.changed {
+            self.stats.bytes_after += before;
             self.discard()?;
             return Ok(GroupDone::Unchanged);
         }
         let modified = self.modified(&group);
         cleaned.new.push(output.finish(modified)?);
-        self.stats.bytes_before += group.iter().map(|source| source.size).sum::<u64>();
         self.stats.bytes_after += cleaned.new.iter().map(|segment| segment.size).sum::<u64>();
         self.pending = Some(Replacement {
             old: group.iter().map(|source| source.base).collect(),

@@ -76,14 +76,13 @@ impl PartitionLog {
         }
         self.verify()?;
         let bytes = |segments: &[SegmentMeta]| segments.iter().map(|segment| segment.size).sum();
-        let mut overdue = false;
+        let mut delay_ms = 0;
         if rules.max_compaction_lag_ms < i64::MAX {
             let limit = now.0.saturating_sub(rules.max_compaction_lag_ms.max(0));
             for at in dirty_from..end {
                 let first = self.first_timestamp(at)?;
-                if first.is_some_and(|first| first.0 > 0 && first.0 < limit) {
-                    overdue = true;
-                    break;
+                if let Some(first) = first.filter(|first| first.0 > 0) {
+                    delay_ms = delay_ms.max(limit.saturating_sub(first.0));
                 }
             }
         }
@@ -92,7 +91,7 @@ impl PartitionLog {
             upper,
             clean_bytes: bytes(&self.segments[..dirty_from]),
             dirty_bytes: bytes(&self.segments[dirty_from..end]),
-            overdue,
+            delay_ms,
         }))
     }
 

@@ -183,12 +183,12 @@ fn bounds_of_what_may_be_compacted() {
     let rules = CompactionRules::default();
     let upper = |log: &mut PartitionLog, rules: &CompactionRules, stable: i64, now: i64| {
         let cleanable = log.cleanable(rules, Offset(stable), Timestamp(now)).unwrap();
-        cleanable.map(|cleanable| (cleanable.upper.0, cleanable.overdue))
+        cleanable.map(|cleanable| (cleanable.upper.0, cleanable.delay_ms))
     };
-    assert_eq!(upper(&mut log, &rules, 3, 5000), Some((3, false)));
+    assert_eq!(upper(&mut log, &rules, 3, 5000), Some((3, 0)));
     assert_eq!(
         upper(&mut log, &rules, 2, 5000),
-        Some((2, false)),
+        Some((2, 0)),
         "the last stable offset"
     );
     assert_eq!(upper(&mut log, &rules, 0, 5000), None);
@@ -201,7 +201,7 @@ fn bounds_of_what_may_be_compacted() {
         "what is not on disk"
     );
     flush(&mut unflushed);
-    assert_eq!(upper(&mut unflushed, &rules, 1, 5000), Some((1, false)));
+    assert_eq!(upper(&mut unflushed, &rules, 1, 5000), Some((1, 0)));
     let min = CompactionRules {
         min_compaction_lag_ms: 500,
         ..rules
@@ -211,13 +211,14 @@ fn bounds_of_what_may_be_compacted() {
         None,
         "records of 1000 are too young"
     );
-    assert_eq!(upper(&mut log, &min, 3, 1500), Some((3, false)));
+    assert_eq!(upper(&mut log, &min, 3, 1500), Some((3, 0)));
     let max = CompactionRules {
         max_compaction_lag_ms: 500,
         ..rules
     };
-    assert_eq!(upper(&mut log, &max, 3, 1500), Some((3, false)));
-    assert_eq!(upper(&mut log, &max, 3, 1501), Some((3, true)));
+    assert_eq!(upper(&mut log, &max, 3, 1500), Some((3, 0)));
+    assert_eq!(upper(&mut log, &max, 3, 1501), Some((3, 1)));
+    assert_eq!(upper(&mut log, &max, 3, 9500), Some((3, 8000)), "since when");
 }
 
 #[test]
