@@ -3,7 +3,8 @@
 use crate::compaction::*;
 use crate::support::*;
 use milena_log::compaction::{CompactionRules, GroupDone, OffsetMap};
-use milena_log::{AppendContext, AppendOrigin, LogConfig, PartitionLog};
+use milena_log::env::{FaultyFileSystem, Survival};
+use milena_log::{AppendContext, AppendOrigin, LogConfig, OpenOptions, PartitionLog};
 use milena_record::control::ControlRecord;
 use milena_record::{BatchBuilder, batches};
 use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
@@ -130,5 +131,55 @@ fn compacted_segments_are_as_old_as_what_they_were_made_from() {
     assert_eq!(
         modified,
         std::time::UNIX_EPOCH + std::time::Duration::from_secs(5)
+    );
+}
+
+/// Opens what a crash left, by checkpoints that are older than the compaction.
+fn epochs_after_crash(fs: &FaultyFileSystem, log_start: i64) -> Vec<(i32, i64)> {
+    let options = OpenOptions {
+        log_start_offset: Offset(log_start),
+        ..options(&fs.after_crash(Survival::NothingUnsynced), &compacted())
+    };
+    let (log, _) = PartitionLog::open(options).unwrap();
+    log.epoch_entries().iter().map(|(e, at)| (e.0, at.0)).collect()
+}
+
+fn put_in_epoch(log: &mut PartitionLog, key: &str, epoch: i32) {
+    log.append_as_leader(keyed(&[(key, Some("v"))]), &ctx(epoch))
+        .unwrap();
+    log.on_high_watermark(log.log_end_offset());
+}
+
+#[test]
+fn an_epoch_whose_records_are_all_compacted_is_known_after_a_crash() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for (key, epoch) in [("a", 0), ("b", 1), ("b", 2), ("c", 2)] {
+        put_in_epoch(&mut log, key, epoch);
+    }
+    roll(&mut log);
+    compact(&mut log).unwrap();
+    assert_eq!(
+        pairs(&log).iter().map(|(at, ..)| *at).collect::<Vec<_>>(),
+        [0, 2, 3]
+    );
+    // Epoch 0 ends at 1: a follower that has more of it has what was never committed.
+    assert_eq!(epochs_after_crash(&fs, 0), [(0, 0), (1, 1), (2, 2)]);
+}
+
+#[test]
+fn an_epoch_whose_first_record_is_compacted_begins_where_it_began() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for (key, epoch) in [("a", 0), ("b", 1), ("b", 1), ("c", 1)] {
+        put_in_epoch(&mut log, key, epoch);
+    }
+    log.set_log_start_offset(Offset(1));
+    roll(&mut log);
+    compact(&mut log).unwrap();
+    assert_eq!(
+        epochs_after_crash(&fs, 1),
+        [(1, 1)],
+        "below it lies a record of epoch 0"
     );
 }
