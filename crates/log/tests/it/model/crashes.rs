@@ -138,6 +138,7 @@ fn adopt(log: &PartitionLog, known: &Known) -> Result<Model, String> {
     model.start_checkpoint = checkpoint.min(start);
     model.recovery_point = before.recovery_point;
     model.long |= before.long;
+    model.mark = None;
     Ok(model)
 }
 
