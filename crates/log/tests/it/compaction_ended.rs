@@ -319,3 +319,30 @@ fn a_tail_that_a_repair_cut_is_dirty_when_it_comes_again() {
         );
     }
 }
+
+/// A follower begins again, from records of which some keys come twice: the mark of its former life says nothing of them.
+#[test]
+fn a_log_that_begins_again_is_dirty_from_its_beginning() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for i in 0..4 {
+        put(&mut log, &format!("key {i}"), Some("1"));
+    }
+    roll(&mut log);
+    assert_eq!(compact(&mut log), Some(Offset(4)));
+    log.truncate_fully_and_start_at(Offset(0)).unwrap();
+    for reopened in [false, true] {
+        if reopened {
+            log.close().unwrap();
+            log = open_at(&fs, &compacted(), log.log_end_offset()).unwrap().0;
+            log.on_high_watermark(log.log_end_offset());
+        }
+        for _ in 0..6 {
+            put(&mut log, "key", Some("1"));
+        }
+        roll(&mut log);
+        let rules = CompactionRules::default();
+        let cleanable = log.cleanable(&rules, log.log_end_offset(), NOW).unwrap().unwrap();
+        assert_eq!(cleanable.first_dirty, Offset(0), "{reopened}");
+    }
+}

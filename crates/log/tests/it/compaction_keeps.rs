@@ -183,3 +183,16 @@ fn an_epoch_whose_first_record_is_compacted_begins_where_it_began() {
         "below it lies a record of epoch 0"
     );
 }
+
+#[test]
+fn an_epoch_that_the_log_contradicts_is_none_whose_records_are_compacted() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for (key, epoch) in [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 3)] {
+        put_in_epoch(&mut log, key, epoch);
+    }
+    roll(&mut log);
+    drop(log);
+    fs.overwrite(&file("leader-epoch-checkpoint"), b"0\n3\n1 0\n2 2\n3 4\n");
+    assert_eq!(epochs_after_crash(&fs, 0), [(1, 0), (3, 4)]);
+}

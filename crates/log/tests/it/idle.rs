@@ -291,6 +291,16 @@ fn the_log_of_another_topic_of_the_name_is_not_resumed() {
 }
 
 #[test]
+fn word_of_one_partition_says_nothing_of_another() {
+    let disk = cleanly_shut_down();
+    let dir = disk.dir();
+    let options = |index| Disk::options(&dir, index);
+    let idle = dir.resume(&options(0)).unwrap().idle_log().unwrap();
+    assert!(PartitionLog::resume_clean(&options(0), &idle).is_some());
+    assert!(PartitionLog::resume_clean(&options(1), &idle).is_none());
+}
+
+#[test]
 fn files_that_changed_behind_a_clean_shutdown_are_noticed_before_they_are_used() {
     let disk = cleanly_shut_down();
     let dir = disk.dir();
