@@ -7,7 +7,7 @@ use milena_log::env::{FaultyFileSystem, Survival};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, OpenOptions, PartitionLog};
 use milena_record::control::ControlRecord;
 use milena_record::{BatchBuilder, batches};
-use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 const RULES: CompactionRules = CompactionRules {
     min_cleanable_dirty_ratio: 0.5,
@@ -195,4 +195,33 @@ fn an_epoch_that_the_log_contradicts_is_none_whose_records_are_compacted() {
     drop(log);
     fs.overwrite(&file("leader-epoch-checkpoint"), b"0\n3\n1 0\n2 2\n3 4\n");
     assert_eq!(epochs_after_crash(&fs, 0), [(1, 0), (3, 4)]);
+}
+
+/// A follower gets it with the horizon that its leader's compaction has set, while its own has not seen the value yet.
+#[test]
+fn a_tombstone_with_a_horizon_of_another_log_waits_for_the_value_that_it_deletes() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for i in 0..20 {
+        put(&mut log, &format!("key {i}"), Some("1"));
+    }
+    let value = put(&mut log, "a", Some("1"));
+    let mut builder = BatchBuilder::plain(log.log_end_offset()).delete_horizon(Timestamp(1));
+    builder.append(Timestamp(1000), Some(b"a"), None, &[]);
+    let batch = builder.build().freeze();
+    log.append_as_follower(batch, LeaderEpoch(0), NOW).unwrap();
+    log.on_high_watermark(log.log_end_offset());
+    roll(&mut log);
+    let mut passes = 0;
+    let has = |log: &PartitionLog, at: Offset| pairs(log).iter().any(|(found, ..)| *found == at.0);
+    while has(&log, value) {
+        assert!(has(&log, value.plus(1)), "the tombstone went first");
+        // A map with room for ten keys.
+        let end = log.log_end_offset();
+        compact_with(&mut log, &RULES, end, NOW, 24 * 12)
+            .unwrap()
+            .unwrap();
+        passes += 1;
+    }
+    assert!(passes > 1);
 }

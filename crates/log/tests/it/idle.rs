@@ -370,7 +370,11 @@ fn after_a_crash_a_log_that_differs_from_the_word_of_it_is_opened() {
         (disk, logs)
     };
     type Change = fn(&Disk, &mut PartitionLog);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 6] = [
+        ("with what a deletion has left", |disk, _| {
+            disk.fs
+                .overwrite(Path::new("/logs/t-0/00000000000000000000.log.deleted"), b"")
+        }),
         ("grown", |_, log| {
             log.append_as_leader(produced(5, 1, 40, 2, false), &ctx(2))
                 .unwrap();
