@@ -6,7 +6,7 @@ use milena_log::compaction::{CompactionRules, GroupDone, OffsetMap};
 use milena_log::env::{FaultyFileSystem, Survival};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, OpenOptions, PartitionLog};
 use milena_record::control::ControlRecord;
-use milena_record::{BatchBuilder, batches};
+use milena_record::{BatchBuilder, batches, stamp};
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 const RULES: CompactionRules = CompactionRules {
@@ -208,7 +208,9 @@ fn a_tombstone_with_a_horizon_of_another_log_waits_for_the_value_that_it_deletes
     let value = put(&mut log, "a", Some("1"));
     let mut builder = BatchBuilder::plain(log.log_end_offset()).delete_horizon(Timestamp(1));
     builder.append(Timestamp(1000), Some(b"a"), None, &[]);
-    let batch = builder.build().freeze();
+    let mut batch = builder.build();
+    stamp(&mut batch, log.log_end_offset(), LeaderEpoch(0));
+    let batch = batch.freeze();
     log.append_as_follower(batch, LeaderEpoch(0), NOW).unwrap();
     log.on_high_watermark(log.log_end_offset());
     roll(&mut log);

@@ -170,6 +170,9 @@ impl Run {
             after.replace(&group.changes);
             after.compacted = after.compacted.max(plan.end);
             self.outcomes = vec![after.clone()];
+            if self.deadly && random.one_in(3) {
+                self.fs.die_after(1 + random.below(160));
+            }
             job.commit().map_err(told)?;
             self.model = after;
             self.outcomes.clear();

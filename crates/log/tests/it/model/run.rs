@@ -23,6 +23,8 @@ pub(crate) struct Run {
     pub(crate) clock: i64,
     pub(crate) serial: u64,
     coordinator: i32,
+    /// Some compactions die while they swap.
+    pub(crate) deadly: bool,
     pub(crate) done: Vec<String>,
 }
 
@@ -73,6 +75,7 @@ impl Run {
             clock: 1000,
             serial: 0,
             coordinator: 0,
+            deadly: false,
             done: Vec::new(),
         }
     }
