@@ -65,8 +65,8 @@ impl Run {
         unstable.min(self.model.high_watermark)
     }
 
-    /// What may be compacted now; compared with what the log says.
-    fn pass(&mut self, replicated: i64, slots: usize) -> Result<Option<Pass>, String> {
+    /// All segments, by the names of their files.
+    fn segments(&self) -> Result<Vec<Closed>, String> {
         let mut segments: Vec<Closed> = Vec::new();
         for path in self.fs.paths() {
             let base = path
@@ -85,6 +85,12 @@ impl Run {
                 end: i64::MAX,
             });
         }
+        Ok(segments)
+    }
+
+    /// What may be compacted now; compared with what the log says.
+    fn pass(&mut self, replicated: i64, slots: usize) -> Result<Option<Pass>, String> {
+        let mut segments = self.segments()?;
         let point = self.log.recovery_point().0;
         assert!(point <= self.model.flushed.max(self.model.start));
         let bound = self.last_stable().min(point);

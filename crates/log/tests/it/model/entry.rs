@@ -52,7 +52,7 @@ impl Content {
     /// Key of a record, one of few; and whether it deletes it.
     fn key(&self, record: u64) -> ([u8; 2], bool) {
         let chosen = Random(self.serial * 8 + record).next();
-        ([b'k', b'0' + (chosen % 7) as u8], chosen / 7 % 4 == 0)
+        ([b'k', b'0' + (chosen % 7) as u8], (chosen / 7).is_multiple_of(4))
     }
 
     /// The batch as a client or coordinator sends it.
