@@ -103,6 +103,10 @@ fn check_producers(log: &PartitionLog, model: &Model) {
         "a producer that never wrote"
     );
     for (id, expected) in &producers {
+        if expected.batches.last().is_some_and(|(.., there)| !there) {
+            // Compacted because of a newer one, which a crash took from the page cache.
+            continue;
+        }
         let Some(found) = known.entry(ProducerId(*id)) else {
             assert!(expected.newest < model.start_max, "producer {id} is not known");
             continue;

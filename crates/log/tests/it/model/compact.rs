@@ -3,6 +3,7 @@
 use super::cleaned::{Closed, Last, Pass, Plan};
 use super::random::Random;
 use super::run::{Run, Step, told};
+use super::state::Ended;
 use crate::support::DIR;
 use milena_log::compaction::{CompactionError, CompactionJob, CompactionRules, GroupDone, OffsetMap};
 use milena_log::env::FileSystem;
@@ -98,6 +99,11 @@ impl Run {
         let open = segments.iter().position(|segment| segment.end > bound);
         let upper = open.map(|at| segments[at].base).or(active).unwrap_or(0);
         segments.retain(|segment| segment.end <= upper);
+        let undecided = |txn: &Ended| txn.marker >= self.model.flushed && txn.first < upper;
+        if self.model.producers().1.iter().any(undecided) {
+            // A crash may take the marker from the page cache.
+            return Ok(None);
+        }
         let first = segments.first().map_or(upper, |segment| segment.base);
         let deleted = first..self.model.start_max;
         let mut data = self

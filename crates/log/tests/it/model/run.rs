@@ -274,8 +274,14 @@ impl Run {
         };
         let to = random.between(end - back, end);
         let compacted = |entry: &Entry| entry.is_gone() && entry.producer.is_some();
-        if to < self.model.compacted && self.model.lineage.iter().any(compacted) {
-            // Below the high watermark, and what is left does not say what producers were there.
+        let below = to < self.model.compacted && self.model.lineage.iter().any(compacted);
+        let (_, ended) = self.model.producers();
+        if below
+            || ended
+                .iter()
+                .any(|txn| txn.first < self.model.compacted && txn.marker >= to)
+        {
+            // Below the high watermark, and what is left does not say what producers and transactions were there.
             return Ok(());
         }
         let mut after = self.model.clone();
