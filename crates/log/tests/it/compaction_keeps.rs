@@ -227,3 +227,22 @@ fn a_tombstone_with_a_horizon_of_another_log_waits_for_the_value_that_it_deletes
     }
     assert!(passes > 1);
 }
+
+/// One may have a transaction open whose marker is gone.
+#[test]
+fn no_snapshot_of_what_was_compacted_is_left() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for _ in 0..3 {
+        put(&mut log, "a", Some("1"));
+        roll(&mut log);
+    }
+    let snapshots = |fs: &FaultyFileSystem| -> Vec<String> {
+        let mut all = names(fs);
+        all.retain(|name| name.ends_with(".snapshot"));
+        all
+    };
+    assert!(snapshots(&fs).len() > 1);
+    let end = compact(&mut log).unwrap();
+    assert_eq!(snapshots(&fs), [format!("{end:020}.snapshot", end = end.0)]);
+}

@@ -164,7 +164,9 @@ impl Run {
         content.transactional = id > 1;
         let last = known.batches.last().map(|(sequence, ..)| *sequence);
         // Of a producer whose records are all deleted, a restart may have forgotten all or nothing.
-        let forgotten = known.newest < self.model.start_max && known.epoch.is_some();
+        // Nor need it know one of which only compacted batches are left, because a crash took the newest.
+        let gone = known.batches.last().is_some_and(|(.., there)| !there);
+        let forgotten = gone || (known.newest < self.model.start_max && known.epoch.is_some());
         if forgotten || (random.one_in(8) && known.open_since.is_none()) {
             epoch += 1;
             content.producer = Some((id, epoch, 0));
