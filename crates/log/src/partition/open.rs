@@ -419,9 +419,7 @@ impl PartitionLog {
         // What recovery saw in headers is newer than the file.
         for (epoch, seen_at) in found.entries() {
             // An epoch that began before the first scanned segment is seen inside it only.
-            if self.epochs.epoch_for_offset(*seen_at) != Some(*epoch) {
-                self.assign_epoch(*epoch, *seen_at);
-            }
+            self.epochs_dirty |= self.epochs.observe(*epoch, *seen_at);
         }
         self.epochs_dirty |= self.epochs.truncate_from_end(self.log_end);
         self.epochs_dirty |= self.epochs.truncate_from_start(self.log_start);
@@ -433,20 +431,31 @@ impl PartitionLog {
         let Some(scanned) = scanned else {
             return;
         };
-        let found = found.entries();
         let (seen, lies): (Vec<_>, Vec<_>) = self.epochs.entries().iter().partition(|(epoch, start)| {
             *start < scanned.entered
                 || *start >= self.log_end
                 || *start <= self.log_start
                 || found
+                    .entries()
                     .iter()
                     .any(|(e, at)| e == epoch && (at == start || (at > start && self.may_have_holes())))
+                || self.is_compacted_epoch(*epoch, *start, found)
         });
         if !lies.is_empty() {
             tracing::warn!(path = %path.display(), ?lies, "dropping leader epochs that the log contradicts");
             self.epochs = EpochCache::from_entries(seen);
             self.epochs_dirty = true;
         }
+    }
+
+    /// No batch has this epoch, but it fits between those that are there: compaction may have taken all of its records. Its begin
+    /// still says where the epoch before it ends.
+    fn is_compacted_epoch(&self, epoch: LeaderEpoch, start: Offset, found: &EpochCache) -> bool {
+        let next = || {
+            let read = self.read(start, 1, self.log_end, true).ok()?;
+            Some(BatchHeader::parse(&read.records).ok()?.partition_leader_epoch)
+        };
+        self.may_have_holes() && found.epoch_for_offset(start) < Some(epoch) && next() > Some(epoch)
     }
 
     fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {

@@ -389,7 +389,8 @@ impl PartitionLog {
         if let Some(snapshot) = found {
             self.complete_windows(snapshot)?;
         }
-        let from = found.unwrap_or(self.log_start).max(self.log_start);
+        // Below the log start too: a marker there may end what the snapshot has open.
+        let from = found.unwrap_or(self.log_start);
         let mut aborts: BTreeMap<usize, Vec<AbortedTxn>> = BTreeMap::new();
         if from < self.log_end {
             let mut producers = std::mem::take(&mut self.producers);

@@ -515,6 +515,7 @@ fn aborted_data_goes_at_once_and_markers_when_nothing_is_left_of_their_transacti
 fn a_producers_aborted_transaction_says_nothing_of_its_later_ones() {
     let fs = disk();
     let (mut log, _) = open(&fs, &compacted());
+    put(&mut log, "a", Some("superseded by what is committed"));
     try_append(&mut log, of_producer(1, 0, "a", true)).unwrap();
     marker(&mut log, 1, ControlRecord::Abort);
     roll(&mut log);
@@ -524,12 +525,12 @@ fn a_producers_aborted_transaction_says_nothing_of_its_later_ones() {
     put(&mut log, "b", Some("1"));
     roll(&mut log);
     compact(&mut log).unwrap();
-    let keys: Vec<String> = pairs(&log)
+    let keys: Vec<(i64, String)> = pairs(&log)
         .into_iter()
-        .map(|(_, key, _)| key)
-        .filter(|key| key.len() == 1)
+        .map(|(at, key, _)| (at, key))
+        .filter(|(_, key)| key.len() == 1)
         .collect();
-    assert_eq!(keys, ["a", "b"]);
+    assert_eq!(keys, [(3, "a".to_owned()), (5, "b".to_owned())]);
 }
 
 #[test]

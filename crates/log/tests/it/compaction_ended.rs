@@ -315,3 +315,40 @@ fn a_tail_that_a_repair_cut_is_dirty_when_it_comes_again() {
         );
     }
 }
+
+/// A follower was cut, or begins again, and gets records of which some keys come twice: the mark of its former life says
+/// nothing of them.
+#[test]
+fn a_log_that_was_cut_below_its_mark_is_dirty() {
+    dirty_after(|log| log.truncate_to(Offset(2)).unwrap());
+}
+
+#[test]
+fn a_log_that_begins_again_is_dirty() {
+    dirty_after(|log| log.truncate_fully_and_start_at(Offset(0)).unwrap());
+}
+
+fn dirty_after(cut: impl Fn(&mut PartitionLog)) {
+    for reopened in [false, true] {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &compacted());
+        for i in 0..4 {
+            put(&mut log, &format!("key {i}"), Some("1"));
+        }
+        roll(&mut log);
+        assert_eq!(compact(&mut log), Some(Offset(4)));
+        cut(&mut log);
+        if reopened {
+            log.close().unwrap();
+            log = open_at(&fs, &compacted(), log.log_end_offset()).unwrap().0;
+            log.on_high_watermark(log.log_end_offset());
+        }
+        for _ in 0..6 {
+            put(&mut log, "key", Some("1"));
+        }
+        roll(&mut log);
+        let rules = CompactionRules::default();
+        let cleanable = log.cleanable(&rules, log.log_end_offset(), NOW).unwrap().unwrap();
+        assert_eq!(cleanable.first_dirty, Offset(0), "{reopened}");
+    }
+}

@@ -11,7 +11,7 @@ use milena_types::{Offset, Timestamp};
 use std::path::PathBuf;
 
 /// Aborted transactions of this many producers, each in a segment of its own.
-fn abort_some(log: &mut PartitionLog, sequence: i32) {
+pub(crate) fn abort_some(log: &mut PartitionLog, sequence: i32) {
     for id in 1..=3 {
         try_append(log, of_producer(id, sequence, "a", true)).unwrap();
         try_append(log, of_producer(9, 3 * sequence + id as i32, "b", false)).unwrap();

@@ -7,6 +7,7 @@ mod compaction;
 mod compaction_crash;
 mod compaction_ended;
 mod compaction_keeps;
+mod compaction_no_space;
 mod compaction_sums;
 mod counting_fs;
 mod damage;

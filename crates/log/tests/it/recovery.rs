@@ -3,7 +3,7 @@
 use crate::support::*;
 use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
 use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
-use milena_types::{LeaderEpoch, Offset};
+use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::path::PathBuf;
 
 /// What becomes of a file's bytes; `None` removes it.
@@ -331,4 +331,25 @@ fn the_recovery_point_waits_for_the_indexes_of_closed_segments() {
     );
     flush(&mut log);
     assert_eq!(log.recovery_point(), log.log_end_offset());
+}
+
+#[test]
+fn an_epoch_file_that_says_nothing_of_a_log_is_built_again() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["a"]);
+    // The last segment has no batch that could contradict the file.
+    log.roll(Timestamp(1_000_000)).unwrap();
+    log.close().unwrap();
+    fs.overwrite(&file("leader-epoch-checkpoint"), b"0\n0\n");
+    for clean in [true, false] {
+        let options = OpenOptions {
+            clean,
+            recovery_point: Offset(1),
+            ..options(&fs.copied(), &small())
+        };
+        let (log, report) = PartitionLog::open(options).unwrap();
+        assert!(report.epochs_rebuilt, "{clean}");
+        assert_eq!(log.epoch_entries(), [(LeaderEpoch(0), Offset(0))], "{clean}");
+    }
 }
