@@ -298,7 +298,7 @@ impl Shard {
             partition.settings = self.cx.settings.of(&self.cx.image, &partition.name.topic);
             partition.log.set_config(Arc::clone(&partition.settings.log));
             if let Role::Leader(role) = &mut partition.role {
-                role.leader.set_rules(partition.settings.rules);
+                role.leader.set_rules(Arc::clone(&partition.settings.rules));
             }
             partition.after_append(&mut self.cx);
             partition.on_advertised(&mut self.cx);
@@ -388,7 +388,7 @@ impl Partition {
         let (now, ends) = (cx.now(), self.ends());
         let mut leader = Leader::new(
             term(cx.node, state),
-            self.settings.rules,
+            Arc::clone(&self.settings.rules),
             ends,
             self.high_watermark.get(),
             now,
@@ -417,13 +417,13 @@ impl Partition {
         let led = matches!(self.role, Role::Leader(_));
         self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
         tracing::debug!(partition = %self.name, epoch = %leader_epoch, %leader, "follows");
-        self.role = Role::Follower(FollowerRole {
+        self.role = Role::Follower(Box::new(FollowerRole {
             leader,
             leader_epoch,
             attach: None,
             replicated: Offset::ZERO,
             ack_queued: false,
-        });
+        }));
         if self.log.flushed_offset() < self.log.log_end_offset() {
             self.queue_flush(cx);
         }
@@ -460,8 +460,8 @@ fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
         leader,
         leader_epoch: state.leader_epoch,
         partition_epoch: state.partition_epoch,
-        replicas: state.replicas.clone(),
-        isr: state.isr.clone(),
+        replicas: state.replicas.as_slice().into(),
+        isr: state.isr.as_slice().into(),
         recovering: state.recovering,
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Partition {
     /// Its files wait for a flush.
     pub(super) flush_queued: bool,
     /// Flushes that are under way.
-    pub(super) flush_tickets: u32,
+    pub(super) flush_tickets: u16,
     /// It is being moved to another log directory.
     pub(super) moving: Option<Box<Move>>,
     /// `flush.ms` is running.

@@ -353,7 +353,7 @@ fn follower_role(
     id: TopicIdPartition,
 ) -> Option<&mut FollowerRole> {
     match &mut partitions.get_mut(&id)?.role {
-        Role::Follower(role) => Some(role),
+        Role::Follower(role) => Some(&mut **role),
         Role::Leader(_) | Role::Idle => None,
     }
 }
