@@ -33,8 +33,8 @@ pub(super) enum Unusable {
     Offline,
     /// Its log is damaged, where it had been on disk for certain.
     Damaged,
-    /// There was no space to open it.
-    Full,
+    /// There was no space, or the process was short of files or memory, to open it.
+    NotNow,
 }
 
 /// How a replica is.
@@ -81,7 +81,7 @@ impl Shard {
             return Some(match unusable {
                 Unusable::Offline => Condition::Offline,
                 Unusable::Damaged => Condition::Damaged,
-                Unusable::Full => Condition::Full,
+                Unusable::NotNow => Condition::Full,
             });
         }
         let partition = self.partitions.get(&id)?;
@@ -221,10 +221,6 @@ impl Partition {
                     error: format!("{} is missing", error.path.display()),
                 },
             )),
-            _ if is_shortage(&error.source) => {
-                let error: &dyn std::error::Error = error;
-                tracing::warn!(partition = %self.name, error, "cannot read the log");
-            }
             _ => {
                 self.storage_failed(cx, error);
             }
@@ -255,13 +251,6 @@ impl Partition {
             }
         }
     }
-}
-
-/// The process is short of something: that says nothing about the disk.
-fn is_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }
 
 #[cfg(test)]

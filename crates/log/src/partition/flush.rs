@@ -304,9 +304,11 @@ impl PartitionLog {
         self.flushed
     }
 
-    /// A ticket could not be synced because there was no space for the epoch file, which goes first: no file was forced to
-    /// the disk. What it covered waits for another ticket.
+    /// A ticket could not be synced for want of space or of files to open: no flush has failed, but not all that the ticket
+    /// covered is on disk. It waits for another ticket.
     pub fn on_flush_postponed(&mut self) {
+        self.submitted = self.flushed;
+        self.in_flight.seals_submitted = 0;
         self.epochs_dirty |= self.in_flight.pending.epoch_version > self.in_flight.pending.epoch_durable;
         self.sums_dirty |= self.in_flight.pending.sums_version > self.in_flight.pending.sums_durable;
     }

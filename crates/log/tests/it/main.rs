@@ -24,6 +24,7 @@ mod refusal;
 mod retention;
 mod rolling;
 mod sample;
+mod shortage;
 mod support;
 mod transactions;
 mod truncation;
