@@ -46,6 +46,7 @@ fn me() -> BrokerSelf {
         endpoints: vec![endpoint(9092)],
         rack: Some("r1".to_owned()),
         directories: vec![DirectoryId::random()],
+        unreadable_directories: 0,
         previous_epoch: Some(BrokerEpoch(3)),
     }
 }

@@ -97,6 +97,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         endpoints: endpoints(&bound),
         rack: config.rack.clone(),
         directories: dirs.directories(),
+        unreadable_directories: u32::try_from(dirs.unreadable()).unwrap_or(u32::MAX),
         previous_epoch: dirs.previous_epoch(),
     };
     let metadata = Arc::new(MetadataCache::new());
