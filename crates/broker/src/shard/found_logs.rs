@@ -234,8 +234,11 @@ mod tests {
         assert!(copy.exists());
     }
 
-    /// Two directories with a log of the same name each: its epochs, recovery point and last segment.
-    fn used_of(logs: [(&[(i32, i64)], i64, (i64, usize)); 2]) -> usize {
+    /// The epochs of a log, its recovery point, and its last segment's first offset and bytes.
+    type Known<'a> = (&'a [(i32, i64)], i64, (i64, usize));
+
+    /// Which of two directories with a log of the same name is used.
+    fn used_of(logs: [Known<'_>; 2]) -> usize {
         let root = tempfile::tempdir().unwrap();
         let name = parse_partition_dir_name("t-0").unwrap();
         let dirs = [open(&root.path().join("a")), open(&root.path().join("b"))];
