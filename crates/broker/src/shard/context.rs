@@ -7,11 +7,12 @@ use super::id::ShardId;
 use super::idle_logs::{OpenLogs, open_logs_max};
 use super::leadership::LeadershipSubscribers;
 use super::link::{InLinks, OutLinks};
-use super::log_dirs::LogDirs;
+use super::log_dirs::{Distrust, LogDirs};
 use super::mailbox::Mailboxes;
 use super::opening::Openings;
 use super::replica_health::{Damage, Unusable};
 use super::settings::SettingsCache;
+use super::storage_error::ShortageLog;
 use super::tail_ring::RingBudget;
 use crate::config::BrokerConfig;
 use milena_metadata::MetadataImage;
@@ -55,10 +56,12 @@ pub(crate) struct Context {
     pub(super) reporting: HashSet<TopicIdPartition>,
     /// The number of the last move between directories.
     pub(super) last_move: u64,
-    /// Partitions whose files are not what the last shutdown said; they are opened again when the present work is done.
-    pub(super) to_reopen: Vec<TopicIdPartition>,
     /// Partitions with an open log whose topic is compacted.
     pub(super) compacted: HashSet<TopicIdPartition>,
+    /// Partitions whose files are not what the last shutdown said, or in the middle of a change; they are opened again when the
+    /// present work is done.
+    pub(super) to_reopen: Vec<(TopicIdPartition, Distrust)>,
+    pub(super) shortages: ShortageLog,
     /// Compacted partitions with records that cannot be read: left alone until they are opened again.
     pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
@@ -83,16 +86,6 @@ pub(crate) struct ContextParts {
 }
 
 impl Context {
-    /// A write into a directory has failed, for want of space or for good; handled when the present work is done.
-    pub(super) fn dir_failed(&mut self, dir: usize, no_space: bool) {
-        let dirs = if no_space {
-            &mut self.dirs_full
-        } else {
-            &mut self.dirs_failed
-        };
-        dirs.push(dir);
-    }
-
     pub(super) fn new(parts: ContextParts) -> Self {
         let ring_bytes = parts.config.replica.tail_ring_bytes / parts.mailboxes.len().max(1);
         let open_logs_max = open_logs_max(parts.mailboxes.len());
@@ -123,6 +116,7 @@ impl Context {
             last_move: 0,
             to_reopen: Vec::new(),
             compacted: HashSet::new(),
+            shortages: ShortageLog::default(),
             uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
             dirs_full: Vec::new(),

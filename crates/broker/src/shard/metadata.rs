@@ -12,6 +12,7 @@ use super::partition::Partition;
 use super::replica_health::Unusable;
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
+use super::storage_error::{Consequence, consequence, open_later};
 use super::tail_ring::TailRing;
 use milena_log::{CorruptionPolicy, OpenError, PartitionLog};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
@@ -63,7 +64,7 @@ impl Shard {
             .cx
             .unusable
             .get(&id)
-            .is_some_and(|(_, why)| *why != Unusable::Full);
+            .is_some_and(|(_, why)| *why != Unusable::NotNow);
         if !self.partitions.contains_key(&id) && !known_bad {
             let name = TopicPartition {
                 topic: topic.name.clone(),
@@ -170,7 +171,12 @@ impl Shard {
 
     fn cannot_open(&mut self, id: TopicIdPartition, name: TopicPartition, error: &NoLog, dir: Option<usize>) {
         let cause: &dyn std::error::Error = error;
-        tracing::error!(partition = %name, error = cause, "cannot open the log");
+        if matches!(error, NoLog::Open(OpenError::Log(error)) if error.is_shortage()) {
+            self.cx.shortages.note(&name, cause);
+            open_later(id);
+        } else {
+            tracing::error!(partition = %name, error = cause, "cannot open the log");
+        }
         let why = self.why_unusable(error, dir);
         self.cx.unusable.insert(id, (name, why));
     }
@@ -207,13 +213,14 @@ impl Shard {
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
         match error {
             NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
-            NoLog::Open(OpenError::Log(error)) if error.is_no_space() => {
-                self.cx.dirs_full.extend(dir);
-                Unusable::Full
-            }
-            NoLog::Open(OpenError::Log(_)) => {
-                self.cx.dirs_failed.extend(dir);
-                Unusable::Offline
+            NoLog::Open(OpenError::Log(error)) => {
+                if let Some(dir) = dir {
+                    self.cx.dir_failed(dir, error);
+                }
+                match consequence(error, false) {
+                    Consequence::Offline => Unusable::Offline,
+                    Consequence::Full | Consequence::TryAgain | Consequence::Reopen(_) => Unusable::NotNow,
+                }
             }
             NoLog::Open(OpenError::TopicIdMismatch { .. }) | NoLog::Offline => Unusable::Offline,
         }
@@ -325,7 +332,7 @@ impl Shard {
             partition.log.set_config(Arc::clone(&partition.settings.log));
             partition.note_compacted(&mut self.cx);
             if let Role::Leader(role) = &mut partition.role {
-                role.leader.set_rules(partition.settings.rules);
+                role.leader.set_rules(Arc::clone(&partition.settings.rules));
             }
             partition.after_append(&mut self.cx);
             partition.on_advertised(&mut self.cx);
@@ -339,8 +346,9 @@ impl Shard {
             let id = partition.id;
             if let Role::Leader(role) = &mut partition.role {
                 let replicas = role.leader.term().replicas.clone();
+                let offline = image.partition(id).map_or(&[][..], |state| &state.offline);
                 for broker in brokers.iter().filter(|broker| replicas.contains(broker)) {
-                    tell_broker(&mut role.leader, &image, id, *broker);
+                    tell_broker(&mut role.leader, &image, offline, *broker);
                 }
                 partition.advance_high_watermark(&mut self.cx);
                 partition.propose_isr(&mut self.cx);
@@ -410,7 +418,7 @@ impl Partition {
         };
         role.leader.on_committed(term(cx.node, state), cx.now());
         for broker in &state.replicas {
-            tell_broker(&mut role.leader, &cx.image, self.id, *broker);
+            tell_broker(&mut role.leader, &cx.image, &state.offline, *broker);
         }
         role.parked.complete(&role.leader);
         self.advance_high_watermark(cx);
@@ -424,13 +432,13 @@ impl Partition {
         let (now, ends) = (cx.now(), self.ends());
         let mut leader = Leader::new(
             term(cx.node, state),
-            self.settings.rules,
+            Arc::clone(&self.settings.rules),
             ends,
             self.high_watermark.get(),
             now,
         );
         for broker in &state.replicas {
-            tell_broker(&mut leader, &cx.image, self.id, *broker);
+            tell_broker(&mut leader, &cx.image, &state.offline, *broker);
         }
         tracing::debug!(partition = %self.name, epoch = %state.leader_epoch, start = %ends.log_end, isr = ?state.isr, "leads");
         let (parked, ring) = (super::parked::Parked::default(), TailRing::default());
@@ -453,13 +461,13 @@ impl Partition {
         let led = matches!(self.role, Role::Leader(_));
         self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
         tracing::debug!(partition = %self.name, epoch = %leader_epoch, %leader, "follows");
-        self.role = Role::Follower(FollowerRole {
+        self.role = Role::Follower(Box::new(FollowerRole {
             leader,
             leader_epoch,
             attach: None,
             replicated: Offset::ZERO,
             ack_queued: false,
-        });
+        }));
         if self.log.flushed_offset() < self.log.log_end_offset() {
             self.queue_flush(cx);
         }
@@ -496,18 +504,17 @@ fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
         leader,
         leader_epoch: state.leader_epoch,
         partition_epoch: state.partition_epoch,
-        replicas: state.replicas.clone(),
-        isr: state.isr.clone(),
+        replicas: state.replicas.as_slice().into(),
+        isr: state.isr.as_slice().into(),
         recovering: state.recovering,
     }
 }
 
-fn tell_broker(leader: &mut Leader, image: &MetadataImage, id: TopicIdPartition, broker: BrokerId) {
+/// `offline`: the partition's replicas that are offline.
+fn tell_broker(leader: &mut Leader, image: &MetadataImage, offline: &[BrokerId], broker: BrokerId) {
     let registration = image.brokers.get(&broker);
     let epoch = registration.map(|registration| registration.epoch);
-    let offline = image
-        .partition(id)
-        .is_some_and(|state| state.offline.contains(&broker));
-    let eligible = !offline && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    let eligible =
+        !offline.contains(&broker) && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
     leader.on_broker(broker, epoch, eligible);
 }

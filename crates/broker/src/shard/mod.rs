@@ -52,6 +52,7 @@ mod role;
 mod router;
 mod settings;
 mod state;
+mod storage_error;
 mod tail_ring;
 mod thread;
 

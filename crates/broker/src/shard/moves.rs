@@ -248,7 +248,7 @@ impl Shard {
         match error {
             CopyError::Read(error) => drop(partition.read_error(cx, error)),
             CopyError::Append(FollowerAppendError::Log(error)) | CopyError::Log(error) => {
-                cx.dir_failed(moving.to, error.is_no_space());
+                cx.dir_failed(moving.to, error);
             }
             CopyError::Append(_) | CopyError::Ended | CopyError::Hole => {}
         }

@@ -33,8 +33,8 @@ pub(super) enum Unusable {
     Offline,
     /// Its log is damaged, where it had been on disk for certain.
     Damaged,
-    /// There is no space to append to it, or was none to open it.
-    Full,
+    /// There is no space to append to it, or there was none, or too few files or too little memory, to open it.
+    NotNow,
 }
 
 /// How a replica is.
@@ -62,7 +62,7 @@ fn wanted_report(
         Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
         Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
         Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
-        Err(Unusable::Full) => {
+        Err(Unusable::NotNow) => {
             let in_the_way = !listed && others_in_sync && state.isr.contains(&node);
             in_the_way.then_some(ReplicaState::Full)
         }
@@ -78,7 +78,7 @@ impl Shard {
         Some(match self.cx.dirs.state(partition.dir) {
             DirState::Offline => Err(Unusable::Offline),
             _ if partition.damaged.is_some() => Err(Unusable::Damaged),
-            DirState::Full => Err(Unusable::Full),
+            DirState::Full => Err(Unusable::NotNow),
             DirState::Online => Ok(()),
         })
     }
@@ -211,10 +211,6 @@ impl Partition {
                     error: format!("{} is missing", error.path.display()),
                 },
             )),
-            _ if is_shortage(&error.source) => {
-                let error: &dyn std::error::Error = error;
-                tracing::warn!(partition = %self.name, error, "cannot read the log");
-            }
             _ => {
                 self.storage_failed(cx, error);
             }
@@ -247,13 +243,6 @@ impl Partition {
     }
 }
 
-/// The process is short of something: that says nothing about the disk.
-fn is_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,7 +270,7 @@ mod tests {
     #[test]
     fn reports_follow_from_the_condition_and_the_metadata() {
         use ReplicaState as R;
-        use Unusable::{Damaged, Full, Offline};
+        use Unusable::{Damaged, NotNow, Offline};
         for (condition, leader, isr, offline, expected) in [
             (Ok(()), Some(1), &[1, 2][..], &[][..], None),
             (Ok(()), Some(2), &[2], &[1], Some(R::Online)),
@@ -292,11 +281,11 @@ mod tests {
             (Err(Damaged), None, &[], &[1], None),
             (Err(Damaged), Some(2), &[2], &[1], Some(R::Refill)),
             (Err(Damaged), Some(2), &[1, 2], &[], Some(R::Refill)),
-            (Err(Full), Some(1), &[1, 2], &[], Some(R::Full)),
-            (Err(Full), Some(1), &[1], &[], None),
-            (Err(Full), Some(2), &[2], &[], None),
-            (Err(Full), Some(2), &[1, 2], &[], Some(R::Full)),
-            (Err(Full), Some(2), &[2], &[1], None),
+            (Err(NotNow), Some(1), &[1, 2], &[], Some(R::Full)),
+            (Err(NotNow), Some(1), &[1], &[], None),
+            (Err(NotNow), Some(2), &[2], &[], None),
+            (Err(NotNow), Some(2), &[1, 2], &[], Some(R::Full)),
+            (Err(NotNow), Some(2), &[2], &[1], None),
         ] {
             let found = wanted_report(condition, ME, &registered(leader, isr, offline));
             assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");

@@ -57,7 +57,7 @@ impl PartitionLog {
         last_stable: Offset,
         now: Timestamp,
     ) -> Result<Option<Cleanable>, LogError> {
-        let waits = self.is_compacting() || self.failed || !self.unsaved_aborts.is_empty();
+        let waits = self.is_compacting() || self.failed || !self.in_flight.unsaved_aborts.is_empty();
         if self.segments.len() < 2 || waits {
             return Ok(None);
         }
@@ -123,7 +123,7 @@ impl PartitionLog {
         {
             Some(mark) => mark,
             None => read_mark(&*self.env.fs, &self.dir)
-                .map_err(LogError::new("read the compaction mark of", &self.dir))?
+                .map_err(LogError::new("read the compaction mark of", &*self.dir))?
                 .unwrap_or(Offset::ZERO),
         };
         self.compaction.get_or_insert_default().clean_upto = Some(mark);
@@ -182,7 +182,7 @@ impl PartitionLog {
         let aborted = self.segments.iter().filter(|segment| segment.aborted.entries > 0);
         CompactionJob::new(JobParts {
             env: self.env.clone(),
-            dir: self.dir.clone(),
+            dir: self.dir.to_path_buf(),
             partition: self.partition.clone(),
             config: self.config.clone(),
             permit,
@@ -248,7 +248,7 @@ impl PartitionLog {
         }
         replacement
             .install(&*self.env.fs, &self.dir)
-            .map_err(LogError::new("rename in", &self.dir))?;
+            .map_err(LogError::new("rename in", &*self.dir))?;
         self.failed = failed;
         let is_old = |segment: &SegmentMeta| replacement.old.contains(&segment.base);
         let from = self
@@ -308,16 +308,16 @@ impl PartitionLog {
         }
         if let Some(sums) = self.sums_write() {
             sums.run(&*self.env.fs)
-                .map_err(LogError::new("write the sums of", &self.dir))?;
+                .map_err(LogError::new("write the sums of", &*self.dir))?;
         }
-        forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &self.dir))
+        forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &*self.dir))
     }
 
     fn drop_cleaned(&mut self, files: Vec<PathBuf>) -> Result<(), LogError> {
         for path in files {
             let renamed = path.with_added_extension(DELETED_SUFFIX);
             match self.env.fs.rename(&path, &renamed) {
-                Ok(()) => self.removals.push((Timestamp::NONE, renamed)),
+                Ok(()) => self.in_flight.removals.push((Timestamp::NONE, renamed)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(LogError::new("rename", path)(e)),
             }
@@ -335,6 +335,6 @@ impl PartitionLog {
             Some(mark) if mark > end => remove_mark(fs, &self.dir),
             Some(_) | None => Ok(()),
         };
-        lower().map_err(LogError::new("lower the compaction mark of", &self.dir))
+        lower().map_err(LogError::new("lower the compaction mark of", &*self.dir))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::enter::ScanStart;
 use super::files::SegmentMeta;
-use super::flush::PendingVersions;
+use super::in_flight::InFlight;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
@@ -186,7 +186,7 @@ impl PartitionLog {
     pub(super) fn empty(opts: &OpenOptions, at: Offset) -> Self {
         Self {
             env: opts.env.clone(),
-            dir: opts.dir.clone(),
+            dir: opts.dir.as_path().into(),
             partition: opts.partition.clone(),
             topic_id: opts.topic_id,
             config: opts.config.clone(),
@@ -199,26 +199,21 @@ impl PartitionLog {
             submitted: at,
             high_watermark: at,
             epochs: EpochCache::default(),
-            small_files: None,
             epochs_dirty: false,
             sums_dirty: false,
             producers: ProducerState::default(),
             snapshots: Vec::new(),
             bytes_since_snapshot: 0,
-            unsaved_aborts: Vec::new(),
-            unsynced_seals: Vec::new(),
-            seals_submitted: 0,
             stale_recovery_point: opts.recovery_point,
             has_floor: false,
             has_holes: false,
             compacted_by_kafka: false,
             dir_dirty: false,
             parent_dirty: false,
-            pending: PendingVersions::default(),
+            in_flight: InFlight::default(),
             generation: 0,
             failed: false,
             compaction: None,
-            removals: Vec::new(),
             modified: Timestamp::NONE,
             unverified: Cell::new(false),
         }
@@ -332,7 +327,7 @@ impl PartitionLog {
             let sync = || self.env.fs.open(&path, OpenMode::Read)?.sync_data();
             sync().map_err(LogError::new("flush", &path))?;
         }
-        let dir = &self.dir;
+        let dir = &*self.dir;
         self.env.fs.sync_dir(dir).map_err(LogError::new("flush", dir))
     }
 

@@ -360,7 +360,7 @@ impl PartitionLog {
                 .map_err(LogError::new("write", &path))?;
         }
         if at + 1 < self.segments.len() {
-            self.unsynced_seals.push(base);
+            self.in_flight.unsynced_seals.push(base);
         }
         Ok(())
     }

@@ -20,10 +20,10 @@ impl PartitionLog {
         let idle = self.active.is_none()
             && !self.segments.is_empty()
             && !self.failed
-            && self.removals.is_empty()
+            && self.in_flight.removals.is_empty()
             && !self.is_compacting()
             && !self.has_dirty_data()
-            && self.pending.small_files_are_durable()
+            && self.in_flight.pending.small_files_are_durable()
             && self.recovery_point() == self.log_end;
         idle.then(|| IdleLog {
             partition: self.partition.clone(),
@@ -136,7 +136,7 @@ impl PartitionLog {
     /// clean shutdown, goes by the files alone.
     pub(super) fn verify(&self) -> Result<(), LogError> {
         if self.unverified.get() {
-            let failed = LogError::new("verify", &self.dir);
+            let failed = LogError::new("verify", &*self.dir);
             match self.compare_with_files() {
                 Ok(None) => self.unverified.set(false),
                 Ok(Some(difference)) => {
@@ -152,8 +152,8 @@ impl PartitionLog {
     pub(super) fn shrink(&mut self) {
         self.segments.shrink_to_fit();
         self.snapshots.shrink_to_fit();
-        self.unsynced_seals.shrink_to_fit();
-        self.removals.shrink_to_fit();
+        self.in_flight.unsynced_seals.shrink_to_fit();
+        self.in_flight.removals.shrink_to_fit();
         self.epochs.shrink();
         self.producers.shrink();
     }

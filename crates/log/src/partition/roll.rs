@@ -134,7 +134,7 @@ impl PartitionLog {
         if let Some(active) = self.active.as_mut().filter(|_| !empty) {
             active
                 .seal()
-                .map_err(LogError::new("write index in", &self.dir))?;
+                .map_err(LogError::new("write index in", &*self.dir))?;
         }
         self.write_snapshot()?;
         let next = self.create_files(base)?;
@@ -145,7 +145,7 @@ impl PartitionLog {
         } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
             meta.max_timestamp = Some(active.largest_timestamp());
             self.sums_dirty |= meta.aborted.entries > 0;
-            self.unsynced_seals.push(meta.base);
+            self.in_flight.unsynced_seals.push(meta.base);
         }
         self.begin_segment(base, next, now);
         Ok(())
@@ -187,7 +187,7 @@ impl PartitionLog {
         let fs = self.env.fs.clone();
         // The log directory itself must be there: a disk that was taken away is not replaced by a place on another one.
         fs.create_dir(&self.dir)
-            .map_err(LogError::new("create", &self.dir))?;
+            .map_err(LogError::new("create", &*self.dir))?;
         if self.stale_recovery_point > self.log_end {
             // The checkpoint still knows a former log of this name: nothing of the new one may be trusted because of it.
             self.write_recovery_floor(self.log_end)?;
@@ -275,7 +275,7 @@ impl PartitionLog {
         let base = last.base;
         active
             .seal()
-            .map_err(LogError::new("write index in", &self.dir))?;
+            .map_err(LogError::new("write index in", &*self.dir))?;
         self.active = None;
         self.modified = self.modified(base)?;
         self.shrink();

@@ -296,8 +296,8 @@ fn word_of_one_partition_says_nothing_of_another() {
     let dir = disk.dir();
     let options = |index| Disk::options(&dir, index);
     let idle = dir.resume(&options(0)).unwrap().idle_log().unwrap();
-    assert!(PartitionLog::resume_clean(&options(0), &idle).is_some());
-    assert!(PartitionLog::resume_clean(&options(1), &idle).is_none());
+    assert!(PartitionLog::resume_clean(&options(0), idle.clone()).is_some());
+    assert!(PartitionLog::resume_clean(&options(1), idle).is_none());
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod refusal;
 mod retention;
 mod rolling;
 mod sample;
+mod shortage;
 mod support;
 mod transactions;
 mod truncation;

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use milena_record::control::ControlRecord;
 use milena_record::{
     BatchBuilder, BatchHeader, Compression, Record, TimestampType, rebuild_batch, rebuild_empty_batch,
-    records, stamp,
+    records, stamp, unpack,
 };
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -128,12 +128,17 @@ impl Entry {
     pub(crate) fn left(&self, kept: Vec<Item>, horizon: Option<i64>) -> Self {
         let before = Bytes::copy_from_slice(&self.bytes);
         let header = BatchHeader::parse(&before).unwrap();
-        let mut all = records(&before, 1 << 20).unwrap();
-        all.retain(|record| kept.iter().any(|item| item.offset == record.offset.0));
-        let bytes = if all.is_empty() {
+        let unpacked = unpack(&before, 1 << 20).unwrap();
+        let stays = |offset: Offset| kept.iter().any(|item| item.offset == offset.0);
+        let views = unpacked.records().map(Result::unwrap);
+        let left: Vec<_> = views
+            .filter(|(offset, _)| stays(*offset))
+            .map(|(_, record)| record)
+            .collect();
+        let bytes = if left.is_empty() {
             rebuild_empty_batch(&header).freeze()
         } else {
-            rebuild_batch(&header, &all, horizon.map(Timestamp), None).freeze()
+            rebuild_batch(&header, &left, horizon.map(Timestamp), None).freeze()
         };
         let after = BatchHeader::parse(&bytes).unwrap();
         assert_eq!(items(&bytes), kept, "records of a batch that was compacted");
