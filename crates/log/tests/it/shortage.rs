@@ -53,7 +53,7 @@ fn an_append_that_cannot_open_a_file_leaves_the_log_as_it_was() {
 #[test]
 fn a_flush_that_cannot_open_a_file_is_asked_for_again() {
     let mut came = 0;
-    for nth in 1..12 {
+    for nth in 1..60 {
         let fs = disk();
         let (mut log, _) = open(&fs, &small());
         (0..4).for_each(|number| step(&mut log, number).unwrap());
