@@ -133,8 +133,7 @@ impl PartitionLog {
         log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
-        let known = (opts.log_start_offset, trusted);
-        let trusted = log.check_missing(&listing, known, opts.corruption, &mut report)?;
+        let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
         let known_end = if opts.clean {
             log.end_of_clean_log(trusted)?
@@ -254,23 +253,29 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Looks for segments that are not there any more: their indexes without them, behind a segment that is there (before the
-    /// first one, a deletion may have left them). Under [`CorruptionPolicy::Truncate`] the log ends where the first of them
-    /// began. Gives how far the log may be trusted.
+    /// Looks for segments that are not there any more: their indexes without them, behind a segment that is there; before the
+    /// first one a deletion may have left them, and only one that is known to hold the log start is missed. Under
+    /// [`CorruptionPolicy::Truncate`] the log ends where the first of them began. Gives how far the log may be trusted.
     fn check_missing(
         &mut self,
+        opts: &OpenOptions,
         listing: &Listing,
-        (log_start, trusted): (Offset, Offset),
-        policy: CorruptionPolicy,
+        trusted: Offset,
         report: &mut OpenReport,
     ) -> Result<Offset, OpenError> {
+        let log_start = opts.log_start_offset;
         let begin = self.segments.first().map_or(Offset(i64::MAX), |first| first.base);
         let known = |base: &Offset| *base < trusted && *base >= log_start && *base > begin;
-        let Some(offset) = listing.without_log().filter(known).min() else {
+        let lost_start = opts.has_files && !self.segments.is_empty() && log_start < begin.min(trusted);
+        let missing = match lost_start {
+            true => Some(log_start),
+            false => listing.without_log().filter(known).min(),
+        };
+        let Some(offset) = missing else {
             return Ok(trusted);
         };
         let path = self.path(offset, FileKind::Log);
-        if Self::refuse_damage(policy) {
+        if Self::refuse_damage(opts.corruption) {
             return Err(OpenError::Corrupt {
                 path,
                 position: 0,
@@ -286,6 +291,9 @@ impl PartitionLog {
             if let Some(doomed) = self.segments.pop() {
                 self.remove_segment_files(doomed.base)?;
             }
+        }
+        if self.segments.is_empty() {
+            (self.log_start, self.log_end, self.flushed) = (offset, offset, offset);
         }
         self.dir_dirty = true;
         report.lost_flushed = true;

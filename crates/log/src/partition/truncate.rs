@@ -97,7 +97,12 @@ impl PartitionLog {
         let mut position = 0;
         let mut end = meta.base;
         while let Some(Ok(batch)) = scanner.next()? {
-            if batch.header.last_offset() >= offset {
+            // A damaged batch, which is why the log is cut, may say any offset.
+            let out_of_place = match self.may_have_holes() {
+                true => batch.header.base_offset < end,
+                false => batch.header.base_offset != end,
+            };
+            if out_of_place || batch.header.last_offset() >= offset {
                 // Not inside a hole before the batch: no file would say so, and a restart would find less than was flushed.
                 break;
             }

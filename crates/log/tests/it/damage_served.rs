@@ -256,3 +256,72 @@ fn a_log_that_is_known_to_have_files_is_refused_without_them() {
         }
     }
 }
+
+/// The log start is known, and no deletion moved it: what was before the first segment that is there is gone.
+#[test]
+fn a_log_that_lost_its_first_segments_is_refused_and_begins_anew() {
+    for clean in [true, false] {
+        let (fs, all, logs) = filled();
+        for path in &logs[..2] {
+            for kind in ["log", "index", "timeindex"] {
+                fs.remove_file(&path.with_extension(kind)).unwrap();
+            }
+        }
+        let start = base_of(&logs[2]);
+        let open = |log_start, corruption| {
+            PartitionLog::open(OpenOptions {
+                clean,
+                has_files: true,
+                log_start_offset: Offset(log_start),
+                recovery_point: Offset(60),
+                corruption,
+                ..options(&fs, &small())
+            })
+        };
+        let refused = open(start - 1, CorruptionPolicy::Refuse);
+        assert!(matches!(refused, Err(OpenError::Corrupt { offset, .. }) if offset == Offset(start - 1)));
+        // Their deletion may be what moved the log start.
+        let (log, _) = open(start, CorruptionPolicy::Refuse).unwrap();
+        assert_eq!(read_all(&log, &all, 1000, "after a deletion"), None);
+        drop(log);
+        let (log, report) = open(0, CorruptionPolicy::Truncate).unwrap();
+        assert!(report.lost_flushed);
+        assert_eq!(
+            (log.log_start_offset(), log.log_end_offset()),
+            (Offset(0), Offset(0))
+        );
+        let left = fs
+            .paths()
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "log"));
+        assert_eq!(left.count(), 0);
+    }
+}
+
+/// A batch whose header is damaged may claim any offset: the cut ends before it all the same.
+#[test]
+fn a_cut_at_damage_does_not_keep_the_damaged_batch() {
+    for (at, claimed) in [(0, -5), (3, -20), (3, 1), (5, 100)] {
+        let (fs, all, logs) = filled();
+        let (path, base) = (&logs[2], base_of(&logs[2]));
+        let mut bytes = fs.content(path).unwrap();
+        let mut positions = vec![0];
+        for batch in milena_record::batches(&bytes) {
+            positions.push(positions.last().unwrap() + batch.unwrap().1.len());
+        }
+        let at = at.min(positions.len() - 2);
+        let (damaged, offset) = (positions[at], base + 2 * at as i64);
+        bytes[damaged..damaged + 8].copy_from_slice(&(offset + claimed).to_be_bytes());
+        fs.overwrite(path, &bytes);
+        let mut log = open_clean(&fs, CorruptionPolicy::Refuse).unwrap();
+        let found = read_all(&log, &all, 1000, "before the cut").unwrap();
+        assert!(found <= Offset(offset), "{found} {offset}");
+        log.truncate_to(found).unwrap();
+        assert!(log.log_end_offset() <= Offset(offset));
+        assert_eq!(fs.content(path).unwrap_or_default().len(), {
+            let kept = (log.log_end_offset().0 - base).max(0) as usize / 2;
+            positions[kept]
+        });
+        assert_eq!(read_all(&log, &all, 1000, "after the cut"), None);
+    }
+}
