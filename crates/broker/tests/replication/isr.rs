@@ -1,8 +1,9 @@
 //! Followers that leave, return, and are far behind.
 
-use crate::cluster::{Cluster, partition, produce, until};
+use crate::cluster::{Cluster, partition, produce, produce_batch, until, values};
 use milena_broker::config::ReplicaConfig;
-use milena_types::{Acks, BrokerId, ErrorCode, Offset};
+use milena_record::BatchBuilder;
+use milena_types::{Acks, BrokerId, ErrorCode, Offset, Timestamp};
 use std::time::Duration;
 
 #[tokio::test]
@@ -92,6 +93,66 @@ async fn a_refused_isr_change_is_asked_for_again() {
     assert_eq!(pending.await.unwrap().error, ErrorCode::None);
     cluster.wait_isr(id, &[1]).await;
     cluster.stop().await;
+}
+
+/// A follower that has nothing is sent the whole batch in which the leader's log starts.
+#[tokio::test]
+async fn a_follower_catches_up_with_a_log_that_starts_inside_a_batch() {
+    for empty in [true, false] {
+        let mut cluster = Cluster::start(2, 1).await;
+        let id = partition(cluster.controller.create_topic("inside", 1, &[1, 2], &[]), 0);
+        if !empty {
+            cluster.produce_until_ok(1, id, "before").await;
+        }
+        cluster.stop_node(2).await;
+        cluster.controller.fence(BrokerId(2));
+        for _ in 0..3 {
+            let mut builder = BatchBuilder::plain(Offset(0));
+            (0..10).for_each(|i| drop(builder.append(Timestamp(i), None, Some(b"inside"), &[])));
+            let done = produce_batch(
+                cluster.router(1),
+                id,
+                Acks::All,
+                builder.build(),
+                Duration::from_secs(20),
+            )
+            .await;
+            assert_eq!(done.error, ErrorCode::None);
+        }
+        let item = milena_broker::shard::DeleteRecordsItem {
+            id,
+            before: Some(Offset(15)),
+        };
+        let deleted = cluster
+            .router(1)
+            .delete_records(vec![item], Duration::from_secs(20))
+            .await;
+        assert_eq!(deleted[0].error, ErrorCode::None);
+        cluster.start_node(2).await;
+        cluster.wait_isr(id, &[1, 2]).await;
+        let last = cluster.produce_until_ok(1, id, "after").await;
+        cluster.controller.elect(id, 2);
+        until("the former follower to lead", || async {
+            crate::cluster::fetch(cluster.router(2), id, 15).await.error == ErrorCode::None
+        })
+        .await;
+        assert_eq!(
+            crate::cluster::fetch(cluster.router(2), id, 14).await.error,
+            ErrorCode::OffsetOutOfRange
+        );
+        let mut at = 15;
+        while at <= last.0 {
+            let read = crate::cluster::fetch(cluster.router(2), id, at).await;
+            for (offset, value) in values(&read.records) {
+                if offset >= at {
+                    let expected = if offset == last.0 { "after" } else { "inside" };
+                    assert_eq!((offset, value.as_str()), (at, expected));
+                    at += 1;
+                }
+            }
+        }
+        cluster.stop().await;
+    }
 }
 
 #[tokio::test]

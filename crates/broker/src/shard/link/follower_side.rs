@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 const ATTACHES_MAX: usize = 2000;
 /// The pause before a partition that was refused is attached again. Roles change within it, as a rule.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+/// The pause after records that could not be appended: most likely the next ones cannot either.
+const APPEND_FAILED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Names one stream of a follower's data thread.
 pub(super) type LinkKey = (BrokerId, Lane);
@@ -336,7 +338,7 @@ impl Shard {
             role.attach = None;
             role.ack_queued = false;
         }
-        self.attach_later(key, id);
+        self.attach_after(key, id, APPEND_FAILED_PAUSE);
     }
 
     /// A log that could not be cut would only be refused again.
@@ -349,8 +351,12 @@ impl Shard {
     }
 
     fn attach_later(&mut self, key: LinkKey, id: TopicIdPartition) {
+        self.attach_after(key, id, REFUSED_PAUSE);
+    }
+
+    fn attach_after(&mut self, key: LinkKey, id: TopicIdPartition, pause: Duration) {
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(REFUSED_PAUSE).await;
+            tokio::time::sleep(pause).await;
             with_local(|shard| {
                 let wanted = follower_role(&mut shard.partitions, id)
                     .is_some_and(|role| role.leader == key.0 && role.attach.is_none());

@@ -6,6 +6,7 @@ use crate::shard::partition::Partition;
 use crate::shard::role::Role;
 use bytes::Bytes;
 use milena_log::FollowerAppendError;
+use milena_record::BatchHeader;
 use milena_replication::{
     Attach, AttachmentId, LogEnds, Truncation, truncation_for_divergence, truncation_out_of_range,
 };
@@ -35,7 +36,7 @@ impl Partition {
     /// A follower takes records and news from its leader.
     ///
     /// # Errors
-    /// The records do not continue the log, or could not be written: attach again.
+    /// The records do not continue the log, or could not be written: attach again, after a pause.
     pub(super) fn follow(
         &mut self,
         cx: &mut Context,
@@ -71,6 +72,7 @@ impl Partition {
         from: Offset,
         records: Bytes,
     ) -> Result<(), FollowerAppendError> {
+        let from = from.min(self.begin_with(cx, &records)?);
         if self.settings.log.compact {
             self.log
                 .append_as_follower_from(from, records, leader_epoch, wall_clock())?;
@@ -82,6 +84,23 @@ impl Partition {
             self.on_advertised(cx);
         }
         Ok(())
+    }
+
+    /// The log start of the leader may lie inside a batch (DeleteRecords), of which an empty log is sent the whole: it begins
+    /// with that batch. Gives where the records begin. Source: `Partition.doAppendRecordsToFollowerOrFutureReplica`
+    /// (`UnexpectedAppendOffsetException`).
+    fn begin_with(&mut self, cx: &mut Context, records: &Bytes) -> Result<Offset, FollowerAppendError> {
+        let first = BatchHeader::parse(records)?;
+        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        if start == end && first.base_offset < end && first.next_offset() > end {
+            tracing::info!(partition = %self.name, from = %end, to = %first.base_offset, "the leader's log starts inside a batch: the log begins with all of it");
+            self.log.truncate_fully_and_start_at(first.base_offset)?;
+            // Nothing is lost by it: the log was empty.
+            self.high_watermark
+                .on_truncated(first.base_offset, first.base_offset);
+            cx.checkpoint_dirty.insert(self.id);
+        }
+        Ok(first.base_offset)
     }
 
     /// The leader's log and this one have parted: what is not the leader's goes.
