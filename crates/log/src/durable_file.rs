@@ -13,11 +13,17 @@ use std::path::Path;
 /// The error of the operating system; the old content is then still in place, or the new one is.
 pub fn replace_file(fs: &dyn FileSystem, path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_added_extension(TEMPORARY_SUFFIX);
-    let file = fs.open(&temporary, OpenMode::Truncate)?;
-    file.write_all_at(content, 0)?;
-    file.sync_data()?;
-    drop(file);
-    fs.rename(&temporary, path)?;
+    let write = || {
+        let file = fs.open(&temporary, OpenMode::Truncate)?;
+        file.write_all_at(content, 0)?;
+        file.sync_data()?;
+        drop(file);
+        fs.rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        // It is of no use, and takes space where there may be none.
+        let _ = fs.remove_file(&temporary);
+    })?;
     match path.parent() {
         Some(dir) => fs.sync_dir(dir),
         None => Ok(()),

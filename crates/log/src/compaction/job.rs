@@ -210,16 +210,21 @@ impl CompactionJob {
         let (path, file) = self.open(source)?;
         let mut scanner = Scanner::new(&*file, 0, source.size, ScanDepth::Checked);
         while let Some(batch) = scanner.next().map_err(LogError::new("read", &path))? {
-            let batch = batch.map_err(|stop| corrupt(&path, source.base, stop))?;
+            let batch = batch.map_err(|stop| self.found(corrupt(&path, source.base, stop)))?;
             self.stats.bytes_read += batch.bytes.len() as u64;
             let visited = visit(self, &batch.header, batch.bytes)
-                .map_err(|error| unreadable(&path, batch.position, error))?;
+                .map_err(|error| self.found(unreadable(&path, batch.position, error)))?;
             if !visited {
                 return Ok(false);
             }
             self.keep_pace(pace, batch.bytes.len())?;
         }
         Ok(true)
+    }
+
+    /// Damage that was found, unless the owner has ended the compaction: then it may have cut the very segment.
+    fn found(&self, damage: CompactionError) -> CompactionError {
+        self.parts.permit.check().err().unwrap_or(damage)
     }
 
     fn open(&self, source: Source) -> Result<(PathBuf, Arc<dyn LogFile>), CompactionError> {
@@ -294,11 +299,11 @@ impl CompactionJob {
         let (path, file) = self.open(source)?;
         let mut scanner = Scanner::new(&*file, 0, source.size, ScanDepth::Checked);
         while let Some(batch) = scanner.next().map_err(LogError::new("read", &path))? {
-            let batch = batch.map_err(|stop| corrupt(&path, source.base, stop))?;
+            let batch = batch.map_err(|stop| self.found(corrupt(&path, source.base, stop)))?;
             let (header, bytes) = (batch.header, batch.bytes);
             self.stats.bytes_read += bytes.len() as u64;
             let filtered = filter(&header, bytes, map, &mut self.transactions, &self.parts.rules)
-                .map_err(|error| unreadable(&path, batch.position, error))?;
+                .map_err(|error| self.found(unreadable(&path, batch.position, error)))?;
             cleaned.last_delete = cleaned.last_delete.max(filtered.last_delete);
             cleaned.changed |= !matches!(filtered.fate, Fate::Same);
             let changed;
@@ -337,14 +342,16 @@ impl CompactionJob {
     /// Makes the swap of the group that is ready certain; then the owner must complete it.
     ///
     /// # Errors
-    /// `Ended`: nothing happened. Else the swap may be certain or not, and the directory is to be taken offline.
+    /// `Ended`: nothing happened. `Log`: there was no space, no file or no memory, and either nothing happened, or the swap may be
+    /// certain: then [`Self::discard`] says `Ended`, and the log `is_failed` once the owner was told of the end. `Sync`: the
+    /// directory is to be taken offline.
     pub fn commit(&mut self) -> Result<(), CompactionError> {
         let Some(replacement) = self.pending.take() else {
             return Ok(());
         };
         let (fs, dir) = (&*self.parts.env.fs, &self.parts.dir);
         let holes = !self.parts.has_holes;
-        self.parts.permit.commit(replacement, |replacement| {
+        let write = |replacement: &Replacement| {
             let write = || {
                 if holes {
                     // Recovery takes a hole for damage unless the log says that it has some.
@@ -354,8 +361,10 @@ impl CompactionJob {
             };
             write()
                 .map_err(LogError::new("commit the compaction of", dir))
-                .map_err(CompactionError::Sync)
-        })?;
+                .map_err(CompactionError::of_durable_write)
+        };
+        let in_doubt = || manifest::may_be_there(fs, dir);
+        self.parts.permit.commit(replacement, write, in_doubt)?;
         self.parts.has_holes = true;
         Ok(())
     }
@@ -363,27 +372,29 @@ impl CompactionJob {
     /// After the owner's swap: makes it durable, with the sums of the transaction indexes, and forgets the manifest.
     ///
     /// # Errors
-    /// `Ended`, or `Sync`.
+    /// `Ended`; `Log`, when there was no space, no file or no memory: the log `is_failed` once the owner was told of the end;
+    /// `Sync`.
     pub fn finish_swap(&mut self) -> Result<(), CompactionError> {
         let (fs, dir) = (&*self.parts.env.fs, &self.parts.dir);
         self.parts.permit.finish(|sums| {
             sums.map_or(Ok(()), |sums| sums.run(fs))
                 .and_then(|()| manifest::remove(fs, dir))
                 .map_err(LogError::new("finish the compaction of", dir))
-                .map_err(CompactionError::Sync)
+                .map_err(CompactionError::of_durable_write)
         })
     }
 
     /// After the last group: the log is clean up to [`Self::end_offset`].
     ///
     /// # Errors
-    /// `Ended`, or `Sync`.
+    /// `Ended`; `Log`, when there was no space, no file or no memory: the log is whole, its next compaction looks through it
+    /// again; `Sync`.
     pub fn write_mark(&mut self) -> Result<(), CompactionError> {
         let (fs, dir, end) = (&*self.parts.env.fs, &self.parts.dir, self.end);
         self.parts.permit.with_names(|_| {
             super::mark::write_mark(fs, dir, end)
                 .map_err(LogError::new("write the compaction mark of", dir))
-                .map_err(CompactionError::Sync)
+                .map_err(CompactionError::of_durable_write)
         })
     }
 

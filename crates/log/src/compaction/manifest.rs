@@ -121,8 +121,8 @@ impl Replacement {
         Ok(())
     }
 
-    /// Makes the swap certain, durably: the manifest first, then the names that Kafka understands.
-    pub(super) fn commit(&self, fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
+    /// Makes the swap certain, durably: the manifest first, then the names that Kafka understands. May be repeated.
+    pub(crate) fn commit(&self, fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
         // The new files must be found if the manifest is.
         fs.sync_dir(dir)?;
         replace_file(fs, &path(dir), self.encode().as_bytes())?;
@@ -142,6 +142,11 @@ impl Replacement {
 
 fn path(dir: &Path) -> PathBuf {
     dir.join(FILE)
+}
+
+/// False when a commit has failed before the manifest was there.
+pub(super) fn may_be_there(fs: &dyn FileSystem, dir: &Path) -> bool {
+    !matches!(fs.file_len(&path(dir)), Ok(None))
 }
 
 /// The swap that a crash has interrupted, if there is one.

@@ -16,8 +16,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) enum Stage {
     /// Files are being written; their names. They are of no use any more.
     Working(Vec<PathBuf>),
+    /// A commit has failed that may have come as far as the manifest. It must be repeated, and then the swap completed.
+    InDoubt(Replacement),
     /// The manifest is on disk, the log does not know yet. The swap must be completed.
     Committed(Replacement),
+    /// The log is swapping the segments, or could not, or a flush has failed. Only opening the log puts it in order.
+    Torn,
     /// The log has swapped the segments, the manifest is still there, and has to be until the sums of the transaction indexes
     /// are those of the new segments. It must be removed once these and the directory are on disk.
     Swapped(Option<SumsWrite>),
@@ -58,7 +62,9 @@ impl Permit {
     pub(super) fn check(&self) -> Result<(), CompactionError> {
         match *self.lock() {
             Stage::Ended => Err(CompactionError::Ended),
-            Stage::Working(_) | Stage::Committed(_) | Stage::Swapped(_) => Ok(()),
+            Stage::Working(_) | Stage::InDoubt(_) | Stage::Committed(_) | Stage::Torn | Stage::Swapped(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -69,30 +75,40 @@ impl Permit {
     ) -> Result<T, CompactionError> {
         match &mut *self.lock() {
             Stage::Working(files) => act(files),
-            Stage::Committed(_) | Stage::Swapped(_) | Stage::Ended => Err(CompactionError::Ended),
+            Stage::InDoubt(_) | Stage::Committed(_) | Stage::Torn | Stage::Swapped(_) | Stage::Ended => {
+                Err(CompactionError::Ended)
+            }
         }
     }
 
-    /// Commits a swap: `write` makes it certain on disk. If it fails, the swap may be certain or not: the log must be
-    /// opened again.
+    /// Commits a swap: `write` makes it certain on disk. If that fails and `is_in_doubt`, the new files must stay: the manifest
+    /// may name them. A flush that failed is never repeated.
     pub(super) fn commit(
         &self,
         replacement: Replacement,
         write: impl FnOnce(&Replacement) -> Result<(), CompactionError>,
+        is_in_doubt: impl FnOnce() -> bool,
     ) -> Result<(), CompactionError> {
         let mut stage = self.lock();
         let Stage::Working(_) = &*stage else {
             return Err(CompactionError::Ended);
         };
-        write(&replacement)?;
-        *stage = Stage::Committed(replacement);
-        Ok(())
+        let written = write(&replacement);
+        if written.is_ok() {
+            *stage = Stage::Committed(replacement);
+        } else if is_in_doubt() {
+            *stage = match written {
+                Err(CompactionError::Sync(_)) => Stage::Torn,
+                _ => Stage::InDoubt(replacement),
+            };
+        }
+        written
     }
 
-    /// The owner takes a committed swap to complete it.
+    /// The owner takes a committed swap to complete it, and says so by [`Self::swapped`].
     pub(crate) fn take_committed(&self) -> Option<Replacement> {
         let mut stage = self.lock();
-        match std::mem::replace(&mut *stage, Stage::Swapped(None)) {
+        match std::mem::replace(&mut *stage, Stage::Torn) {
             Stage::Committed(replacement) => Some(replacement),
             other => {
                 *stage = other;
@@ -101,10 +117,11 @@ impl Permit {
         }
     }
 
-    /// The owner has swapped: this is to be written before the manifest may go.
-    pub(crate) fn write_before_finish(&self, sums: Option<SumsWrite>) {
-        if let Stage::Swapped(write) = &mut *self.lock() {
-            *write = sums;
+    /// The owner has swapped what it took: `sums` are to be written before the manifest may go.
+    pub(crate) fn swapped(&self, sums: Option<SumsWrite>) {
+        let mut stage = self.lock();
+        if let Stage::Torn = *stage {
+            *stage = Stage::Swapped(sums);
         }
     }
 
@@ -117,9 +134,13 @@ impl Permit {
         let Stage::Swapped(sums) = &*stage else {
             return Err(CompactionError::Ended);
         };
-        remove(sums.as_ref())?;
-        *stage = Stage::Working(Vec::new());
-        Ok(())
+        let removed = remove(sums.as_ref());
+        match removed {
+            Ok(()) => *stage = Stage::Working(Vec::new()),
+            Err(CompactionError::Sync(_)) => *stage = Stage::Torn,
+            Err(_) => {}
+        }
+        removed
     }
 
     /// Ends the compaction: nothing is written under this permit any more. Waits for a commit that is under way. Says how far

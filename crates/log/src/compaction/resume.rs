@@ -21,6 +21,8 @@ pub(crate) fn is_unfinished_swap(name: &str) -> bool {
 pub(crate) fn resume_swap(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
     if let Some(replacement) = manifest::read(fs, dir)? {
         tracing::info!(dir = %dir.display(), old = ?replacement.old, "completing the compaction that a crash interrupted");
+        // It may be in the page cache only, and must not come after what follows from it.
+        fs.sync_dir(dir)?;
         replacement.install(fs, dir)?;
         for base in replacement.vanishing() {
             remove_segment(fs, dir, base)?;

@@ -93,7 +93,8 @@ impl PartitionLog {
         self.active.is_some()
     }
 
-    /// True after a write that failed and could not be undone: every append is refused.
+    /// True after a write that failed and could not be undone, or a compaction whose swap was not completed: every append is
+    /// refused, and the log is to be opened again.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.failed

@@ -54,9 +54,10 @@ impl PartitionLog {
             position += header.size_bytes() as u64;
         }
         self.bytes_since_snapshot += bytes.len() as u64;
-        self.snapshot_when_due();
         // The records are in the log now, whatever becomes of their indexes: without space or files these wait in memory.
-        match self.save_aborts().and_then(|()| self.save_index_when_due()) {
+        let saved = self.save_aborts().and_then(|()| self.save_index_when_due());
+        self.snapshot_when_due();
+        match saved {
             Err(error) if error.is_no_space() || error.is_shortage() => Ok(()),
             saved => saved,
         }

@@ -24,6 +24,8 @@ use std::sync::Arc;
 pub(super) struct Compaction {
     /// The one that is under way.
     running: Option<Running>,
+    /// How far one came that is over, and whose manifest may still be on disk; the log has failed then.
+    unfinished: Option<Stage>,
     /// Below it the log is compacted.
     clean_upto: Option<Offset>,
 }
@@ -153,10 +155,12 @@ impl PartitionLog {
         Ok(BatchHeader::parse(&head).ok().map(|header| header.max_timestamp))
     }
 
-    /// True while a compaction is under way: its segments stay where they are.
+    /// True while a compaction is under way, or has left a swap that only opening the log completes: its segments stay where
+    /// they are.
     #[must_use]
     pub fn is_compacting(&self) -> bool {
-        self.running().is_some()
+        let busy = |compaction: &Compaction| compaction.running.is_some() || compaction.unfinished.is_some();
+        self.compaction.as_deref().is_some_and(busy)
     }
 
     /// Begins the compaction that [`Self::cleanable`] found. `replicated`: every replica's log reaches this offset.
@@ -230,7 +234,7 @@ impl PartitionLog {
         let changed = self.install(&replacement, now)?;
         let sums = if changed { self.sums_write() } else { None };
         if let Some(running) = self.running() {
-            running.0.write_before_finish(sums);
+            running.0.swapped(sums);
         }
         Ok(true)
     }
@@ -249,7 +253,6 @@ impl PartitionLog {
         replacement
             .install(&*self.env.fs, &self.dir)
             .map_err(LogError::new("rename in", &*self.dir))?;
-        self.failed = failed;
         let is_old = |segment: &SegmentMeta| replacement.old.contains(&segment.base);
         let from = self
             .segments
@@ -273,39 +276,80 @@ impl PartitionLog {
         self.sums_dirty |= changed;
         // They may have a transaction open whose marker is compacted: what is left of the log says enough.
         self.remove_snapshots(|snapshot| snapshot < end)?;
+        self.failed = failed;
         Ok(changed)
     }
 
     /// This compaction is over: clean up to `end` after the last group and [`CompactionJob::write_mark`]; `None` when it
-    /// failed.
-    pub fn compaction_over(&mut self, id: CompactionId, end: Option<Offset>) {
-        if let Some(compaction) = &mut self.compaction
-            && compaction
-                .running
-                .take_if(|running| running.0.id() == id)
-                .is_some()
-        {
-            compaction.clean_upto = end.or(compaction.clean_upto);
+    /// failed. False when it is not the log's any more: what it has found says nothing of this log then.
+    ///
+    /// If it came as far as a manifest, the log has failed ([`Self::is_failed`]) and is to be opened again, which completes the
+    /// swap: what is committed must not be forgotten while the log goes on.
+    pub fn compaction_over(&mut self, id: CompactionId, end: Option<Offset>) -> bool {
+        let Some(compaction) = &mut self.compaction else {
+            return false;
+        };
+        let Some(running) = compaction.running.take_if(|running| running.0.id() == id) else {
+            return false;
+        };
+        match running.0.end() {
+            Stage::Working(_) | Stage::Ended => compaction.clean_upto = end.or(compaction.clean_upto),
+            left => {
+                compaction.unfinished = Some(left);
+                self.failed = true;
+            }
         }
+        true
     }
 
     /// Ends the compaction under way, because the log is about to be cut or closed: what is committed is completed, durably.
+    ///
+    /// # Errors
+    /// A file operation failed. If the manifest may be on disk still, the log takes no more until it is opened again: a
+    /// manifest that is left behind names segments that a log which went on would have made anew.
     pub(super) fn end_compaction(&mut self) -> Result<(), LogError> {
-        let Some(running) = self
-            .compaction
-            .as_mut()
-            .and_then(|compaction| compaction.running.take())
-        else {
+        let Some(compaction) = &mut self.compaction else {
             return Ok(());
         };
-        match running.0.end() {
-            Stage::Working(files) => return self.drop_cleaned(files),
-            Stage::Committed(replacement) => {
+        let running = compaction.running.take().map(|running| running.0.end());
+        let mut stage = match running.or_else(|| compaction.unfinished.take()) {
+            None | Some(Stage::Ended) => return Ok(()),
+            Some(Stage::Working(files)) => return self.drop_cleaned(files),
+            Some(stage) => stage,
+        };
+        let failed = std::mem::replace(&mut self.failed, true);
+        let done = self.complete_swap(&mut stage);
+        match &done {
+            Ok(()) => self.failed = failed,
+            Err(error) => {
+                if !error.is_no_space() && !error.is_shortage() {
+                    // A flush that failed is never repeated.
+                    stage = Stage::Torn;
+                }
+                self.compaction.get_or_insert_default().unfinished = Some(stage);
+            }
+        }
+        done
+    }
+
+    /// Completes a swap from `stage` on, which says afterwards how far it came. May be repeated.
+    fn complete_swap(&mut self, stage: &mut Stage) -> Result<(), LogError> {
+        if let Stage::InDoubt(replacement) = stage {
+            replacement
+                .commit(&*self.env.fs, &self.dir)
+                .map_err(LogError::new("commit the compaction of", &*self.dir))?;
+        }
+        match std::mem::replace(stage, Stage::Torn) {
+            Stage::InDoubt(replacement) | Stage::Committed(replacement) => {
                 self.install(&replacement, Timestamp::NONE)?;
             }
-            Stage::Swapped(_) => {}
-            Stage::Ended => return Ok(()),
+            Stage::Torn => {
+                let error = io::Error::other("a swap got stuck half-way; the log must be opened again");
+                return Err(LogError::new("finish the compaction of", &*self.dir)(error));
+            }
+            Stage::Swapped(_) | Stage::Working(_) | Stage::Ended => {}
         }
+        *stage = Stage::Swapped(None);
         if let Some(sums) = self.sums_write() {
             sums.run(&*self.env.fs)
                 .map_err(LogError::new("write the sums of", &*self.dir))?;

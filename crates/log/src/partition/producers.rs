@@ -102,7 +102,12 @@ impl PartitionLog {
 
     /// Writes a snapshot when so much was appended that a replay from the last one would take long: recovery need not look far
     /// below the recovery point. Of those inside segments the newest two stay, for the newest may be past the recovery point.
+    ///
+    /// It waits while an abort is in no index: a recovery that begins behind the marker would never hear of it.
     pub(super) fn snapshot_when_due(&mut self) {
+        if !self.in_flight.unsaved_aborts.is_empty() {
+            return;
+        }
         let snapshot_bytes = encoded_snapshot_bytes(&self.producers) as u64;
         if self.bytes_since_snapshot < SNAPSHOT_INTERVAL_BYTES.max(SNAPSHOT_SHARE * snapshot_bytes) {
             return;

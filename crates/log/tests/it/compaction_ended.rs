@@ -1,11 +1,13 @@
 //! What ends a compaction that is under way, and what is left of it.
 
 use crate::compaction::*;
+use crate::compaction_sums::abort_some;
+use crate::counting_fs::CountingFs;
 use crate::support::*;
 use bytes::BytesMut;
 use milena_log::compaction::{CompactionError, CompactionRules, OffsetMap};
-use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode};
-use milena_log::{LogConfig, PartitionLog};
+use milena_log::env::{Env, Fault, FaultyFileSystem, FileSystem, OpenMode};
+use milena_log::{LogConfig, OpenOptions, PartitionLog};
 use milena_types::{LeaderEpoch, Offset};
 
 /// A compaction stopped at one of its stages.
@@ -87,19 +89,29 @@ fn a_cut_ends_the_compaction_at_any_stage() {
     }
 }
 
-/// Many small segments become one; what is committed is completed first, and the cut is where it should be.
+/// Many small segments, which become one, and more behind them.
+fn many_segments(with_aborts: bool) -> (FaultyFileSystem, PartitionLog) {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for i in 0..6 {
+        put(&mut log, &format!("key {}", i % 2), Some("x"));
+        roll(&mut log);
+        if with_aborts {
+            abort_some(&mut log, i);
+        }
+    }
+    for i in 0..8 {
+        put(&mut log, &format!("later {i}"), Some(&"x".repeat(100)));
+    }
+    flush(&mut log);
+    (fs, log)
+}
+
+/// What is committed is completed first, and the cut is where it should be.
 #[test]
 fn a_cut_behind_segments_that_are_merged_finds_its_place() {
     for stage in 0..4 {
-        let fs = disk();
-        let (mut log, _) = open(&fs, &compacted());
-        for i in 0..6 {
-            put(&mut log, &format!("key {}", i % 2), Some("x"));
-            roll(&mut log);
-        }
-        for i in 0..8 {
-            put(&mut log, &format!("later {i}"), Some(&"x".repeat(100)));
-        }
+        let (fs, mut log) = many_segments(false);
         let job = stopped_at(&mut log, stage);
         log.truncate_to(Offset(11)).unwrap();
         let left = pairs(&log);
@@ -350,5 +362,143 @@ fn dirty_after(cut: impl Fn(&mut PartitionLog)) {
         let rules = CompactionRules::default();
         let cleanable = log.cleanable(&rules, log.log_end_offset(), NOW).unwrap().unwrap();
         assert_eq!(cleanable.first_dirty, Offset(0), "{reopened}");
+    }
+}
+
+fn has_manifest(fs: &FaultyFileSystem) -> bool {
+    names(fs).iter().any(|name| name == "compaction-swap")
+}
+
+fn flushed_pairs(fs: &FaultyFileSystem, point: Offset) -> Vec<(i64, String, Option<String>)> {
+    let (log, report) = open_at(&fs.copied(), &compacted(), point).unwrap();
+    assert_eq!(report.cut, None);
+    pairs(&log)
+}
+
+/// A manifest that stays behind while the log goes on names segments that were made anew since.
+#[test]
+fn a_cut_that_fails_leaves_no_swap_behind_in_a_log_that_goes_on() {
+    type OfKind = fn(u64) -> Fault;
+    let kinds: [OfKind; 3] = [Fault::TooManyOpen, Fault::NoSpaceAtCreate, Fault::NoSpaceAtWrite];
+    let mut left_behind = 0;
+    for (stage, kind, nth) in (2..4)
+        .flat_map(|s| kinds.map(|kind| (1..12).map(move |nth| (s, kind, nth))))
+        .flatten()
+    {
+        let (fs, mut log) = many_segments(true);
+        let _job = stopped_at(&mut log, stage);
+        let point = log.recovery_point();
+        let completed = flushed_pairs(&fs, point);
+        fs.inject(kind(nth));
+        let cut = log.truncate_to(Offset(3));
+        fs.disarm();
+        let Err(error) = cut else { continue };
+        let what = format!("stage {stage}, {:?}: {error}", kind(nth));
+        assert!(error.is_shortage() || error.is_no_space(), "{what}");
+        if has_manifest(&fs) {
+            left_behind += 1;
+            assert!(log.is_failed() && log.is_compacting(), "{what}");
+            assert!(try_append(&mut log, batch(&["x"])).is_err(), "{what}");
+            assert_eq!(flushed_pairs(&fs, point), completed, "{what}");
+        } else if log.is_failed() {
+            // The truncation itself got stuck.
+            continue;
+        }
+        // The owner tries again after a pause.
+        let failed = log.is_failed();
+        log.truncate_to(Offset(3)).unwrap();
+        assert!(!has_manifest(&fs) && !log.is_compacting(), "{what}");
+        assert_eq!(log.is_failed(), failed, "{what}");
+        if failed {
+            log = open_at(&fs.copied(), &compacted(), log.recovery_point())
+                .unwrap()
+                .0;
+            assert!(pairs(&log).is_empty(), "{what}");
+            continue;
+        }
+        while log.log_end_offset() < Offset(8) {
+            put(&mut log, "new", Some("acknowledged"));
+            roll(&mut log);
+        }
+        flush(&mut log);
+        assert_eq!(flushed_pairs(&fs, log.recovery_point()), pairs(&log), "{what}");
+    }
+    assert!(left_behind > 3, "{left_behind}");
+}
+
+/// Whoever cannot tell whether the manifest is on disk must keep the new files.
+#[test]
+fn a_commit_in_doubt_is_completed_by_a_cut_or_when_the_log_is_opened() {
+    let mut in_doubt = 0;
+    for (told, nth) in [false, true]
+        .into_iter()
+        .flat_map(|told| (1..10).map(move |nth| (told, nth)))
+    {
+        let (fs, mut log) = many_segments(false);
+        let mut job = stopped_at(&mut log, 1);
+        fs.inject(Fault::TooManyOpen(nth));
+        let committed = job.commit();
+        fs.disarm();
+        let Err(error) = committed else { continue };
+        assert!(
+            matches!(&error, CompactionError::Log(error) if error.is_shortage()),
+            "{error:?}"
+        );
+        let doubtful = has_manifest(&fs);
+        assert_eq!(job.discard().is_err(), doubtful, "opening {nth}");
+        if told {
+            assert!(log.compaction_over(job.id(), None));
+            assert_eq!(log.is_failed(), doubtful, "opening {nth}");
+        }
+        let merged = if doubtful { 2 } else { 6 };
+        assert_eq!(
+            flushed_pairs(&fs, log.recovery_point()).len(),
+            merged + 8,
+            "opening {nth}"
+        );
+        log.truncate_to(Offset(11)).unwrap();
+        assert_eq!(pairs(&log).len(), merged + 5, "opening {nth}");
+        assert!(!has_manifest(&fs), "opening {nth}");
+        assert_eq!(
+            flushed_pairs(&fs, log.recovery_point()),
+            pairs(&log),
+            "opening {nth}"
+        );
+        in_doubt += usize::from(doubtful);
+    }
+    assert!(in_doubt > 2, "{in_doubt}");
+}
+
+/// What the cleaner reads of a segment that its owner is cutting is not damage.
+#[test]
+fn a_cut_in_the_midst_of_a_read_is_no_damage() {
+    for mapped in [false, true] {
+        let (disk, mut log) = filled();
+        log.close().unwrap();
+        let recovery_point = log.recovery_point();
+        drop(log);
+        let fs = CountingFs::new(&disk);
+        let counted = OpenOptions {
+            env: Env::with(std::sync::Arc::new(fs.clone()), 4),
+            recovery_point,
+            ..options(&disk, &compacted())
+        };
+        let (mut log, _) = PartitionLog::open(counted).unwrap();
+        let (rules, end) = (CompactionRules::default(), log.log_end_offset());
+        let cleanable = log.cleanable(&rules, end, NOW).unwrap().unwrap();
+        let mut job = log.begin_compaction(&cleanable, &rules, end, NOW);
+        let mut map = OffsetMap::new(1 << 20, 0.9);
+        if mapped {
+            job.build_map(&mut map, &mut |_| true).unwrap();
+        }
+        fs.before_next_read(move || log.truncate_to(Offset(1)).unwrap());
+        let found = match mapped {
+            false => job.build_map(&mut map, &mut |_| true),
+            true => job.clean_group(&map, &mut |_| true).map(|_| ()),
+        };
+        assert!(
+            matches!(found, Err(CompactionError::Ended)),
+            "map {mapped}: {found:?}"
+        );
     }
 }

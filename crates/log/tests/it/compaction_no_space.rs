@@ -1,7 +1,7 @@
-//! Compactions that find no space at any write or creation, or whose flush fails at any file.
+//! Compactions that find no space at any write or creation, cannot open a file, or whose flush fails at any file.
 //!
-//! The log is as it was, or whole when it is opened again; nothing of the attempt is left; and the error says which of the
-//! two it was: with no space the compaction is tried again later, after a failed flush the directory goes offline.
+//! The log is as it was, or has failed and is whole when it is opened again; nothing of the attempt is left; and the error says
+//! what it was: without space or files the compaction is tried again later, after a failed flush the directory goes offline.
 
 use crate::compaction::{compact_with, compacted, names, pairs, put, roll};
 use crate::compaction_sums::abort_some;
@@ -28,13 +28,13 @@ fn filled() -> (FaultyFileSystem, PartitionLog) {
     (fs, log)
 }
 
-/// How a compaction ended, and whether a swap was certain before.
-fn attempt(log: &mut PartitionLog) -> (Result<(), CompactionError>, bool) {
+/// How a compaction ended that meets `fault`.
+fn attempt(fs: &FaultyFileSystem, log: &mut PartitionLog, fault: Fault) -> Result<(), CompactionError> {
     let (rules, end) = (CompactionRules::default(), log.log_end_offset());
     let cleanable = log.cleanable(&rules, end, NOW).unwrap().unwrap();
     let mut job = log.begin_compaction(&cleanable, &rules, end, NOW);
     let (mut map, mut pace) = (OffsetMap::new(1 << 16, 0.9), |_| true);
-    let mut committing = false;
+    fs.inject(fault);
     let mut run = || {
         job.build_map(&mut map, &mut pace)?;
         loop {
@@ -43,21 +43,25 @@ fn attempt(log: &mut PartitionLog) -> (Result<(), CompactionError>, bool) {
                 GroupDone::Unchanged => continue,
                 GroupDone::Ready { .. } => {}
             }
-            committing = true;
             job.commit()?;
             assert!(log.swap_compacted(job.id(), NOW)?);
             job.finish_swap()?;
-            committing = false;
         }
-        committing = true;
         job.write_mark()
     };
     let result = run();
-    if result.is_err() && !committing {
-        job.discard().unwrap();
+    fs.disarm();
+    if result.is_err() {
+        let dropped = job.discard();
+        assert!(
+            matches!(dropped, Ok(()) | Err(CompactionError::Ended)),
+            "{dropped:?}"
+        );
     }
-    log.compaction_over(job.id(), result.is_ok().then(|| job.end_offset()));
-    (result, committing)
+    let end = result.is_ok().then(|| job.end_offset());
+    assert!(log.compaction_over(job.id(), end));
+    assert!(!log.compaction_over(job.id(), end), "it is the log's no more");
+    result
 }
 
 fn values(log: &PartitionLog) -> Vec<(String, i64)> {
@@ -80,25 +84,23 @@ fn has_garbage(fs: &FaultyFileSystem) -> bool {
 }
 
 /// True when the fault came.
-fn one(fault: Fault, right: impl Fn(&CompactionError, bool) -> bool) -> bool {
+fn one(fault: Fault, right: impl Fn(&CompactionError) -> bool) -> bool {
     let (fs, mut log) = filled();
     let (before, values_before) = (pairs(&log), values(&log));
-    fs.inject(fault);
-    let (result, committing) = attempt(&mut log);
-    let Err(error) = result else { return false };
-    fs.disarm();
-    assert!(
-        right(&error, committing),
-        "{fault:?}, committing {committing}: {error:?}"
-    );
+    let Err(error) = attempt(&fs, &mut log, fault) else {
+        return false;
+    };
+    assert!(right(&error), "{fault:?}: {error:?}");
     assert_eq!(
         values(&log),
         values_before,
         "{fault:?}: what readers find meanwhile"
     );
-    if !committing {
+    if log.is_failed() {
+        assert!(try_append(&mut log, batch(&["x"])).is_err());
+    } else {
         assert!(!has_garbage(&fs), "{fault:?}: {:?}", names(&fs));
-        assert!(!log.is_failed() && pairs(&log).len() <= before.len());
+        assert!(pairs(&log).len() <= before.len());
         // With space again the next attempt comes to its end.
         let end = log.log_end_offset();
         compact_with(&mut log, &CompactionRules::default(), end, NOW, 1 << 16).unwrap();
@@ -132,23 +134,20 @@ fn one(fault: Fault, right: impl Fn(&CompactionError, bool) -> bool) -> bool {
 }
 
 #[test]
-fn without_space_a_compaction_leaves_the_log_as_it_was() {
-    let right = |error: &CompactionError, committing: bool| match error {
-        CompactionError::Log(error) => !committing && error.is_no_space(),
-        // The swap may be certain or not: only opening the log tells.
-        CompactionError::Sync(error) => committing && error.is_no_space(),
-        _ => false,
-    };
-    let came = (1..100).filter(|nth| one(Fault::NoSpaceAtWrite(*nth), right));
+fn without_space_or_files_a_compaction_leaves_the_log_as_it_was_or_to_be_opened_again() {
+    let full = |error: &CompactionError| matches!(error, CompactionError::Log(error) if error.is_no_space());
+    let short = |error: &CompactionError| matches!(error, CompactionError::Log(error) if error.is_shortage());
+    let came = (1..100).filter(|nth| one(Fault::NoSpaceAtWrite(*nth), full));
     assert!(came.count() > 10, "writes must have failed");
-    let came = (1..100).filter(|nth| one(Fault::NoSpaceAtCreate(*nth), right));
+    let came = (1..100).filter(|nth| one(Fault::NoSpaceAtCreate(*nth), full));
     assert!(came.count() > 10, "creations must have failed");
+    let came = (1..200).filter(|nth| one(Fault::TooManyOpen(*nth), short));
+    assert!(came.count() > 40, "openings must have failed");
 }
 
 #[test]
 fn a_failed_flush_is_told_as_one_and_the_log_is_whole_when_it_is_opened() {
-    let right =
-        |error: &CompactionError, _| matches!(error, CompactionError::Sync(error) if !error.is_no_space());
+    let right = |error: &CompactionError| matches!(error, CompactionError::Sync(_));
     let came = (1..100).filter(|nth| one(Fault::SyncFails(*nth), right));
     assert!(came.count() > 10, "flushes must have failed");
 }

@@ -21,6 +21,17 @@ pub(crate) enum Call {
 pub(crate) struct CountingFs {
     disk: FaultyFileSystem,
     calls: Arc<Mutex<Vec<Call>>>,
+    before_read: Arc<BeforeRead>,
+}
+
+/// Happens once, before the next read.
+#[derive(Default)]
+struct BeforeRead(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for BeforeRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BeforeRead")
+    }
 }
 
 #[derive(Debug)]
@@ -28,6 +39,7 @@ struct CountingFile {
     file: Arc<dyn LogFile>,
     path: PathBuf,
     calls: Arc<Mutex<Vec<Call>>>,
+    before_read: Arc<BeforeRead>,
 }
 
 impl CountingFs {
@@ -35,7 +47,13 @@ impl CountingFs {
         Self {
             disk: disk.clone(),
             calls: Arc::default(),
+            before_read: Arc::default(),
         }
+    }
+
+    /// Lets `happen` happen once, between the opening of a file and the next read.
+    pub(crate) fn before_next_read(&self, happen: impl FnOnce() + Send + 'static) {
+        *self.before_read.0.lock().unwrap() = Some(Box::new(happen));
     }
 
     /// The calls since the last time.
@@ -50,6 +68,10 @@ impl CountingFs {
 
 impl LogFile for CountingFile {
     fn read_at(&self, into: &mut Vec<u8>, max: usize, at: u64) -> io::Result<usize> {
+        let due = self.before_read.0.lock().unwrap().take();
+        if let Some(happen) = due {
+            happen();
+        }
         let read = self.file.read_at(into, max, at)?;
         let call = Call::Read(self.path.clone(), at, read);
         self.calls.lock().unwrap().push(call);
@@ -91,6 +113,7 @@ impl FileSystem for CountingFs {
             file: self.disk.open(path, mode)?,
             path: path.to_owned(),
             calls: Arc::clone(&self.calls),
+            before_read: Arc::clone(&self.before_read),
         }))
     }
 

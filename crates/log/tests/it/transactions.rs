@@ -1,7 +1,7 @@
 //! Open and aborted transactions.
 
 use crate::support::*;
-use milena_log::env::FileSystem;
+use milena_log::env::{Fault, FileSystem};
 use milena_log::{AppendContext, AppendError, AppendOrigin, LogConfig, PartitionLog};
 use milena_record::control::ControlRecord;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
@@ -218,4 +218,37 @@ fn a_marker_below_the_log_start_ends_its_transaction_after_a_truncation_too() {
         (log.log_end_offset(), log.first_unstable_offset()),
         (Offset(3), None)
     );
+}
+
+/// The marker's own append makes a snapshot due, and its entry finds no place in the index: a recovery that began at that
+/// snapshot would not look at the marker again.
+#[test]
+fn an_abort_that_is_in_no_index_stays_ahead_of_the_snapshots() {
+    const SNAPSHOT_INTERVAL: u64 = 64 << 20;
+    let faults = [1, 2].map(|nth| [Fault::TooManyOpen(nth), Fault::NoSpaceAtCreate(nth)]);
+    for fault in faults.into_iter().flatten() {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &LogConfig::default());
+        try_append(&mut log, produced(1, 0, 0, 1, true)).unwrap();
+        let large = "x".repeat(1_000_000);
+        while log.size_bytes() + 1_001_000 < SNAPSHOT_INTERVAL {
+            append(&mut log, &[&large]);
+        }
+        let rest = usize::try_from(SNAPSHOT_INTERVAL - log.size_bytes() - 300).unwrap();
+        append(&mut log, &["x".repeat(rest).as_str()]);
+        while log.size_bytes() + 70 < SNAPSHOT_INTERVAL {
+            append(&mut log, &["y"]);
+        }
+        assert!(files(&fs, ".snapshot").is_empty(), "too early");
+        fs.inject(fault);
+        marker(&mut log, ControlRecord::Abort, 1, 0, 1, false).unwrap();
+        fs.disarm();
+        assert!(log.size_bytes() >= SNAPSHOT_INTERVAL, "too late");
+        flush(&mut log);
+        let end = log.log_end_offset();
+        assert_eq!(log.recovery_point(), end);
+        assert_eq!(aborted(&log, 0, end.0), [(1, 0)], "{fault:?}");
+        let (again, _) = open_at(&fs.copied(), &LogConfig::default(), end).unwrap();
+        assert_eq!(aborted(&again, 0, end.0), [(1, 0)], "{fault:?}: after a crash");
+    }
 }
