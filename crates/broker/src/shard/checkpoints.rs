@@ -29,6 +29,8 @@ struct State {
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
     cleaned: BTreeMap<TopicPartition, Offset>,
+    /// Recovery points of logs that are gone, which the file may still say, or a write that is under way.
+    forgotten: BTreeMap<TopicPartition, Offset>,
     changed: bool,
     /// Whom to tell that the recovery point is on disk.
     to_tell: Vec<(TopicIdPartition, Offset)>,
@@ -108,13 +110,30 @@ impl DirCheckpoints {
         state.changed = true;
     }
 
+    /// The recovery point of a log that is gone, which the file may say of a log of this name that is made anew.
+    pub(super) fn stale_recovery_point(&self, name: &TopicPartition) -> Offset {
+        self.lock().forgotten.get(name).copied().unwrap_or_default()
+    }
+
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
         let mut state = self.lock();
-        state.changed |= state.recovery_points.remove(name).is_some();
+        if let Some(offset) = state.recovery_points.remove(name) {
+            state.changed = true;
+            state.keep_forgotten([(name.clone(), offset)]);
+        }
         state.changed |= state.high_watermarks.remove(name).is_some();
         state.changed |= state.log_starts.remove(name).is_some();
         state.changed |= state.cleaned.remove(name).is_some();
+    }
+}
+
+impl State {
+    fn keep_forgotten(&mut self, forgotten: impl IntoIterator<Item = (TopicPartition, Offset)>) {
+        for (name, offset) in forgotten {
+            let known = self.forgotten.entry(name).or_default();
+            *known = offset.max(*known);
+        }
     }
 }
 
@@ -135,7 +154,7 @@ impl LogDirs {
             let Some((dir, checkpoints)) = self.checkpoints(index) else {
                 continue;
             };
-            let (files, to_tell) = {
+            let (files, to_tell, forgotten) = {
                 let mut state = checkpoints.lock();
                 if !std::mem::take(&mut state.changed) {
                     continue;
@@ -146,7 +165,9 @@ impl LogDirs {
                     (OffsetCheckpoint::LogStart, state.log_starts.clone()),
                     (OffsetCheckpoint::Cleaner, state.cleaned.clone()),
                 ];
-                (files, std::mem::take(&mut state.to_tell))
+                // What is forgotten from here on may be in these files.
+                let forgotten = std::mem::take(&mut state.forgotten);
+                (files, std::mem::take(&mut state.to_tell), forgotten)
             };
             let written = files
                 .iter()
@@ -160,6 +181,7 @@ impl LogDirs {
                     let mut state = checkpoints.lock();
                     state.changed = true;
                     state.to_tell.splice(0..0, to_tell);
+                    state.keep_forgotten(forgotten);
                     failures.push(Failure { dir: index, error });
                 }
             }

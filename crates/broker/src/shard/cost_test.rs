@@ -52,6 +52,7 @@ impl Maker {
             topic_id: TopicId::random(),
             config: std::sync::Arc::clone(&settings.log),
             recovery_point: Offset(0),
+            stale_recovery_point: Offset::ZERO,
             log_start_offset: Offset(0),
             compacted: false,
             clean: false,

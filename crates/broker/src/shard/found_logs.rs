@@ -2,7 +2,10 @@
 //!
 //! A move between directories may have been cut short at any point: see `milena_log`, `partition/relocate.rs`.
 //!
-//! Two logs of one name without a mark are not of Milena's making: Kafka leaves them when a directory fails while a copy takes its
+//! Two logs of one name may belong to two topics: one was deleted while its directory was offline, and made again in another one.
+//! Neither a mark nor what they hold says anything then; the topic's id does, once the metadata is there.
+//!
+//! Two logs of one topic without a mark are not of Milena's making: Kafka leaves them when a directory fails while a copy takes its
 //! place, or somebody has copied a directory. The one that knows more is used, the other one is not touched, and a line says so at
 //! every start until somebody removes it. More is: a later leader epoch; then more that was on disk for certain; then more
 //! records. That is how replicas are compared too, so that the choice loses nothing that an election could have kept; the log that
@@ -12,13 +15,27 @@
 use milena_log::checkpoint::{OffsetCheckpoint, parse_epochs};
 use milena_log::format::{EPOCH_CHECKPOINT_FILE, FileKind, parse_file_name};
 use milena_log::{LogDir, LogError, Removal};
-use milena_types::{LeaderEpoch, Offset, TopicPartition};
+use milena_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use std::collections::BTreeMap;
+
+/// The directories, by index, with the partitions in them; `None` stands for one that cannot be used.
+type Listed<'a> = [Option<(&'a LogDir, Vec<TopicPartition>)>];
+
+/// A log of a name that several topics have had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    /// The directory's index.
+    pub(super) dir: usize,
+    /// Whose log it says it is.
+    pub(super) topic: Option<TopicId>,
+}
 
 /// Where each partition lies.
 #[derive(Debug, Default)]
 pub(super) struct FoundLogs {
     pub(super) homes: BTreeMap<TopicPartition, usize>,
+    /// Names under which several topics have logs: all but one of them, or all, are deleted. Only the metadata says which.
+    pub(super) contested: BTreeMap<TopicPartition, Vec<Life>>,
     /// Moves that had not been completed, and where to: they begin again.
     pub(super) unfinished: BTreeMap<TopicPartition, usize>,
     /// What is out of use.
@@ -27,21 +44,23 @@ pub(super) struct FoundLogs {
 
 impl FoundLogs {
     /// Looks through the directories that can be used; `None` stands for one that cannot.
-    pub(super) fn settle(dirs: &[Option<(&LogDir, Vec<TopicPartition>)>]) -> Self {
-        let mut found = Self::default();
+    pub(super) fn settle(dirs: &Listed<'_>) -> Self {
+        let (mut found, mut doubles) = (Self::default(), BTreeMap::<&TopicPartition, Vec<usize>>::new());
         for (index, dir) in dirs.iter().enumerate() {
             let Some((_, names)) = dir else { continue };
             for name in names {
-                match found.homes.get(name).copied() {
+                match found.homes.get(name) {
                     None => drop(found.homes.insert(name.clone(), index)),
-                    Some(other) => found.choose(dirs, name, other, index),
+                    Some(first) => doubles.entry(name).or_insert_with(|| vec![*first]).push(index),
                 }
             }
         }
-        let complete = dirs.iter().all(Option::is_some);
+        for (name, places) in doubles {
+            found.settle_double(dirs, name, &places);
+        }
         for (index, dir) in dirs.iter().enumerate() {
             let Some((dir, _)) = dir else { continue };
-            if let Err(error) = found.settle_copies(index, dir, complete) {
+            if let Err(error) = found.settle_copies(dirs, index, dir) {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(path = %dir.path().display(), error, "copies of partitions that were being moved are left as they are");
             }
@@ -49,18 +68,51 @@ impl FoundLogs {
         found
     }
 
-    /// Two directories have a log of that name.
-    fn choose(
-        &mut self,
-        dirs: &[Option<(&LogDir, Vec<TopicPartition>)>],
-        name: &TopicPartition,
-        first: usize,
-        second: usize,
-    ) {
-        let (Some(Some((a, _))), Some(Some((b, _)))) = (dirs.get(first), dirs.get(second)) else {
+    /// Several directories have a log of that name.
+    fn settle_double(&mut self, dirs: &Listed<'_>, name: &TopicPartition, places: &[usize]) {
+        let (mut lives, mut unknown) = (Vec::<Life>::new(), Vec::new());
+        for &index in places {
+            let Some(topic) = topic_of(dirs, name, index) else {
+                unknown.push(index);
+                continue;
+            };
+            let same = lives.iter_mut().find(|life| life.topic == Some(topic));
+            match same {
+                Some(life) => life.dir = self.choose(dirs, name, life.dir, index),
+                None => lives.push(Life {
+                    dir: index,
+                    topic: Some(topic),
+                }),
+            }
+        }
+        if let [_, _, ..] = *lives {
+            lives.extend(unknown.into_iter().map(|dir| Life { dir, topic: None }));
+            let path = |life: &Life| Some((dirs.get(life.dir)?.as_ref()?.0.path(), life.topic));
+            let paths: Vec<_> = lives.iter().filter_map(path).collect();
+            tracing::warn!(partition = %name, ?paths, "log directories hold this partition for several topics of its name; the metadata tells which one lives");
+            self.homes.remove(name);
+            self.contested.insert(name.clone(), lives);
             return;
+        }
+        let places = lives.iter().map(|life| life.dir).chain(unknown);
+        if let Some(kept) =
+            places.reduce(|kept, other| self.choose(dirs, name, kept.min(other), kept.max(other)))
+        {
+            self.homes.insert(name.clone(), kept);
+        }
+    }
+
+    /// Two directories have a log of that name, of the same topic as far as they say. Gives the one whose log it is.
+    fn choose(&mut self, dirs: &Listed<'_>, name: &TopicPartition, first: usize, second: usize) -> usize {
+        let (Some(Some((a, _))), Some(Some((b, _)))) = (dirs.get(first), dirs.get(second)) else {
+            return first;
         };
-        let moved_in = |dir: &LogDir| dir.has_moved_in(&dir.partition_path(name)).unwrap_or(false);
+        // Whose topic cannot be read may be of a deleted one, or the other.
+        let readable = [a, b]
+            .iter()
+            .all(|dir| dir.topic_id(&dir.partition_path(name)).is_ok());
+        let moved_in =
+            |dir: &LogDir| readable && dir.has_moved_in(&dir.partition_path(name)).unwrap_or(false);
         let (newer, older, kept) = match (moved_in(a), moved_in(b)) {
             (true, false) => (a, b, first),
             (false, true) => (b, a, second),
@@ -73,8 +125,7 @@ impl FoundLogs {
                 tracing::error!(partition = %name, used = %used.0.path().display(), unused = %unused.0.path().display(),
                     used_extent = ?used.1, unused_extent = ?unused.1,
                     "two log directories hold this partition, and nothing says which is newer; remove the one that is not used");
-                self.homes.insert(name.clone(), kept);
-                return;
+                return kept;
             }
         };
         tracing::info!(partition = %name, from = %older.path().display(), to = %newer.path().display(), "completes a move between log directories");
@@ -85,18 +136,40 @@ impl FoundLogs {
                 tracing::warn!(partition = %name, error, "the former log stays for now");
             }
         }
-        self.homes.insert(name.clone(), kept);
+        kept
     }
 
-    fn settle_copies(&mut self, index: usize, dir: &LogDir, complete: bool) -> Result<(), LogError> {
+    /// The logs of that name.
+    fn lives(&self, dirs: &Listed<'_>, name: &TopicPartition) -> Vec<Life> {
+        let home = self.homes.get(name).map(|index| Life {
+            dir: *index,
+            topic: topic_of(dirs, name, *index),
+        });
+        let contested = self.contested.get(name).into_iter().flatten().copied();
+        home.into_iter().chain(contested).collect()
+    }
+
+    fn settle_copies(&mut self, dirs: &Listed<'_>, index: usize, dir: &LogDir) -> Result<(), LogError> {
+        let complete = dirs.iter().all(Option::is_some);
         for (name, path) in dir.futures()? {
-            let known = self.homes.contains_key(&name);
-            if !known && dir.has_moved_in(&path)? {
-                tracing::info!(partition = %name, path = %path.display(), "completes a move between log directories");
-                dir.promote_future(&name, &path)?;
-                self.homes.insert(name, index);
-                continue;
+            let mut lives = self.lives(dirs, &name);
+            if dir.has_moved_in(&path)? {
+                let topic = dir.topic_id(&path)?;
+                let other = |life: &Life| life.topic.is_some() && topic.is_some() && life.topic != topic;
+                if lives.iter().all(other) {
+                    tracing::info!(partition = %name, path = %path.display(), "completes a move between log directories");
+                    dir.promote_future(&name, &path)?;
+                    if lives.is_empty() {
+                        self.homes.insert(name, index);
+                    } else {
+                        lives.push(Life { dir: index, topic });
+                        self.homes.remove(&name);
+                        self.contested.insert(name, lives);
+                    }
+                    continue;
+                }
             }
+            let known = !lives.is_empty();
             if known || complete {
                 self.removals.push(dir.retire_dir(&name, &path)?);
             }
@@ -106,6 +179,17 @@ impl FoundLogs {
         }
         Ok(())
     }
+}
+
+/// The topic that the log of that name in that directory belongs to. `None`: it does not say.
+fn topic_of(dirs: &Listed<'_>, name: &TopicPartition, index: usize) -> Option<TopicId> {
+    let (dir, _) = dirs.get(index)?.as_ref()?;
+    let topic = dir.topic_id(&dir.partition_path(name));
+    topic.unwrap_or_else(|error| {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(partition = %name, path = %dir.path().display(), error, "cannot read which topic a log belongs to");
+        None
+    })
 }
 
 /// How much a log knows, as far as its files tell without being opened: greater is more.
@@ -279,5 +363,263 @@ mod tests {
         }
         let same = (new, 50, (80, 9));
         assert_eq!(used_of([same, same]), 0);
+    }
+}
+
+#[cfg(test)]
+mod lives_tests {
+    use crate::shard::checkpoints::Checkpointed;
+    use crate::shard::log_dirs::{Found, LogDirs, NoLog, OpenRequest};
+    use milena_log::checkpoint::OffsetCheckpoint;
+    use milena_log::format::{MOVED_IN_FILE, parse_partition_dir_name};
+    use milena_log::{AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, LogDir, PartitionLog};
+    use milena_types::*;
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    fn cluster() -> ClusterId {
+        ClusterId("c".to_owned())
+    }
+
+    fn name() -> TopicPartition {
+        parse_partition_dir_name("t-0").unwrap()
+    }
+
+    /// The partition, of the topic of that id.
+    fn life(topic: u8) -> TopicIdPartition {
+        TopicIdPartition {
+            topic: TopicId(Uuid([topic; 16])),
+            partition: PartitionIndex(0),
+        }
+    }
+
+    fn append(log: &mut PartitionLog, epoch: i32, records: usize) {
+        for _ in 0..records {
+            let batch = milena_record::BatchBuilder::single(Offset(0), b"value");
+            let context = AppendContext {
+                epoch: LeaderEpoch(epoch),
+                now: Timestamp(1000),
+                origin: AppendOrigin::Client,
+            };
+            log.append_as_leader(bytes::BytesMut::from(&batch[..]), &context)
+                .unwrap();
+        }
+    }
+
+    /// A log of that topic in the directory.
+    fn fill(path: &Path, topic: u8, epoch: i32, records: usize) {
+        let dir = LogDir::open(path, BrokerId(1), Some(&cluster())).unwrap();
+        let config = Arc::new(LogConfig::default());
+        let options = dir.open_options(name(), life(topic).topic, config, Timestamp(1000));
+        let (mut log, _) = PartitionLog::open(options).unwrap();
+        append(&mut log, epoch, records);
+        log.close().unwrap();
+    }
+
+    fn open(paths: &[PathBuf]) -> LogDirs {
+        LogDirs::open(paths, BrokerId(1), &cluster()).unwrap()
+    }
+
+    fn find(dirs: &LogDirs, topic: u8, is_new: bool) -> Found {
+        dirs.find_partition(&OpenRequest {
+            id: life(topic),
+            name: &name(),
+            config: &Arc::new(LogConfig::default()),
+            corruption: CorruptionPolicy::Refuse,
+            is_new,
+            now: Timestamp(2000),
+        })
+    }
+
+    /// Opens the topic's log; its directory, the log and its high watermark.
+    fn opened(dirs: &LogDirs, topic: u8) -> Result<(usize, PartitionLog, Offset), NoLog> {
+        let Found::ToOpen(dir) = find(dirs, topic, false) else {
+            panic!("not to be opened");
+        };
+        let config = Arc::new(LogConfig::default());
+        let opened = dirs.open_partition(dir, life(topic), &name(), &config, CorruptionPolicy::Refuse);
+        opened.map(|(log, high_watermark)| (dir, log, high_watermark))
+    }
+
+    fn two() -> (tempfile::TempDir, [PathBuf; 2]) {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a"), root.path().join("b")];
+        (root, paths)
+    }
+
+    #[test]
+    fn the_log_of_a_deleted_topic_does_not_take_the_place_of_the_living_one() {
+        for living in [0, 1] {
+            for mark in [None, Some(0), Some(1)] {
+                // The topic was deleted while one directory was offline, and made again in the other.
+                let (_root, paths) = two();
+                fill(&paths[1 - living], 1, 7, 30);
+                fill(&paths[living], 2, 0, 5);
+                if let Some(marked) = mark {
+                    let path: &PathBuf = &paths[marked];
+                    std::fs::write(path.join("t-0").join(MOVED_IN_FILE), b"").unwrap();
+                }
+                let dirs = open(&paths);
+                assert!(
+                    paths.iter().all(|path| path.join("t-0").exists()),
+                    "nobody knows yet"
+                );
+                let (dir, log, _) = opened(&dirs, 2).unwrap();
+                assert_eq!((dir, log.log_end_offset()), (living, Offset(5)), "{mark:?}");
+                assert!(paths[living].join("t-0").exists());
+                assert!(!paths[1 - living].join("t-0").exists(), "the topic is deleted");
+            }
+        }
+    }
+
+    #[test]
+    fn the_other_log_stays_while_the_living_one_cannot_be_opened() {
+        let (_root, paths) = two();
+        fill(&paths[0], 1, 7, 30);
+        fill(&paths[1], 2, 0, 5);
+        {
+            let dir = LogDir::open(&paths[1], BrokerId(1), Some(&cluster())).unwrap();
+            let points = BTreeMap::from([(name(), Offset(9))]);
+            dir.write_checkpoint(OffsetCheckpoint::RecoveryPoint, &points)
+                .unwrap();
+        }
+        let dirs = open(&paths);
+        assert!(opened(&dirs, 2).is_err(), "records that were on disk are gone");
+        assert!(paths.iter().all(|path| path.join("t-0").exists()));
+    }
+
+    #[test]
+    fn when_all_logs_of_a_name_are_of_deleted_topics_it_is_made_anew() {
+        let (_root, paths) = two();
+        fill(&paths[0], 1, 7, 30);
+        fill(&paths[1], 2, 0, 5);
+        let dirs = open(&paths);
+        let (_, log, _) = opened(&dirs, 3).unwrap();
+        assert_eq!(log.log_end_offset(), Offset(0));
+        assert!(paths.iter().all(|path| !path.join("t-0").exists()));
+    }
+
+    #[test]
+    fn no_empty_log_takes_the_place_of_one_that_may_lie_in_a_directory_that_is_offline() {
+        let (_root, paths) = two();
+        fill(&paths[1], 1, 7, 30);
+        // Not a directory: it cannot be opened.
+        std::fs::write(&paths[0], b"").unwrap();
+        let dirs = open(&paths);
+        assert!(matches!(find(&dirs, 2, false), Found::Offline(None)));
+        assert!(paths[1].join("t-0").exists());
+        assert!(matches!(find(&dirs, 1, false), Found::ToOpen(1)));
+    }
+
+    #[test]
+    fn a_complete_copy_of_the_living_log_is_kept_beside_the_log_of_a_deleted_topic() {
+        let (_root, paths) = two();
+        fill(&paths[0], 1, 7, 30);
+        fill(&paths[1], 2, 0, 5);
+        let copy = paths[1].join("t-0.0123456789abcdef0123456789abcdef-future");
+        std::fs::write(paths[1].join("t-0").join(MOVED_IN_FILE), b"").unwrap();
+        std::fs::rename(paths[1].join("t-0"), copy).unwrap();
+        let (dir, log, _) = opened(&open(&paths), 2).unwrap();
+        assert_eq!((dir, log.log_end_offset()), (1, Offset(5)));
+    }
+
+    /// A topic with 50 records and `checkpointed` offsets is deleted and made again, gets 10 records, and the process is killed
+    /// before it writes checkpoints again.
+    fn made_again(checkpointed: Checkpointed) -> (tempfile::TempDir, LogDirs) {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a")];
+        {
+            let dirs = open(&paths);
+            let Found::Log(dir, mut log, _) = find(&dirs, 1, true) else {
+                panic!("it lies nowhere")
+            };
+            append(&mut log, 0, 50);
+            log.flush().unwrap();
+            dirs.note_offsets(dir, life(1), &name(), checkpointed);
+            dirs.write_checkpoints();
+            // As the data thread does when the topic is deleted.
+            dirs.forget_partition(dir, &name());
+            log.delete().unwrap().unwrap().run().unwrap();
+            let Found::Log(_, mut log, _) = find(&dirs, 2, true) else {
+                panic!("it lies nowhere")
+            };
+            append(&mut log, 0, 10);
+            log.flush().unwrap();
+        }
+        let dirs = open(&paths);
+        (root, dirs)
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_deleted_topic_says_nothing_of_the_one_made_again() {
+        for log_start in [0, 5, 30] {
+            let checkpointed = Checkpointed {
+                recovery_point: Offset(50),
+                high_watermark: Offset(50),
+                log_start: Offset(log_start),
+            };
+            let (_root, dirs) = made_again(checkpointed);
+            let (_, log, high_watermark) = opened(&dirs, 2).unwrap();
+            let offsets = (log.log_start_offset(), log.log_end_offset(), high_watermark);
+            assert_eq!(offsets, (Offset(0), Offset(10), Offset(0)), "{log_start}");
+        }
+    }
+
+    #[test]
+    fn nor_does_it_of_one_that_was_opened_again_before_it_had_records() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a")];
+        let checkpointed = Checkpointed {
+            recovery_point: Offset(50),
+            ..Checkpointed::default()
+        };
+        {
+            let dirs = open(&paths);
+            fill_in(&dirs, 1, 50);
+            dirs.note_offsets(0, life(1), &name(), checkpointed);
+            dirs.write_checkpoints();
+            // Another topic's log lies there: it is removed.
+            let (_, log, _) = opened(&dirs, 2).unwrap();
+            drop(log);
+            let (_, mut log, _) = opened(&dirs, 2).unwrap();
+            append(&mut log, 0, 10);
+            log.flush().unwrap();
+        }
+        let (_, log, _) = opened(&open(&paths), 2).unwrap();
+        assert_eq!(log.log_end_offset(), Offset(10));
+    }
+
+    fn fill_in(dirs: &LogDirs, topic: u8, records: usize) {
+        let Found::Log(_, mut log, _) = find(dirs, topic, true) else {
+            panic!("it lies nowhere")
+        };
+        append(&mut log, 0, records);
+        log.flush().unwrap();
+    }
+
+    #[test]
+    fn a_copy_is_not_trusted_because_of_the_checkpoint_of_a_log_that_was_in_its_directory_once() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a")];
+        let checkpointed = Checkpointed {
+            recovery_point: Offset(50),
+            ..Checkpointed::default()
+        };
+        {
+            let dirs = open(&paths);
+            fill_in(&dirs, 1, 50);
+            dirs.note_offsets(0, life(1), &name(), checkpointed);
+            dirs.write_checkpoints();
+            dirs.discard(&name());
+            let config = Arc::new(LogConfig::default());
+            let options = dirs.copy_options(0, life(2), &name(), config).unwrap();
+            let (mut copy, _) = PartitionLog::open(options).unwrap();
+            append(&mut copy, 0, 10);
+            copy.rename_dir(&paths[0].join("t-0")).unwrap();
+            copy.flush().unwrap();
+        }
+        let (_, log, _) = opened(&open(&paths), 2).unwrap();
+        assert_eq!(log.log_end_offset(), Offset(10));
     }
 }

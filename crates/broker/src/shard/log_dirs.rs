@@ -4,11 +4,12 @@ use super::api::LogDirDescription;
 use super::checkpoints::{Checkpointed, DirCheckpoints};
 use super::context::wall_clock;
 use super::dir_state::{DirState, DirStatus};
-use super::found_logs::FoundLogs;
+use super::found_logs::{FoundLogs, Life};
 use super::idle_logs::DirWord;
 use super::name_claims::NameClaims;
 use milena_log::{
-    CorruptionPolicy, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, PartitionLog, Removal,
+    CorruptionPolicy, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, OpenReport,
+    PartitionLog, Removal,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
@@ -88,6 +89,8 @@ pub struct LogDirs {
     pub(super) names: NameClaims,
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
+    /// Names under which several topics have logs.
+    contested: Mutex<BTreeMap<TopicPartition, Vec<Life>>>,
     /// Partitions whose files are not what the last shutdown said.
     distrusted: Mutex<BTreeMap<TopicPartition, Distrust>>,
     /// Where partitions that do not exist yet are to be created.
@@ -165,6 +168,7 @@ impl LogDirs {
             dirs,
             names: NameClaims::default(),
             homes: Mutex::new(found.homes),
+            contested: Mutex::new(found.contested),
             distrusted: Mutex::default(),
             preferred: Mutex::default(),
             unfinished: Mutex::new(found.unfinished),
@@ -297,18 +301,24 @@ impl LogDirs {
     /// [`LogDirs::open_partition`], which may take long.
     pub(super) fn find_partition(&self, request: &OpenRequest<'_>) -> Found {
         let OpenRequest { id, name, config, .. } = *request;
-        let Some((index, existed)) = self.home_of(name, request.is_new) else {
+        let Some((index, existed)) = self.home_of(request) else {
             return Found::Offline(None);
         };
         let Some((dir, handle)) = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?))) else {
             return Found::Offline(Some(index));
         };
+        if existed && !request.is_new && !self.all_online() && is_of_other_topic(handle, name, id) {
+            // The log of a deleted topic; the living one may lie where nobody can look.
+            return Found::Offline(None);
+        }
         let known = dir.checkpoints.of(name);
-        let by_word = self.believes_word(name, request.corruption) && handle.resumes_at_once(name);
+        let by_word = self.believes_word(name, request.corruption)
+            && handle.resumes_at_once(name)
+            && !lock(&self.contested).contains_key(name);
         if existed && !by_word {
             return Found::ToOpen(index);
         }
-        let options = Dir::options(handle, id, name, config, known, request.now);
+        let options = dir.options(handle, id, name, config, known, request.now);
         let log = if existed {
             handle.resume(&options)
         } else {
@@ -330,8 +340,9 @@ impl LogDirs {
         corruption == CorruptionPolicy::Refuse && !lock(&self.distrusted).contains_key(name)
     }
 
-    /// Opens a partition's log in directory number `index`. A log of another life of the topic is deleted first. Returns the
-    /// log with its last high watermark. Blocks, as long as a recovery takes.
+    /// Opens a partition's log in directory number `index`, which [`LogDirs::find_partition`] has named. A log of another life of
+    /// the topic is deleted: before, if it lies there, for then no directory has the living one; else once the living one is
+    /// open. Returns the log with its last high watermark. Blocks, as long as a recovery takes.
     pub(super) fn open_partition(
         &self,
         index: usize,
@@ -344,10 +355,13 @@ impl LogDirs {
         let Some((dir, handle)) = found else {
             return Err(NoLog::Offline);
         };
-        let known = dir.checkpoints.of(name);
         let distrust = lock(&self.distrusted).get(name).copied();
+        let known = match distrust {
+            None => dir.known_at_start(handle, name).map_err(OpenError::from)?,
+            Some(_) => dir.checkpoints.of(name),
+        };
         let options = |known| {
-            let options = Dir::options(handle, id, name, config, known, wall_clock());
+            let options = dir.options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
                 has_files: distrust == Some(Distrust::ChangedBehind),
@@ -358,38 +372,52 @@ impl LogDirs {
         if self.believes_word(name, corruption)
             && let Some(log) = handle.resume(&options(known))
         {
+            self.retire_other_lives(name, id, index);
             return Ok((log, known.high_watermark));
         }
-        let opened = match PartitionLog::open(options(known)) {
+        let (log, high_watermark) = match PartitionLog::open(options(known)) {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
                 tracing::warn!(partition = %name, %found, expected = %id.topic, "the log of a deleted topic of the same name is removed");
                 dir.checkpoints.forget(name);
-                remove_old_life(handle, name)
-                    .and_then(|()| PartitionLog::open(options(Checkpointed::default())))
+                remove_old_life(handle, name)?;
+                let made_anew = options(Checkpointed::default());
+                (PartitionLog::absent(&made_anew), Offset::ZERO)
             }
-            other => other,
+            other => {
+                let (log, report) = other?;
+                log_report(name, &report);
+                (log, known.high_watermark)
+            }
         };
-        let opened = opened.map(|(log, report)| {
-            if report.lost_flushed {
-                tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
-            } else if report.segments_scanned > 0 || report.cut.is_some() {
-                tracing::info!(partition = %name, ?report, "recovered the log");
-            }
-            (log, known.high_watermark)
-        });
-        Ok(opened?)
+        self.retire_other_lives(name, id, index);
+        Ok((log, high_watermark))
     }
 
-    /// Where the partition lies, or will, and whether it was there already. `None`: it is not new, and may lie in a
-    /// directory that is offline. Source: `LogManager.getOrCreateLog`.
-    fn home_of(&self, name: &TopicPartition, is_new: bool) -> Option<(usize, bool)> {
+    fn all_online(&self) -> bool {
+        self.dirs.iter().all(|dir| dir.status.get() != DirState::Offline)
+    }
+
+    /// Where the partition lies, or will, and whether a log of its name was there already. `None`: it is not new, and may lie
+    /// in a directory that is offline. Source: `LogManager.getOrCreateLog`.
+    fn home_of(&self, request: &OpenRequest<'_>) -> Option<(usize, bool)> {
+        let OpenRequest { id, name, is_new, .. } = *request;
         let mut homes = lock(&self.homes);
         if let Some(index) = homes.get(name) {
             return Some((*index, true));
         }
-        let all_online = || self.dirs.iter().all(|dir| dir.status.get() != DirState::Offline);
-        if !is_new && !all_online() {
+        let lives = lock(&self.contested).get(name).cloned().unwrap_or_default();
+        if let Some(living) = lives.iter().find(|life| life.topic == Some(id.topic)) {
+            homes.insert(name.clone(), living.dir);
+            return Some((living.dir, true));
+        }
+        if !is_new && !self.all_online() {
             return None;
+        }
+        let mut online = lives.iter().filter(|life| self.is_online(life.dir));
+        if let Some(dead) = online.find(|life| life.topic.is_some()) {
+            // All of them are of deleted topics: it is made anew in the place of one.
+            homes.insert(name.clone(), dead.dir);
+            return Some((dead.dir, true));
         }
         let preferred = lock(&self.preferred).remove(name);
         let preferred = preferred.filter(|index| self.is_online(*index));
@@ -397,6 +425,31 @@ impl LogDirs {
         homes.insert(name.clone(), index);
         self.dirs[index].partitions.fetch_add(1, Ordering::Relaxed);
         Some((index, false))
+    }
+
+    /// The living log of a name that several topics had is open, in directory number `home`: the others are of deleted topics.
+    fn retire_other_lives(&self, name: &TopicPartition, id: TopicIdPartition, home: usize) {
+        let Some(lives) = lock(&self.contested).remove(name) else {
+            return;
+        };
+        for life in lives.into_iter().filter(|life| life.dir != home) {
+            let dir = self.dirs.get(life.dir).and_then(|dir| Some((dir, dir.usable()?)));
+            let Some((dir, handle)) = dir.filter(|(_, handle)| is_of_other_topic(handle, name, id)) else {
+                continue;
+            };
+            tracing::warn!(partition = %name, path = %dir.path.display(), found = ?life.topic, living = %id.topic,
+                "the log of a deleted topic of the same name, in another log directory, is removed");
+            match remove_old_life(handle, name) {
+                Ok(()) => {
+                    dir.checkpoints.forget(name);
+                    dir.partitions.fetch_sub(1, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(partition = %name, error, "it stays until the next start");
+                }
+            }
+        }
     }
 
     /// The directory of that path.
@@ -447,12 +500,12 @@ impl LogDirs {
         config: Arc<LogConfig>,
         path: impl FnOnce(&LogDir, &TopicPartition) -> PathBuf,
     ) -> Option<OpenOptions> {
-        let handle = self.dirs.get(index)?.usable()?;
+        let dir = self.dirs.get(index)?;
+        let handle = dir.usable()?;
+        let known = Checkpointed::default();
         Some(OpenOptions {
             dir: path(handle, name),
-            recovery_point: Offset::ZERO,
-            log_start_offset: Offset::ZERO,
-            ..handle.open_options(name.clone(), id.topic, config, wall_clock())
+            ..dir.options(handle, id, name, &config, known, wall_clock())
         })
     }
 
@@ -516,6 +569,9 @@ impl LogDirs {
                 .fetch_sub(usize::from(known.is_some()), Ordering::Relaxed);
             dir.checkpoints.forget(name);
         }
+        if let Some(lives) = lock(&self.contested).get_mut(name) {
+            lives.retain(|life| life.dir != index);
+        }
         lock(&self.distrusted).remove(name);
     }
 
@@ -539,8 +595,31 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Dir {
+    /// What the checkpoints know of a partition that this run has not opened yet. After a crash they may be of a log that was
+    /// there before the one that is, or before it was truncated: then the log's own floor says how far to believe them.
+    fn known_at_start(&self, handle: &LogDir, name: &TopicPartition) -> Result<Checkpointed, LogError> {
+        let known = self.checkpoints.of(name);
+        if handle.was_clean().is_some() || known == Checkpointed::default() {
+            return Ok(known);
+        }
+        let Some(floor) = handle.recovery_floor(name)? else {
+            return Ok(known);
+        };
+        let start_is_stale = floor < known.log_start;
+        Ok(Checkpointed {
+            high_watermark: known.high_watermark.min(floor),
+            log_start: if start_is_stale {
+                Offset::ZERO
+            } else {
+                known.log_start
+            },
+            ..known
+        })
+    }
+
     /// How to open a partition of which the checkpoints know `known`.
     fn options(
+        &self,
         handle: &LogDir,
         id: TopicIdPartition,
         name: &TopicPartition,
@@ -548,10 +627,13 @@ impl Dir {
         known: Checkpointed,
         now: Timestamp,
     ) -> OpenOptions {
+        let on_disk = handle.open_options(name.clone(), id.topic, Arc::clone(config), now);
+        let forgotten = self.checkpoints.stale_recovery_point(name);
         OpenOptions {
             recovery_point: known.recovery_point,
+            stale_recovery_point: on_disk.stale_recovery_point.max(forgotten),
             log_start_offset: known.log_start,
-            ..handle.open_options(name.clone(), id.topic, Arc::clone(config), now)
+            ..on_disk
         }
     }
 
@@ -593,6 +675,20 @@ impl Dir {
             .as_ref()
             .filter(|_| self.status.get() != DirState::Offline)
     }
+}
+
+fn log_report(name: &TopicPartition, report: &OpenReport) {
+    if report.lost_flushed {
+        tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
+    } else if report.segments_scanned > 0 || report.cut.is_some() {
+        tracing::info!(partition = %name, ?report, "recovered the log");
+    }
+}
+
+/// True when the log of that name says that it belongs to another topic than `id`.
+fn is_of_other_topic(handle: &LogDir, name: &TopicPartition, id: TopicIdPartition) -> bool {
+    let found = handle.topic_id(&handle.partition_path(name));
+    found.is_ok_and(|found| found.is_some_and(|found| found != id.topic))
 }
 
 /// Removes the log of a topic that was deleted, and perhaps created again, without that its log was open.

@@ -50,6 +50,7 @@ fn open(dir: &Path) -> PartitionLog {
         topic_id: TopicId(Uuid([1; 16])),
         config: Arc::new(LogConfig::default()),
         recovery_point: Offset(0),
+        stale_recovery_point: Offset::ZERO,
         log_start_offset: Offset(0),
         compacted: false,
         clean: false,

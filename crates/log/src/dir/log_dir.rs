@@ -15,7 +15,7 @@ use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, deleted_dir_name, future_dir_name, parse_future_dir_name,
     parse_partition_dir_name, partition_dir_name, unique,
 };
-use crate::partition::{CorruptionPolicy, OpenOptions, PartitionLog, Removal};
+use crate::partition::{CorruptionPolicy, OpenOptions, PartitionLog, Removal, read_floor, read_topic_id};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
@@ -306,6 +306,24 @@ impl LogDir {
         self.path.join(partition_dir_name(partition))
     }
 
+    /// Which topic the log, or the copy of one, in that directory belongs to. `None`: there is none, or it does not say.
+    ///
+    /// # Errors
+    /// The file that says it could not be read.
+    pub fn topic_id(&self, dir: &Path) -> Result<Option<TopicId>, LogError> {
+        read_topic_id(&*self.env.fs, dir)
+    }
+
+    /// How far the log of that name is trusted whatever the checkpoints say, if it was truncated or made anew since they were
+    /// written: what they say beyond is of a former log.
+    ///
+    /// # Errors
+    /// The file that says it could not be read.
+    pub fn recovery_floor(&self, partition: &TopicPartition) -> Result<Option<Offset>, LogError> {
+        let path = self.partition_path(partition);
+        read_floor(&*self.env.fs, &path).map_err(LogError::new("read", path))
+    }
+
     /// How to open a partition's log: with the checkpoints that are on disk.
     #[must_use]
     pub fn open_options(
@@ -327,6 +345,7 @@ impl LogDir {
             topic_id,
             config,
             recovery_point: look_up(&self.recovery_points),
+            stale_recovery_point: look_up(&self.recovery_points),
             log_start_offset: look_up(&self.log_starts),
             compacted: self.compacted.contains(&partition),
             clean: self.clean.is_some(),

@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 
 /// The floor of the log in `dir`, if it has one. A damaged file counts as 0: everything is scanned.
-pub(super) fn read_floor(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Offset>> {
+pub(crate) fn read_floor(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Offset>> {
     let bytes = read_small_file(fs, &dir.join(RECOVERY_FLOOR_FILE), 1 << 10)?;
     Ok(bytes.map(|bytes| {
         let text = String::from_utf8_lossy(&bytes);

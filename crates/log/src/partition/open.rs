@@ -203,7 +203,7 @@ impl PartitionLog {
             producers: ProducerState::default(),
             snapshots: Vec::new(),
             bytes_since_snapshot: 0,
-            stale_recovery_point: opts.recovery_point,
+            stale_recovery_point: opts.stale_recovery_point.max(opts.recovery_point),
             has_floor: false,
             has_holes: false,
             compacted_by_kafka: false,
@@ -512,7 +512,7 @@ fn check_topic_id(opts: &OpenOptions, has_data: bool) -> Result<(), OpenError> {
     if opts.topic_id.0.is_zero() || !has_data {
         return Ok(());
     }
-    match read_topic_id(opts, &opts.dir)? {
+    match read_topic_id(&*opts.env.fs, &opts.dir)? {
         Some(found) if found != opts.topic_id => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),
             found,
@@ -522,9 +522,10 @@ fn check_topic_id(opts: &OpenOptions, has_data: bool) -> Result<(), OpenError> {
     }
 }
 
-fn read_topic_id(opts: &OpenOptions, dir: &Path) -> Result<Option<TopicId>, LogError> {
+/// The topic id that a partition's directory is marked with. `None`: it has no `partition.metadata`, or a damaged one.
+pub(crate) fn read_topic_id(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, LogError> {
     let path = dir.join(PARTITION_METADATA_FILE);
-    let bytes = read_small_file(&*opts.env.fs, &path, 1 << 16).map_err(LogError::new("read", &path))?;
+    let bytes = read_small_file(fs, &path, 1 << 16).map_err(LogError::new("read", &path))?;
     let text = String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
     Ok(text
         .lines()

@@ -31,6 +31,9 @@ pub struct OpenOptions {
     pub config: Arc<LogConfig>,
     /// From the checkpoint: everything below it has been flushed.
     pub recovery_point: Offset,
+    /// What the checkpoint on disk may say, though it is of a former log of this name, or of the log before it was opened again.
+    /// Where it is more than the log has, a log made anew is not trusted because of it. At least `recovery_point` counts.
+    pub stale_recovery_point: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
     /// The directory's `cleaner-offset-checkpoint` names the log: offsets may be missing in it.

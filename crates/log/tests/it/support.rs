@@ -44,6 +44,7 @@ pub(crate) fn options(fs: &FaultyFileSystem, config: &LogConfig) -> OpenOptions 
         topic_id: TopicId(Uuid([7; 16])),
         config: Arc::new(config.clone()),
         recovery_point: Offset(0),
+        stale_recovery_point: Offset::ZERO,
         log_start_offset: Offset(0),
         compacted: false,
         clean: false,

@@ -55,6 +55,7 @@ fn options(disk: &FaultyFileSystem) -> OpenOptions {
         topic_id: TopicId(Uuid([7; 16])),
         config: Arc::new(config()),
         recovery_point: Offset(0),
+        stale_recovery_point: Offset::ZERO,
         log_start_offset: Offset(0),
         compacted: false,
         clean: false,
