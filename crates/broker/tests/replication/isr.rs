@@ -108,7 +108,9 @@ async fn a_follower_catches_up_with_a_log_that_starts_inside_a_batch() {
         cluster.controller.fence(BrokerId(2));
         for _ in 0..3 {
             let mut builder = BatchBuilder::plain(Offset(0));
-            (0..10).for_each(|i| drop(builder.append(Timestamp(i), None, Some(b"inside"), &[])));
+            for i in 0..10 {
+                builder.append(Timestamp(i), None, Some(b"inside"), &[]);
+            }
             let done = produce_batch(
                 cluster.router(1),
                 id,

@@ -2,6 +2,7 @@
 
 use super::choose::Candidate;
 use crate::shard::context::wall_clock;
+use crate::shard::log_dirs::Distrust;
 use crate::shard::role::Role;
 use crate::shard::state::Shard;
 use milena_log::compaction::{CompactionId, CompactionJob};
@@ -113,7 +114,15 @@ impl Shard {
             Over::Clean(end) => Some(end),
             Over::Abandoned | Over::Corrupt(_) | Over::Unreadable | Over::DiskFailed => None,
         };
-        partition.log.compaction_over(compaction, end);
+        let was_its = partition.log.compaction_over(compaction, end);
+        if partition.log.is_failed() {
+            tracing::warn!(partition = %partition.name, "a swap is unfinished; opening the log again");
+            cx.to_reopen.push((id, Distrust::ChangedHere));
+        }
+        if !was_its {
+            // The log was cut, or opened again, since: what was found is not of this one.
+            return;
+        }
         match over {
             Over::Clean(end) => {
                 if let Role::Leader(role) = &mut partition.role {

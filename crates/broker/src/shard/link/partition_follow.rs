@@ -96,7 +96,8 @@ impl Partition {
             tracing::info!(partition = %self.name, from = %end, to = %first.base_offset, "the leader's log starts inside a batch: the log begins with all of it");
             self.log.truncate_fully_and_start_at(first.base_offset)?;
             // Nothing is lost by it: the log was empty.
-            self.high_watermark
+            let _ = self
+                .high_watermark
                 .on_truncated(first.base_offset, first.base_offset);
             cx.checkpoint_dirty.insert(self.id);
         }
