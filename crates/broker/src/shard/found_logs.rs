@@ -567,6 +567,28 @@ mod lives_tests {
     }
 
     #[test]
+    fn the_recovery_point_of_a_log_that_is_gone_is_remembered_until_files_without_it_are_written() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = open(&[root.path().join("a")]);
+        let offsets = Checkpointed {
+            recovery_point: Offset(50),
+            ..Checkpointed::default()
+        };
+        let stale = || {
+            let config = Arc::new(LogConfig::default());
+            dirs.empty_options(0, life(2), &name(), config)
+                .unwrap()
+                .stale_recovery_point
+        };
+        dirs.note_offsets(0, life(1), &name(), offsets);
+        // A write that began before may be under way.
+        dirs.forget_partition(0, &name());
+        assert_eq!(stale(), Offset(50));
+        dirs.write_checkpoints();
+        assert_eq!(stale(), Offset(0));
+    }
+
+    #[test]
     fn nor_does_it_of_one_that_was_opened_again_before_it_had_records() {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];
