@@ -41,9 +41,10 @@ suites *names:
 bench *figures:
     tests/bench/run.sh {{figures}}
 
-# What a log costs: appends against a bare pwritev, recovery against a bare read (`just bench-log 1024`: that many MiB).
-bench-log *mebibytes:
-    cargo bench --locked -p milena-log --bench log -- {{mebibytes}}
+# What a log costs: appends against a bare pwritev, recovery against a bare read, compaction against a bare copy
+# (`just bench-log 1024 compaction`: that many MiB, only benches with that word in their names).
+bench-log *args:
+    cargo bench --locked -p milena-log --bench log -- {{args}}
 
 # Removes each check of the log once and sees that a test notices (twenty minutes).
 mutants *names:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """partitions.py MILENA OUT.json [NODES]   what many partitions cost a cluster of NODES (1) nodes of this binary.
 Creates PARTITIONS (10000) partitions in TOPICS (10) topics, writes one record to WRITTEN of them (all), and says: time to create, memory,
-descriptors, threads and idle CPU of each node, time of a clean stop, of a start after it, and of a start after kill -9 that follows
-10 late writes; for each start what the process read (/proc/PID/io) and, with STRACE=1, its system calls.
-Environment: PORT (25000: clients, controllers 100 above), DATA (a temporary directory), EXTRA (more server.properties lines, \\n between).
+descriptors, threads and idle CPU of each node, time until no partition's file is open, of a clean stop, of a start after it, and of a
+start after kill -9 that follows 10 late writes; for each start what the process read (/proc/PID/io) and, with STRACE=1, its system
+calls. Fails when a log ends elsewhere than what was written to it.
+Environment: PORT (25000: clients, controllers 100 above), DATA (a temporary directory, kept after a failure), EXTRA (more server.properties lines, \\n between).
 Needs: confluent-kafka (pip); strace for STRACE=1."""
 import json, os, re, shutil, signal, subprocess as sp, sys, tempfile, time
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -46,8 +47,8 @@ def admin(): return AdminClient({"bootstrap.servers": BOOT, "log_level": 0, "soc
 
 def wait_led(want, isr=RF, patience=600):
     """Until so many partitions have a leader and a full ISR."""
-    began, a = time.time(), admin()
-    while time.time() - began < patience:
+    deadline, a = time.monotonic() + patience, admin()
+    while time.monotonic() < deadline:
         try:
             topics = a.list_topics(timeout=10).topics
             ready = sum(p.leader >= 0 and len(p.isrs) >= isr for n, t in topics.items() if n.startswith("t") for p in t.partitions.values())
@@ -81,14 +82,31 @@ def state():
     return out
 
 def idle_cpu(seconds=10):
-    before = {i: cpu(i) for i in IDS}; time.sleep(seconds)
-    return {i: round((cpu(i) - before[i]) / seconds * 100, 2) for i in IDS}
+    """Percent of one CPU that each node takes while nobody asks anything of it."""
+    began, before = time.monotonic(), {i: cpu(i) for i in IDS}; time.sleep(seconds)
+    used = {i: cpu(i) - before[i] for i in IDS}; passed = time.monotonic() - began
+    return {i: round(used[i] / passed * 100, 2) for i in IDS}
+
+def open_files(i):
+    """How many files of partitions a node has open."""
+    count, fds = 0, f"/proc/{pid(i)}/fd"
+    for fd in os.listdir(fds):
+        try: count += bool(re.search(r"/t\d+-\d+/", os.readlink(f"{fds}/{fd}")))
+        except FileNotFoundError: pass
+    return count
+
+def wait_idle(patience=120):
+    """Until no node has a file of a partition open any more."""
+    deadline = time.monotonic() + patience
+    while any((left := {i: open_files(i) for i in IDS}).values()):
+        if time.monotonic() > deadline: raise SystemExit(f"files of partitions stay open, by node: {left}; logs in {DATA}")
+        time.sleep(.2)
 
 def io(i):
     f = dict(l.split(": ") for l in open(f"/proc/{pid(i)}/io").read().splitlines()); return {k: int(f[k]) for k in ("rchar", "syscr", "read_bytes")}
 
 def timed(name, work):
-    began = time.time(); work(); RESULT[name + "_s"] = round(time.time() - began, 2); print(name, RESULT[name + "_s"], "s", flush=True)
+    began = time.monotonic(); work(); RESULT[name + "_s"] = round(time.monotonic() - began, 2); print(name, RESULT[name + "_s"], "s", flush=True)
 
 def start_all(name):
     def work():
@@ -113,9 +131,8 @@ def main():
     timed("create", create)
     RESULT["created"] = state(); RESULT["created_idle_cpu_percent"] = idle_cpu()
     timed("write", lambda: produce(NAMES[:WRITTEN]))
-    RESULT["written_state"] = state()
-    # What the node does when partitions have gone idle.
-    time.sleep(float(os.environ.get("SETTLE", "45")))
+    RESULT["written_state"] = state(); RESULT["written_open_files"] = {i: open_files(i) for i in IDS}
+    timed("write_to_idle", wait_idle)
     RESULT["idle"] = state(); RESULT["idle_cpu_percent"] = idle_cpu()
     timed("clean_stop", lambda: [end(i, signal.SIGTERM) for i in list(CHILDREN)])
     start_all("start_after_clean_stop")
@@ -124,16 +141,18 @@ def main():
     produce(late)
     for i in list(CHILDREN): end(i, signal.SIGKILL)
     start_all("start_after_kill")
-    ends, want = offsets(NAMES[::97] + late), {n: (n in NAMES[:WRITTEN][:WRITTEN]) + (n in late) for n in NAMES[::97] + late}
+    written, looked_at = set(NAMES[:WRITTEN]), NAMES[::97] + late
+    ends, want = offsets(looked_at), {n: (n in written) + (n in late) for n in looked_at}
     RESULT["wrong_ends"] = [f"{n}: {ends[n]}, not {want[n]}" for n in ends if ends[n] != want[n]]
     timed("second_clean_stop", lambda: [end(i, signal.SIGTERM) for i in list(CHILDREN)])
     if STRACE:
         for name in ("start_after_clean_stop", "start_after_kill"):
             RESULT[name + "_calls"] = {i: {m[2]: int(m[1]) for m in re.finditer(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", open(f"{DATA}/{name}.{i}.strace").read(), re.M)} for i in IDS}
+    if RESULT["wrong_ends"]: raise SystemExit(f"{len(RESULT['wrong_ends'])} of {len(ends)} logs end elsewhere: {RESULT['wrong_ends'][:5]}")
 
 try:
     main()
+    if not os.environ.get("DATA"): shutil.rmtree(DATA)
 finally:
     for i in list(CHILDREN): end(i, signal.SIGKILL)
     json.dump(RESULT, open(OUT, "w"), indent=1); print(json.dumps(RESULT, indent=1))
-    if not os.environ.get("DATA"): shutil.rmtree(DATA, ignore_errors=True)

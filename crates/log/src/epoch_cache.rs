@@ -56,6 +56,27 @@ impl EpochCache {
         true
     }
 
+    /// Takes note that the record at `offset` has this epoch: what contradicts it goes, and nothing else. True when anything
+    /// changed.
+    pub fn observe(&mut self, epoch: LeaderEpoch, offset: Offset) -> bool {
+        if self.epoch_for_offset(offset) == Some(epoch) {
+            return false;
+        }
+        let agrees = |(e, s): &(LeaderEpoch, Offset)| {
+            if *s < offset || (*s == offset && *e == epoch) {
+                *e <= epoch
+            } else {
+                *s > offset && *e > epoch
+            }
+        };
+        self.entries.retain(agrees);
+        if self.epoch_for_offset(offset) != Some(epoch) {
+            let at = self.entries.partition_point(|(_, s)| *s < offset);
+            self.entries.insert(at, (epoch, offset));
+        }
+        true
+    }
+
     /// The largest known epoch at or below `epoch`, and where it ends: the start of the next one, or `log_end`.
     ///
     /// `None` for an epoch above all known ones, or when nothing is known: the asker knows more than this log. For an epoch
@@ -173,6 +194,31 @@ mod tests {
         );
         assert_eq!(c, cache(&[(0, 0), (1, 5)]));
         assert!(!c.assign(LeaderEpoch(-1), Offset(9)));
+    }
+
+    #[test]
+    fn what_was_seen_drops_what_contradicts_it_only() {
+        let observed = |entries: &[(i32, i64)], epoch, at| {
+            let mut c = cache(entries);
+            let changed = c.observe(LeaderEpoch(epoch), Offset(at));
+            assert_eq!(changed, c != cache(entries));
+            c
+        };
+        let known = [(1, 10), (3, 20), (5, 30)];
+        assert_eq!(observed(&known, 3, 25), cache(&known));
+        assert_eq!(
+            observed(&known, 0, 5),
+            cache(&[(0, 5), (1, 10), (3, 20), (5, 30)])
+        );
+        assert_eq!(
+            observed(&known, 4, 25),
+            cache(&[(1, 10), (3, 20), (4, 25), (5, 30)])
+        );
+        assert_eq!(observed(&known, 4, 20), cache(&[(1, 10), (4, 20), (5, 30)]));
+        assert_eq!(observed(&known, 3, 15), cache(&[(1, 10), (3, 15), (5, 30)]));
+        assert_eq!(observed(&known, 6, 15), cache(&[(1, 10), (6, 15)]));
+        assert_eq!(observed(&known, 1, 25), cache(&[(1, 10), (5, 30)]));
+        assert_eq!(observed(&known, 2, 35), cache(&[(1, 10), (2, 35)]));
     }
 
     #[test]

@@ -28,6 +28,13 @@ impl LogError {
         is_no_space(&self.source)
     }
 
+    /// True when the process was short of file descriptors or memory: that says nothing about the disk. The log is as before,
+    /// or in need of being opened again (`is_failed`). A failed flush is never that, whatever its error number.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        is_shortage(&self.source)
+    }
+
     /// True when a log that was resumed by word of the last shutdown turns out to be another one: nothing was read or
     /// written. It is to be opened again, by its files.
     #[must_use]
@@ -52,6 +59,14 @@ pub fn is_no_space(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
+}
+
+/// True when the process, or the machine, has too many files open or no memory left; never for the error of a flush.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }
 
 /// Why a log could not be opened.

@@ -11,7 +11,7 @@
 //! ```
 //! All integers are big-endian. Source: `LogFileUtils.java`, `UnifiedLog.java`.
 
-use milena_types::{Offset, PartitionIndex, TopicName, TopicPartition};
+use milena_types::{Offset, PartitionIndex, TopicName, TopicPartition, Uuid};
 use std::path::{Path, PathBuf};
 
 /// Bytes of one entry of an offset index.
@@ -20,6 +20,11 @@ pub const OFFSET_INDEX_ENTRY_BYTES: usize = 8;
 pub const TIME_INDEX_ENTRY_BYTES: usize = 12;
 /// Bytes of one entry of a transaction index.
 pub const TXN_INDEX_ENTRY_BYTES: usize = 34;
+
+/// Most bytes of a segment's log: positions in an index are signed 32-bit numbers.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
+/// How far the offsets of a segment may lie from its base: offsets in an index are signed 32-bit numbers too.
+pub(crate) const OFFSET_SPAN_MAX: i64 = i32::MAX as i64;
 
 /// Name of the epoch cache's file inside a partition's directory.
 pub const EPOCH_CHECKPOINT_FILE: &str = "leader-epoch-checkpoint";
@@ -123,6 +128,12 @@ pub fn parse_partition_dir_name(name: &str) -> Option<TopicPartition> {
         topic: TopicName::new(topic).ok()?,
         partition,
     })
+}
+
+/// 32 hexadecimal digits that no other directory has in its name, at random.
+pub(crate) fn unique() -> String {
+    let bytes = Uuid::random().0;
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Name of the directory of a deleted partition: at most 255 bytes, `unique` being 32 hexadecimal digits.

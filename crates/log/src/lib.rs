@@ -30,7 +30,7 @@ pub use durable_file::replace_file;
 pub use env::Env;
 pub use epoch_cache::EpochCache;
 pub use error::{
-    AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors, is_no_space,
+    AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors, is_no_space, is_shortage,
 };
 pub use partition::{
     AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DeletedSegment, DeletionReason,

@@ -91,7 +91,8 @@ pub struct BrokerRegistration {
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// The ids of its log directories that are online: the durable storage ids.
+    /// The ids of its log directories, the durable storage ids. One that is offline stays: it is missed when another disk is in its
+    /// place the next time.
     pub directories: Vec<DirectoryId>,
     /// A fenced broker leads nothing and is in no ISR.
     pub fenced: bool,

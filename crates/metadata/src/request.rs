@@ -47,8 +47,10 @@ pub struct RegisterBroker {
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// Storage ids of its log directories.
+    /// Storage ids of its log directories, as far as they can be read.
     pub directories: Vec<DirectoryId>,
+    /// How many there are besides that cannot be read. The broker says what their replicas are, and makes none of them anew.
+    pub unreadable_directories: u32,
     /// The broker epoch in the clean-shutdown file, if the last stop was clean (KIP-966).
     pub previous_epoch: Option<BrokerEpoch>,
 }
@@ -77,7 +79,8 @@ pub struct Heartbeat {
     pub want_fence: bool,
     /// It wants a controlled shutdown.
     pub want_shutdown: bool,
-    /// Directories that failed since the registration.
+    /// Directories that failed since the registration. They stay in it; what becomes of their replicas is reported one by one, see
+    /// [`ReplicaStates`].
     pub offline_directories: Vec<DirectoryId>,
 }
 

@@ -10,14 +10,27 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or_default()
 }
 
-/// True when `batch`, exactly one batch, has the checksum that its header says.
-#[must_use]
-pub fn crc_is_valid(batch: &[u8]) -> bool {
+/// Compares the checksum of `batch`, exactly one batch, with the one that its header says.
+///
+/// # Errors
+/// `Crc` when they differ, or when there is no whole header.
+pub fn check_crc(batch: &[u8]) -> Result<(), BatchError> {
     let stored = batch
         .get(AT_CRC..AT_ATTRIBUTES)
         .and_then(|b| b.try_into().ok())
         .map(u32::from_be_bytes);
-    batch.len() >= HEADER_BYTES && stored == Some(crc32c(&batch[AT_ATTRIBUTES..]))
+    let actual = crc32c(batch.get(AT_ATTRIBUTES..).unwrap_or_default());
+    if batch.len() >= HEADER_BYTES && stored == Some(actual) {
+        return Ok(());
+    }
+    let expected = stored.unwrap_or_default();
+    Err(BatchError::Crc { expected, actual })
+}
+
+/// True when `batch`, exactly one batch, has the checksum that its header says; see [`check_crc`].
+#[must_use]
+pub fn crc_is_valid(batch: &[u8]) -> bool {
+    check_crc(batch).is_ok()
 }
 
 /// Iterates over the batches of a buffer; made by [`batches`].
@@ -89,11 +102,21 @@ mod tests {
     #[test]
     fn every_flipped_bit_under_the_checksum_is_seen() {
         let batch = BatchBuilder::single(Offset(0), b"value");
-        assert!(crc_is_valid(&batch));
+        assert_eq!(check_crc(&batch), Ok(()));
+        let stored = BatchHeader::parse(&batch).unwrap().crc;
         for at in AT_CRC..batch.len() {
             let mut damaged = batch.to_vec();
             damaged[at] ^= 1;
             assert!(!crc_is_valid(&damaged), "{at}");
+            match check_crc(&damaged) {
+                Err(BatchError::Crc { expected, actual }) if at >= AT_ATTRIBUTES => {
+                    assert!(expected == stored && actual != stored, "{at}");
+                }
+                Err(BatchError::Crc { expected, actual }) => {
+                    assert!(expected != stored && actual == stored, "{at}");
+                }
+                other => panic!("{at}: {other:?}"),
+            }
         }
         assert!(!crc_is_valid(&[]));
         assert!(!crc_is_valid(&batch[..HEADER_BYTES - 1]));

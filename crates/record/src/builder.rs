@@ -7,7 +7,7 @@ use crate::header::{
 };
 use crate::stamp::put_crc;
 use crate::varint::{put_varint, put_varlong, size_of};
-use crate::{Attributes, BATCH_OVERHEAD, Compression, HEADER_BYTES, TimestampType};
+use crate::{Attributes, BATCH_OVERHEAD, Compression, HEADER_BYTES, RecordView, TimestampType};
 use bytes::{BufMut, Bytes, BytesMut};
 use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -119,6 +119,36 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(Bytes, Option<Bytes>)],
     ) -> &mut Self {
+        let bytes = headers
+            .iter()
+            .map(|(key, value)| nullable_size(Some(key)) + nullable_size(value.as_deref()))
+            .sum();
+        self.put_record(offset_delta, timestamp, key, value, headers.len(), bytes);
+        for (key, value) in headers {
+            put_nullable(&mut self.out, Some(key));
+            put_nullable(&mut self.out, value.as_deref());
+        }
+        self
+    }
+
+    /// Appends a record of another batch, `timestamp` being its own, at the same offset delta; deltas must grow.
+    pub(crate) fn append_view(&mut self, timestamp: Timestamp, record: &RecordView<&[u8]>) {
+        let (delta, headers) = (record.offset_delta, record.encoded_headers());
+        let count = record.headers_count();
+        self.put_record(delta, timestamp, record.key, record.value, count, headers.len());
+        self.out.put_slice(headers);
+    }
+
+    /// Puts a record but for its headers, `headers_count` of together `headers_bytes`, which must follow.
+    fn put_record(
+        &mut self,
+        offset_delta: i32,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers_count: usize,
+        headers_bytes: usize,
+    ) {
         debug_assert!(offset_delta >= self.next_delta, "offset deltas grow");
         let base = *self.base_timestamp.get_or_insert(timestamp);
         let timestamp_delta = timestamp.0.wrapping_sub(base.0);
@@ -127,11 +157,8 @@ impl BatchBuilder {
             + size_of(i64::from(offset_delta))
             + nullable_size(key)
             + nullable_size(value)
-            + size_of(length_of(headers.len()))
-            + headers
-                .iter()
-                .map(|(key, value)| nullable_size(Some(key)) + nullable_size(value.as_deref()))
-                .sum::<usize>();
+            + size_of(length_of(headers_count))
+            + headers_bytes;
         let out = &mut self.out;
         out.reserve(length + 5);
         put_varlong(out, length_of(length));
@@ -140,15 +167,10 @@ impl BatchBuilder {
         put_varint(out, offset_delta);
         put_nullable(out, key);
         put_nullable(out, value);
-        put_varlong(out, length_of(headers.len()));
-        for (key, value) in headers {
-            put_nullable(out, Some(key));
-            put_nullable(out, value.as_deref());
-        }
+        put_varlong(out, length_of(headers_count));
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.next_delta = offset_delta.saturating_add(1);
         self.count += 1;
-        self
     }
 
     /// How many records have been appended.

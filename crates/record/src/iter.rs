@@ -92,6 +92,22 @@ pub(crate) fn timestamp_of(header: &BatchHeader, delta: i64) -> Timestamp {
     }
 }
 
+/// Takes the next record, and its offset, of a batch from the front of `rest`; `left` come after it.
+#[inline]
+pub(crate) fn read_record<'a>(
+    header: &BatchHeader,
+    rest: &mut &'a [u8],
+    left: i32,
+) -> Result<(Offset, RecordView<&'a [u8]>), BatchError> {
+    let view = RecordView::read(rest)?;
+    if left == 0 && !rest.is_empty() {
+        return Err(BYTES_BEHIND);
+    }
+    let offset = header.base_offset.0.checked_add(i64::from(view.offset_delta));
+    let offset = offset.ok_or(BatchError::Invalid("offsets overflow"))?;
+    Ok((Offset(offset), view))
+}
+
 impl Records {
     /// The header of the batch.
     #[must_use]
@@ -101,20 +117,10 @@ impl Records {
 
     fn step(&mut self) -> Result<Record, BatchError> {
         let mut rest = self.body.get(self.at..).unwrap_or_default();
-        let view = RecordView::read(&mut rest)?;
+        let (offset, view) = read_record(&self.header, &mut rest, self.left)?;
         self.at = self.body.len() - rest.len();
-        if self.left == 0 && !rest.is_empty() {
-            return Err(BYTES_BEHIND);
-        }
-        let offset = self
-            .header
-            .base_offset
-            .0
-            .checked_add(i64::from(view.offset_delta));
         Ok(Record {
-            offset: offset
-                .map(Offset)
-                .ok_or(BatchError::Invalid("offsets overflow"))?,
+            offset,
             timestamp: timestamp_of(&self.header, view.timestamp_delta),
             key: view.key.map(|bytes| self.body.slice_ref(bytes)),
             value: view.value.map(|bytes| self.body.slice_ref(bytes)),

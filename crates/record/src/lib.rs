@@ -1,6 +1,6 @@
 //! Record batches (magic 2) as bytes: the only crate that knows their layout.
 //!
-//! The hot path never decodes records: it reads the 61-byte [`BatchHeader`], checks the CRC ([`crc_is_valid`]) and writes
+//! The hot path never decodes records: it reads the 61-byte [`BatchHeader`], checks the CRC ([`check_crc`]) and writes
 //! base offset and leader epoch in place ([`stamp()`]). Everything that reads records ([`records`], [`validate_records`],
 //! [`walk_records`]) decompresses at most the number of bytes that the caller allows; the walks keep none of them.
 //!
@@ -19,12 +19,13 @@ mod iter;
 mod rebuild;
 mod source;
 mod stamp;
+mod unpacked;
 mod validate;
 pub mod varint;
 mod view;
 
 pub use attributes::{Attributes, Compression, TimestampType};
-pub use batches::{Batches, batches, crc_is_valid, crc32c};
+pub use batches::{Batches, batches, check_crc, crc_is_valid, crc32c};
 pub use builder::BatchBuilder;
 pub use compression::{compress, decompress};
 pub use error::BatchError;
@@ -32,5 +33,6 @@ pub use header::{BATCH_OVERHEAD, BatchHeader, HEADER_BYTES, MAGIC, increment_seq
 pub use iter::{Record, Records, record_iter, records};
 pub use rebuild::{rebuild_batch, rebuild_empty_batch};
 pub use stamp::{stamp, stamp_log_append_time, stamp_max_timestamp};
+pub use unpacked::{RecordViews, Unpacked, unpack};
 pub use validate::{RecordStats, validate_records, walk_records};
 pub use view::RecordView;

@@ -4,18 +4,19 @@
 //! base sequence, codec, timestamp type, flags, and per record offset, timestamp, key, value and headers in order, doubled
 //! ones included. Source: `MemoryRecords.buildRetainedRecordsInto`, `DefaultRecordBatch.writeEmptyHeader`, KIP-534.
 
-use crate::{BatchBuilder, BatchHeader, Compression, Record, TimestampType, stamp};
+use crate::iter::timestamp_of;
+use crate::{BatchBuilder, BatchHeader, Compression, RecordView, TimestampType, stamp};
 use bytes::BytesMut;
 use milena_types::Timestamp;
 
-/// The batch of `header` with only the records `kept`, in ascending order of offsets and at least one.
+/// The batch of `header` with only its records `kept`, in ascending order of offsets and at least one.
 ///
 /// `delete_horizon`: when its tombstones may go; it takes the place of the base timestamp. `level` as for
 /// [`BatchBuilder::level`].
 #[must_use]
 pub fn rebuild_batch(
     header: &BatchHeader,
-    kept: &[Record],
+    kept: &[RecordView<&[u8]>],
     delete_horizon: Option<Timestamp>,
     level: Option<i32>,
 ) -> BytesMut {
@@ -28,14 +29,7 @@ pub fn rebuild_batch(
         builder = builder.delete_horizon(horizon);
     }
     for record in kept {
-        let delta = record.offset.since(header.base_offset);
-        builder.append_at(
-            i32::try_from(delta).unwrap_or(header.last_offset_delta),
-            record.timestamp,
-            record.key.as_deref(),
-            record.value.as_deref(),
-            &record.headers,
-        );
+        builder.append_view(timestamp_of(header, record.timestamp_delta), record);
     }
     finish(builder, header)
 }
@@ -77,7 +71,7 @@ fn finish(mut builder: BatchBuilder, header: &BatchHeader) -> BytesMut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{records, stamp_log_append_time};
+    use crate::{records, stamp_log_append_time, unpack};
     use bytes::Bytes;
     use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
@@ -104,9 +98,16 @@ mod tests {
                 for horizon in [None, Some(Timestamp(9_999_999))] {
                     let batch = original(codec, timestamps);
                     let before = BatchHeader::parse(&batch).unwrap();
+                    let stays = |offset: Offset| offset != Offset(102) && offset != Offset(104);
+                    let unpacked = unpack(&batch, 1 << 20).unwrap();
+                    let views: Vec<_> = unpacked
+                        .records()
+                        .map(Result::unwrap)
+                        .filter_map(|(offset, view)| stays(offset).then_some(view))
+                        .collect();
                     let mut kept = records(&batch, 1 << 20).unwrap();
-                    kept.retain(|record| record.offset != Offset(102) && record.offset != Offset(104));
-                    let after = rebuild_batch(&before, &kept, horizon, None).freeze();
+                    kept.retain(|record| stays(record.offset));
+                    let after = rebuild_batch(&before, &views, horizon, None).freeze();
                     let header = BatchHeader::parse(&after).unwrap();
                     assert!(crate::crc_is_valid(&after));
                     assert_eq!(

@@ -97,6 +97,11 @@ impl<B> RecordView<B> {
 }
 
 impl<'a> RecordView<&'a [u8]> {
+    /// All headers as they are in the record.
+    pub(crate) fn encoded_headers(&self) -> &'a [u8] {
+        self.headers
+    }
+
     /// The headers in order, duplicates included; the value may be null.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut rest = self.headers;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use milena_record::{
     BatchBuilder, BatchError, BatchHeader, Compression, TimestampType, batches, compress, crc_is_valid,
-    records, stamp_log_append_time, validate_records, walk_records,
+    records, stamp_log_append_time, unpack, validate_records, walk_records,
 };
 use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use proptest::collection::vec;
@@ -47,6 +47,18 @@ fn build(codec: Compression, rows: &[Row]) -> Bytes {
         builder.append(Timestamp(*timestamp), key.as_deref(), value.as_deref(), headers);
     }
     builder.build().freeze()
+}
+
+type Fields = (Offset, Option<Bytes>, Option<Bytes>);
+
+/// Offset, key and value of each record, read where they lie.
+fn views(batch: &[u8]) -> Result<Vec<Fields>, BatchError> {
+    let own = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+    let unpacked = unpack(batch, LIMIT)?;
+    let views = unpacked.records();
+    views
+        .map(|record| record.map(|(offset, view)| (offset, own(view.key), own(view.value))))
+        .collect()
 }
 
 proptest! {
@@ -95,6 +107,8 @@ proptest! {
         // as it goes, names the first.
         let walked = walk_records(&bytes, LIMIT, |_, _, _| {});
         let read = records(&bytes, LIMIT);
+        let owned = read.clone().map(|read| read.into_iter().map(|r| (r.offset, r.key, r.value)).collect());
+        prop_assert_eq!(views(&bytes), owned);
         if let (Err(walked), Err(read)) = (&walked, &read) {
             let plain = batches(&bytes).next().is_some_and(|found| {
                 found.is_ok_and(|(header, _)| header.compression() == Ok(Compression::None))

@@ -12,10 +12,12 @@
 //!
 //! Source: KIP-101, KIP-279, KIP-320, KIP-497, KIP-903, KIP-966; Kafka's `Partition.scala`.
 
+mod broker_ids;
 mod follower;
 mod leader;
 mod moment;
 
+pub use broker_ids::BrokerIds;
 pub use follower::{FollowerHighWatermark, Truncation, truncation_for_divergence, truncation_out_of_range};
 pub use leader::{
     AckOutcome, Attach, AttachAnswer, AttachmentId, IsrProposal, Leader, LeaderRules, LeaderTerm, LogEnds,

@@ -249,6 +249,7 @@ fn registrations_survive() {
         endpoints: broker(0).endpoints,
         rack: Some("r".to_owned()),
         directories: broker(0).directories,
+        unreadable_directories: 2,
         previous_epoch: Some(BrokerEpoch(0)),
     };
     for request in [

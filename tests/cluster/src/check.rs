@@ -64,8 +64,9 @@ pub fn read_all(
 /// told, in order per partition; nothing is there that was not sent.
 ///
 /// # Panics
-/// With every difference found, at most twenty of them.
+/// With every difference found, at most twenty of them; when nothing was acknowledged.
 pub fn assert_nothing_lost(bootstrap: &str, topic: &str, partitions: i32, report: &LoadReport) {
+    assert!(!report.acked.is_empty(), "{topic}: nothing was acknowledged");
     let found = read_all(bootstrap, topic, partitions, Duration::from_secs(120));
     let mut faults = Vec::new();
     let mut seen: HashMap<u64, (i32, i64)> = HashMap::new();

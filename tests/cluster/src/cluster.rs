@@ -5,9 +5,12 @@ use crate::wait::until;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+const SIGKILL: i32 = 9;
 
 /// What differs between test clusters.
 #[derive(Clone, Debug, Default)]
@@ -184,10 +187,26 @@ impl Cluster {
     }
 
     /// SIGKILL, and waits until the process is gone.
+    ///
+    /// # Panics
+    /// When the node had ended before, which nobody asked of it.
     pub fn kill(&mut self, id: i32) {
-        if let Some(mut child) = self.running.remove(&id) {
-            let _ = child.kill();
-            let _ = child.wait();
+        let ended = self.end(id);
+        assert!(ended.is_none(), "{}", ended.unwrap_or_default());
+    }
+
+    /// SIGKILL for a node that runs; what is wrong with it when it had ended by itself, or cannot be killed.
+    fn end(&mut self, id: i32) -> Option<String> {
+        let mut child = self.running.remove(&id)?;
+        let before = child.try_wait();
+        let killed = child.kill().and_then(|()| child.wait());
+        match (before, killed) {
+            // It may have been ending when it was asked.
+            (Ok(None), Ok(status)) if status.signal() == Some(SIGKILL) => None,
+            wrong => Some(format!(
+                "node {id} had ended by itself: {wrong:?}\n{}",
+                self.tail(id)
+            )),
         }
     }
 
@@ -314,13 +333,13 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for id in self.all_ids() {
-            self.kill(id);
-        }
-        if self.keep || std::thread::panicking() {
+        let wrong: Vec<String> = self.all_ids().into_iter().filter_map(|id| self.end(id)).collect();
+        let failed = std::thread::panicking();
+        if self.keep || failed || !wrong.is_empty() {
             self.dir.disable_cleanup(true);
             eprintln!("nodes' data and logs are kept in {}", self.dir.path().display());
         }
+        assert!(failed || wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }
 

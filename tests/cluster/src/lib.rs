@@ -16,5 +16,6 @@ mod wait;
 pub use cluster::{Cluster, Settings};
 pub use lines::sample_lines;
 pub use load::{Acked, Load, LoadReport};
+pub use ports::free_ports;
 pub use replicas::assert_replicas_identical;
 pub use wait::until;

@@ -7,7 +7,8 @@ use std::net::TcpListener;
 ///
 /// # Panics
 /// When a thousand tries find none.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+#[must_use]
+pub fn free_ports(count: usize) -> Vec<u16> {
     let mut held = Vec::new();
     for _ in 0..1000 {
         if held.len() == count {

@@ -15,7 +15,8 @@ const RESIDENT_BYTES_MAX: usize = 16 * 1024;
 
 fn descriptors(cluster: &Cluster) -> usize {
     let pid = cluster.pid(1).expect("a running node");
-    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    open.expect("the node's descriptors").count()
 }
 
 fn resident_bytes(cluster: &Cluster) -> usize {

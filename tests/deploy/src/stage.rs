@@ -5,8 +5,11 @@ use crate::program::milena;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+
+const SIGKILL: i32 = 9;
 
 /// Running services; dropping it kills them.
 pub struct Stage {
@@ -179,9 +182,19 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
+        let mut wrong = Vec::new();
+        for (service, child) in self.services.iter().zip(&mut self.children) {
+            let before = child.try_wait();
+            let killed = child.kill().and_then(|()| child.wait());
+            let is_mine =
+                matches!((&before, &killed), (Ok(None), Ok(status)) if status.signal() == Some(SIGKILL));
+            if !is_mine {
+                wrong.push(format!(
+                    "{} had ended by itself: {before:?} {killed:?}",
+                    service.name
+                ));
+            }
         }
+        assert!(wrong.is_empty() || std::thread::panicking(), "{wrong:?}");
     }
 }

@@ -41,17 +41,17 @@ def main():
         if same(kafka.get(name), found.get(name)):
             continue
         accounted = False
-        for cases, answer, _why in reasons:
+        for row, (cases, answer, _why) in enumerate(reasons):
             if fnmatch.fnmatchcase(name, cases) and agrees(json.loads(answer), found.get(name)):
-                used.add(cases)
+                used.add(row)
                 reasoned += 1
                 accounted = True
                 break
         if not accounted:
             bad += 1
             print(f"{name}\n  Kafka {json.dumps(kafka.get(name))}\n  here  {json.dumps(found.get(name))}")
-    for cases, _answer, why in reasons:
-        if cases not in used:
+    for row, (cases, _answer, why) in enumerate(reasons):
+        if row not in used:
             bad += 1
             print(f"nothing needs this reason any more: {cases}: {why}")
     print(f"{len(kafka)} answers: {len(kafka) - reasoned - bad} are Kafka's, {reasoned} differ for a reason, {bad} for none")

@@ -42,9 +42,9 @@ class Case:
         return name
 
     def settle(self, condition):
-        deadline = time.time() + 20
+        deadline = time.monotonic() + 20
         while not condition():
-            assert time.time() < deadline, "a changed setting takes no effect"
+            assert time.monotonic() < deadline, "a changed setting takes no effect"
             time.sleep(0.05)
 
     def await_next_millisecond(self):

@@ -200,6 +200,26 @@ class In:
         return found
 
 
+def _one_topic(out, name, partitions, part):
+    """The topics of a request: a single one, each of its partitions as `part` writes it."""
+    def topic(name):
+        out.string(name), out.array(partitions, part), out.tags()
+
+    out.array([name], topic)
+
+
+def _answers(found, answer):
+    """The topics of an answer to such a request: what `answer` reads of each partition; none when it names no topic."""
+    def topic():
+        found.string()
+        answers = found.array(answer)
+        found.tags()
+        return answers
+
+    topics = found.array(topic)
+    return topics[0] if topics else []
+
+
 class Broker:
     """One connection; it is opened anew after the other side closed it."""
 
@@ -268,9 +288,9 @@ class Broker:
         found.i32(), found.uvarint(), found.string(), found.raw(16)
         error, message = found.i16(), found.string()
         assert error == 0, f"{name}: {error} {message}"
-        deadline = time.time() + 20
+        deadline = time.monotonic() + 20
         while any(self.list_offset(name, -1, partition=p)["error"] for p in range(partitions)):
-            assert time.time() < deadline, f"{name} does not come up"
+            assert time.monotonic() < deadline, f"{name} does not come up"
             time.sleep(0.05)
 
     def alter_config(self, topic, broker=False, **configs):
@@ -292,13 +312,10 @@ class Broker:
         flexible = version >= 9
         out = Out(flexible)
 
-        def part(_):
-            out.i32(partition), out.blob(data), out.tags()
+        def part(index):
+            out.i32(index), out.blob(data), out.tags()
 
-        def each(_):
-            out.string(topic), out.array([0], part), out.tags()
-
-        out.string(transactional_id), out.i16(acks), out.i32(timeout), out.array([0], each), out.tags()
+        out.string(transactional_id), out.i16(acks), out.i32(timeout), _one_topic(out, topic, [partition], part), out.tags()
         found = self.call(0, version, out, flexible, answer=acks != 0)
         if found is None:
             return None
@@ -318,31 +335,22 @@ class Broker:
             found.tags()
             return result
 
-        def topic_answer():
-            found.string()
-            answers = found.array(answer)
-            found.tags()
-            return answers
-
-        return found.array(topic_answer)[0][0]
+        return _answers(found, answer)[0]
 
     def list_offset(self, topic, timestamp, partition=0, version=11, isolation=0, leader_epoch=-1):
         flexible = version >= 6
         out = Out(flexible)
 
-        def part(_):
-            out.i32(partition)
+        def part(index):
+            out.i32(index)
             if version >= 4:
                 out.i32(leader_epoch)
             out.i64(timestamp), out.tags()
 
-        def each(_):
-            out.string(topic), out.array([0], part), out.tags()
-
         out.i32(-1)
         if version >= 2:
             out.i8(isolation)
-        out.array([0], each)
+        _one_topic(out, topic, [partition], part)
         if version >= 10:
             out.i32(10000)
         out.tags()
@@ -358,13 +366,7 @@ class Broker:
             found.tags()
             return result
 
-        def topic_answer():
-            found.string()
-            answers = found.array(answer)
-            found.tags()
-            return answers
-
-        return found.array(topic_answer)[0][0]
+        return _answers(found, answer)[0]
 
     def fetch(self, topic, partitions, isolation=0, max_wait=0, min_bytes=1, max_bytes=50 << 20, version=12):
         """Partitions: (index, offset, most bytes[, current leader epoch[, last fetched epoch]])."""
@@ -374,11 +376,8 @@ class Broker:
             index, offset, most, epoch, last = (*wanted, -1, -1)[:5] if len(wanted) < 5 else wanted
             out.i32(index), out.i32(epoch), out.i64(offset), out.i32(last), out.i64(-1), out.i32(most), out.tags()
 
-        def each(_):
-            out.string(topic), out.array(partitions, part), out.tags()
-
         out.i32(-1), out.i32(max_wait), out.i32(min_bytes), out.i32(max_bytes), out.i8(isolation), out.i32(0), out.i32(-1)
-        out.array([0], each), out.array([], None), out.string(""), out.tags()
+        _one_topic(out, topic, partitions, part), out.array([], None), out.string(""), out.tags()
         found = self.call(1, version, out, True)
         found.i32()
         result = {"error": found.i16()}
@@ -399,27 +398,17 @@ class Broker:
             one["tags"] = {tag: value.hex() for tag, value in found.tags().items()}
             return one
 
-        def topic_answer():
-            found.string()
-            answers = found.array(answer)
-            found.tags()
-            return answers
-
-        topics = found.array(topic_answer)
-        result["partitions"] = topics[0] if topics else []
+        result["partitions"] = _answers(found, answer)
         return result
 
     def delete_records(self, topic, offset, partition=0, version=2, timeout=10000):
         flexible = version >= 2
         out = Out(flexible)
 
-        def part(_):
-            out.i32(partition), out.i64(offset), out.tags()
+        def part(index):
+            out.i32(index), out.i64(offset), out.tags()
 
-        def each(_):
-            out.string(topic), out.array([0], part), out.tags()
-
-        out.array([0], each), out.i32(timeout), out.tags()
+        _one_topic(out, topic, [partition], part), out.i32(timeout), out.tags()
         found = self.call(21, version, out, flexible)
         found.i32()
 
@@ -429,10 +418,4 @@ class Broker:
             found.tags()
             return result
 
-        def topic_answer():
-            found.string()
-            answers = found.array(answer)
-            found.tags()
-            return answers
-
-        return found.array(topic_answer)[0][0]
+        return _answers(found, answer)[0]

@@ -27,7 +27,7 @@ pub struct Verdict {
 /// Has Kafka read log directories, in copies: a verdict each.
 ///
 /// # Panics
-/// When Java cannot run the program, or Kafka's code throws.
+/// When Java cannot run the program, Kafka's code throws, or a line of its verdict cannot be read.
 #[must_use]
 pub fn judged_by_kafka(dirs: &[&Path]) -> Vec<Verdict> {
     let temp = tempfile::tempdir().expect("temporary directory");
@@ -59,8 +59,11 @@ pub fn judged_by_kafka(dirs: &[&Path]) -> Vec<Verdict> {
         };
         match kind {
             "complaint" => verdict.complaints.push(rest.to_owned()),
-            "dumped" => verdict.dumped = rest.split('\t').filter_map(|n| n.parse().ok()).collect(),
-            "cut" => verdict.cut_bytes += rest.parse::<i64>().unwrap_or_default(),
+            "dumped" => {
+                let counts = rest.split('\t').map(|n| n.parse().expect("a count"));
+                verdict.dumped = counts.collect();
+            }
+            "cut" => verdict.cut_bytes += rest.parse::<i64>().expect("a number of bytes"),
             "meta" | "clean" | "log" | "epoch" | "producer" | "unstable" => {
                 verdict.seen.push(line.to_owned())
             }

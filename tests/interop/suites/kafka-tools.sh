@@ -12,6 +12,8 @@ G() { local c=$1; shift; K "org.apache.kafka.tools.consumer.group.$c" --bootstra
 C() { K kafka.admin.ConfigCommand --bootstrap-server "$BOOT" "$@"; }
 has() { grep -Eq -- "$1" <<< "$out" || { echo "lacks $1"; return 1; }; }
 no() { ! grep -Eq -- "$1" <<< "$out" || { echo "has $1"; return 1; }; }
+# soon has|no PATTERN COMMAND...: until the command's output is so, half a minute at most.
+soon() { local end=$((SECONDS + 30)) how=$1 what=$2; shift 2; until "$@" && "$how" "$what"; do [ $SECONDS -lt $end ] || return 1; done; }
 topic() { T=suite-$RANDOM$RANDOM; B TopicCommand --create --topic "$T" --partitions "${1:-3}" --replication-factor 3; }
 fill() { B ProducerPerformance --topic "$T" --num-records "$1" --record-size 100 --throughput -1 --command-property acks=all "${@:2}"; has "^$1 records sent"; }
 total() { B GetOffsetShell --topic "$T" --time "${2:--1}"; [ "$(awk -F: '/^suite-/ {s += $3} END {print s + 0}' <<< "$out")" = "$1" ]; }
@@ -20,15 +22,15 @@ read_all() { K org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-serve
 
 t_api-versions() { B BrokerApiVersionsCommand; has 'Produce\(0\)'; has 'Fetch\(1\)'; has 'ApiVersions\(18\)'; [ "$(grep -c 'id: ' <<< "$out")" -ge 3 ]; }
 t_cluster() { K org.apache.kafka.tools.ClusterTool cluster-id --bootstrap-server "$BOOT"; has 'Cluster ID: '; K org.apache.kafka.tools.ClusterTool list-endpoints --bootstrap-server "$BOOT"; has '[0-9]+ +[^ ]+ +[0-9]+'; }
-t_compatibility() { topic; B TopicCommand --delete --if-exists --topic newtopic; sleep 2; B ClientCompatibilityTest --topic "$T" --num-cluster-nodes 3 --offsets-for-times-supported true --cluster-id-supported true --expect-record-too-large-exception false --create-topics-supported true --describe-acls-supported true --describe-configs-supported true --idempotent-producer-supported true; }
+t_compatibility() { topic; B TopicCommand --delete --if-exists --topic newtopic; soon no '^newtopic$' B TopicCommand --list; B ClientCompatibilityTest --topic "$T" --num-cluster-nodes 3 --offsets-for-times-supported true --cluster-id-supported true --expect-record-too-large-exception false --create-topics-supported true --describe-acls-supported true --describe-configs-supported true --idempotent-producer-supported true; }
 t_quorum() { K org.apache.kafka.tools.MetadataQuorumCommand --bootstrap-server "$BOOT" describe --status; has 'LeaderId: +[0-9]'; K org.apache.kafka.tools.MetadataQuorumCommand --bootstrap-server "$BOOT" describe --replication; has 'Leader'; }
 t_features() { K org.apache.kafka.tools.FeatureCommand --bootstrap-server "$BOOT" describe; has 'metadata.version|group.version|transaction.version'; }
-t_topics() { topic; B TopicCommand --describe --topic "$T"; has 'PartitionCount: 3'; has 'ReplicationFactor: 3'; B TopicCommand --alter --topic "$T" --partitions 5; B TopicCommand --describe --topic "$T"; has 'PartitionCount: 5'; B TopicCommand --delete --topic "$T"; sleep 1; B TopicCommand --list; no "^$T\$"; }
-t_topic-configs() { topic; C --entity-type topics --entity-name "$T" --alter --add-config retention.ms=777000; sleep 1; C --entity-type topics --entity-name "$T" --describe; has 'retention.ms=777000'; C --entity-type topics --entity-name "$T" --alter --delete-config retention.ms; sleep 1; C --entity-type topics --entity-name "$T" --describe; no 'retention.ms=777000'; }
+t_topics() { topic; B TopicCommand --describe --topic "$T"; has 'PartitionCount: 3'; has 'ReplicationFactor: 3'; B TopicCommand --alter --topic "$T" --partitions 5; B TopicCommand --describe --topic "$T"; has 'PartitionCount: 5'; B TopicCommand --delete --topic "$T"; soon no "^$T\$" B TopicCommand --list; }
+t_topic-configs() { topic; C --entity-type topics --entity-name "$T" --alter --add-config retention.ms=777000; soon has 'retention.ms=777000' C --entity-type topics --entity-name "$T" --describe; C --entity-type topics --entity-name "$T" --alter --delete-config retention.ms; soon no 'retention.ms=777000' C --entity-type topics --entity-name "$T" --describe; }
 t_broker-configs() { B BrokerApiVersionsCommand; local id; id=$(sed -nE 's/.*\(id: ([0-9]+) rack.*/\1/p' <<< "$out" | head -1); C --entity-type brokers --entity-name "$id" --describe --all; has 'log.retention|num.partitions'; }
-t_quotas() { local u=c$RANDOM; C --entity-type clients --entity-name "$u" --alter --add-config producer_byte_rate=1234567; sleep 1; C --entity-type clients --entity-name "$u" --describe; has 'producer_byte_rate=1234567'; C --entity-type clients --entity-name "$u" --alter --delete-config producer_byte_rate; sleep 1; C --entity-type clients --entity-name "$u" --describe; no 1234567; }
-t_scram-users() { local u=u$RANDOM; C --entity-type users --entity-name "$u" --alter --add-config 'SCRAM-SHA-256=[iterations=4096,password=x]'; sleep 1; C --entity-type users --entity-name "$u" --describe; has 'SCRAM-SHA-256=iterations=4096'; C --entity-type users --entity-name "$u" --alter --delete-config SCRAM-SHA-256; }
-t_client-metrics() { local m=m$RANDOM; B ClientMetricsCommand --alter --name "$m" --metrics org.apache.kafka.producer. --interval 60000; sleep 1; B ClientMetricsCommand --list; has "^$m\$"; B ClientMetricsCommand --describe --name "$m"; has 60000; B ClientMetricsCommand --delete --name "$m"; }
+t_quotas() { local u=c$RANDOM; C --entity-type clients --entity-name "$u" --alter --add-config producer_byte_rate=1234567; soon has 'producer_byte_rate=1234567' C --entity-type clients --entity-name "$u" --describe; C --entity-type clients --entity-name "$u" --alter --delete-config producer_byte_rate; soon no 1234567 C --entity-type clients --entity-name "$u" --describe; }
+t_scram-users() { local u=u$RANDOM; C --entity-type users --entity-name "$u" --alter --add-config 'SCRAM-SHA-256=[iterations=4096,password=x]'; soon has 'SCRAM-SHA-256=iterations=4096' C --entity-type users --entity-name "$u" --describe; C --entity-type users --entity-name "$u" --alter --delete-config SCRAM-SHA-256; }
+t_client-metrics() { local m=m$RANDOM; B ClientMetricsCommand --alter --name "$m" --metrics org.apache.kafka.producer. --interval 60000; soon has "^$m\$" B ClientMetricsCommand --list; B ClientMetricsCommand --describe --name "$m"; has 60000; B ClientMetricsCommand --delete --name "$m"; }
 perf() { topic; fill 20000 --command-property "compression.type=$1"; total 20000; B ConsumerPerformance --topic "$T" --num-records 20000 --timeout 30000 --hide-header; has ', 20000, '; }
 t_perf-none() { perf none; }; t_perf-gzip() { perf gzip; }; t_perf-snappy() { perf snappy; }; t_perf-lz4() { perf lz4; }; t_perf-zstd() { perf zstd; }
 t_end-to-end() { topic 1; B EndToEndLatency --topic "$T" --num-records 50 --producer-acks all --record-size 100; has 'Avg latency'; }
@@ -47,8 +49,8 @@ t_leader-election() { topic; B LeaderElectionCommand --election-type preferred -
 t_reassignment() {
   topic 1; fill 500; B TopicCommand --describe --topic "$T"; local r; r=$(sed -nE 's/.*Replicas: ([0-9,]+).*/\1/p' <<< "$out" | tail -1 | tr , '\n' | tac | paste -sd,)
   printf '{"version": 1, "partitions": [{"topic": "%s", "partition": 0, "replicas": [%s]}]}' "$T" "$r" > "$D/p.json"
-  K org.apache.kafka.tools.reassign.ReassignPartitionsCommand --bootstrap-server "$BOOT" --reassignment-json-file "$D/p.json" --execute; has 'Successfully started'; sleep 3
-  K org.apache.kafka.tools.reassign.ReassignPartitionsCommand --bootstrap-server "$BOOT" --reassignment-json-file "$D/p.json" --verify; has 'is completed'; B TopicCommand --describe --topic "$T"; has "Replicas: $r"; total 500
+  K org.apache.kafka.tools.reassign.ReassignPartitionsCommand --bootstrap-server "$BOOT" --reassignment-json-file "$D/p.json" --execute; has 'Successfully started'
+  soon has 'is completed' K org.apache.kafka.tools.reassign.ReassignPartitionsCommand --bootstrap-server "$BOOT" --reassignment-json-file "$D/p.json" --verify; B TopicCommand --describe --topic "$T"; has "Replicas: $r"; total 500
 }
 
 pick "$@"

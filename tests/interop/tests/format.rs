@@ -44,6 +44,18 @@ fn assert_agreed(how: &str, dir: &Path, verdict: &Verdict) {
     assert_eq!(expected.len(), verdict.seen.len(), "{how}");
 }
 
+/// Kafka read two index files for each log; so many segments, one of each partition, may have been killed before theirs were made.
+fn assert_indexed(how: &str, verdict: &Verdict, unmade_max: usize) {
+    let [logs, indexes, _] = verdict.dumped[..] else {
+        panic!("{how}: {:?}", verdict.dumped);
+    };
+    let complete = 2 * logs;
+    assert!(
+        (complete - 2 * unmade_max.min(logs)..=complete).contains(&indexes),
+        "{how}: {indexes} index files of {logs} logs"
+    );
+}
+
 /// Sends records of every shape until it is told to stop, or the broker is gone.
 fn load(bootstrap: &str, topic: &str, codec: &str, stop: &AtomicBool) {
     let producer: ThreadedProducer<DefaultProducerContext> = admin::client(bootstrap)
@@ -148,6 +160,7 @@ fn kafka_finds_nothing_wrong_with_a_broker_killed_under_load() {
             assert_eq!(verdict.cut_bytes, 0, "{how}: nothing is left to repair");
         }
         assert_eq!(verdict.complaints, Vec::<String>::new(), "{how}");
+        assert_indexed(how, &verdict, if how == "dead" { 2 * CODECS.len() } else { 0 });
         assert!(
             verdict.dumped[0] >= 30 && verdict.dumped[2] >= 20,
             "{how}: {:?}",
@@ -527,6 +540,7 @@ fn kafka_finds_nothing_wrong_with_transactions() {
         verdict.complaints.dedup();
         assert_eq!(verdict.complaints, expected, "{how}");
         assert_eq!(verdict.cut_bytes, 0, "{how}");
+        assert_indexed(how, &verdict, 0);
         assert_agreed(how, dir, &verdict);
         println!(
             "{how}: {:?} files, {} lines agreed",
@@ -586,6 +600,7 @@ fn kafka_takes_back_what_milena_recovered() {
         said_of_compacted(&temp.path().join("compacted-0"))
     );
     assert_eq!(verdict.cut_bytes, 0);
+    assert_indexed("taken back", &verdict, 0);
     assert_agreed("taken back", temp.path(), &verdict);
     println!(
         "taken back: {:?} files, {} lines agreed",

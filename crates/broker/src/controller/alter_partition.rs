@@ -3,6 +3,7 @@
 //! What waits while a request is in flight goes into the next one. Each partition has at most one proposal here (its leader
 //! state sees to that), so the queue is bounded by the partitions led. Source: `DefaultAlterPartitionManager`.
 
+use super::answers::by_partition;
 use super::client::ControllerClient;
 use super::registration::Registration;
 use milena_metadata::request::{AlterPartition, AlterPartitionItem, AlterPartitionResult};
@@ -66,18 +67,5 @@ async fn send(client: &ControllerClient, request: AlterPartition) -> HashMap<Top
         })
         .await
         .and_then(|response| Ok(Vec::<AlterPartitionResult>::try_from(response)?));
-    match answer {
-        Ok(results) => results
-            .into_iter()
-            .map(|result| (result.id, result.error))
-            .collect(),
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                partitions = request.partitions.len(),
-                "ISR proposals were not answered"
-            );
-            HashMap::new()
-        }
-    }
+    by_partition(answer, "ISR proposals", request.partitions.len())
 }

@@ -8,7 +8,9 @@ use crate::coordinator::ClusterView;
 use crate::metadata::{MetadataCache, SavedImage};
 use crate::shard::ControlPlane;
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataRecord};
-use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem};
+use milena_metadata::request::{
+    AdminReply, AdminRequest, AlterPartitionItem, ReplicaState, ReplicaStateItem,
+};
 use milena_rpc::proto::subscribe_event::Event;
 use milena_types::{
     BrokerEpoch, BrokerId, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, MetadataVersion,
@@ -46,6 +48,7 @@ fn me() -> BrokerSelf {
         endpoints: vec![endpoint(9092)],
         rack: Some("r1".to_owned()),
         directories: vec![DirectoryId::random()],
+        unreadable_directories: 0,
         previous_epoch: Some(BrokerEpoch(3)),
     }
 }
@@ -547,6 +550,38 @@ fn proposals_of_a_broker_without_a_registration_fail_at_once() {
         sender.send((item, answer)).unwrap();
         assert_eq!(answered.await, Ok(ErrorCode::RequestTimedOut));
         assert!(side.quorum.state().alters.is_empty());
+    });
+}
+
+#[test]
+fn a_report_counts_as_answered_only_when_the_controller_has_it() {
+    on_control_thread(async {
+        let side = Side::new(1);
+        let control = BrokerControl::start(
+            BrokerId(1),
+            "PLAINTEXT",
+            Arc::clone(&side.registration),
+            &side.client,
+            &side.cache,
+        );
+        let report = |partition| {
+            control.report_replica(ReplicaStateItem {
+                id: TopicIdPartition {
+                    topic: TopicId::default(),
+                    partition: PartitionIndex(partition),
+                },
+                state: ReplicaState::Offline,
+            })
+        };
+        let (first, gone) = (report(0), report(1));
+        let early = tokio::time::timeout(Duration::from_millis(300), control.reports_answered());
+        assert!(early.await.is_err(), "the broker is not even registered");
+        // Of a partition that was deleted meanwhile.
+        drop(gone);
+        let (_life, _following) = (side.live(), side.follow());
+        assert_eq!(first.await, ErrorCode::None);
+        control.reports_answered().await;
+        assert!(!side.quorum.state().reports.is_empty());
     });
 }
 

@@ -11,6 +11,7 @@
 //! ```
 
 mod alter_partition;
+mod answers;
 mod client;
 mod cluster;
 mod control;

@@ -84,8 +84,10 @@ pub struct BrokerSelf {
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// Storage ids of its log directories.
+    /// Storage ids of its log directories, as far as they can be read.
     pub directories: Vec<DirectoryId>,
+    /// How many there are besides that cannot be read.
+    pub unreadable_directories: u32,
     /// The epoch of its last run, if that ended cleanly.
     pub previous_epoch: Option<BrokerEpoch>,
 }
@@ -216,6 +218,7 @@ impl Registration {
             endpoints: me.endpoints,
             rack: me.rack,
             directories: me.directories,
+            unreadable_directories: me.unreadable_directories,
             previous_epoch: me.previous_epoch,
         });
         let response = client

@@ -1,8 +1,10 @@
 //! What this broker says about its replicas, in one request at a time.
 //!
-//! What waits while a request is in flight goes into the next one. A replica has at most one report here (its data thread
-//! sees to that), so the queue is bounded by the replicas of the broker; a report without an answer is made again there.
+//! What waits while a request is in flight goes into the next one, and so does what could not be delivered: a broker that is not
+//! unfenced before all is answered must not take silence for an answer. A replica has at most one report here (its data thread
+//! sees to that), so the queue is bounded by the replicas of the broker.
 
+use super::answers::by_partition;
 use super::client::ControllerClient;
 use super::registration::Registration;
 use futures_util::future::BoxFuture;
@@ -14,9 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// A request that no controller has answered for this long fails.
+/// A request that no controller has answered for this long has failed.
 const DEADLINE: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(2);
+/// The pause before what could not be delivered is sent again.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Replicas in one request.
 const BATCH_MAX: usize = 10_000;
 
@@ -39,11 +43,14 @@ impl ReplicaReports {
         Self { queue, waiting }
     }
 
-    /// Resolves with the controller's answer, or REQUEST_TIMED_OUT.
+    /// Resolves with the controller's answer, however long that takes; REQUEST_TIMED_OUT when the control thread has ended.
     pub(super) fn report(&self, item: ReplicaStateItem) -> BoxFuture<'static, ErrorCode> {
         let (answer, answered) = oneshot::channel();
         self.waiting.send_modify(|waiting| *waiting += 1);
         let queued = self.queue.send((item, answer)).is_ok();
+        if !queued {
+            self.waiting.send_modify(|waiting| *waiting -= 1);
+        }
         Box::pin(async move {
             if queued {
                 answered.await.unwrap_or(ErrorCode::RequestTimedOut)
@@ -67,31 +74,45 @@ async fn run(
     mut queue: mpsc::UnboundedReceiver<Report>,
     waiting: Arc<watch::Sender<usize>>,
 ) {
-    let mut batch = Vec::new();
-    while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let (replicas, reporters): (Vec<_>, Vec<_>) = batch
-            .drain(..)
-            .map(|(item, answer)| (item, (item.id, answer)))
-            .unzip();
+    let mut open = Vec::new();
+    while collect(&mut queue, &mut open).await {
         let results = match registration.epoch() {
             Some(broker_epoch) => {
                 let request = ReplicaStates {
                     broker,
                     broker_epoch,
-                    replicas,
+                    replicas: open.iter().map(|(item, _)| *item).collect(),
                 };
                 send(&client, &request).await
             }
             None => HashMap::new(),
         };
-        let answered = reporters.len();
-        for (id, answer) in reporters {
-            let error = results.get(&id).copied().unwrap_or(ErrorCode::RequestTimedOut);
+        let before = open.len();
+        let undelivered = |(item, answer): Report| match results.get(&item.id) {
+            Some(error) => {
+                let _ = answer.send(*error);
+                None
+            }
             // A partition that is gone does not listen any more.
-            let _ = answer.send(error);
-        }
-        waiting.send_modify(|waiting| *waiting -= answered);
+            None => (!answer.is_closed()).then_some((item, answer)),
+        };
+        open = open.into_iter().filter_map(undelivered).collect();
+        waiting.send_modify(|waiting| *waiting -= before - open.len());
     }
+}
+
+/// Waits for reports; when some could not be delivered, for a moment. False: there will be no more.
+async fn collect(queue: &mut mpsc::UnboundedReceiver<Report>, open: &mut Vec<Report>) -> bool {
+    if open.is_empty() {
+        return queue.recv_many(open, BATCH_MAX).await > 0;
+    }
+    tokio::time::sleep(PAUSE).await;
+    while open.len() < BATCH_MAX
+        && let Ok(report) = queue.try_recv()
+    {
+        open.push(report);
+    }
+    !queue.is_closed()
 }
 
 async fn send(client: &ControllerClient, request: &ReplicaStates) -> HashMap<TopicIdPartition, ErrorCode> {
@@ -103,18 +124,5 @@ async fn send(client: &ControllerClient, request: &ReplicaStates) -> HashMap<Top
         })
         .await
         .and_then(|response| Ok(Vec::<AlterPartitionResult>::try_from(response)?));
-    match answer {
-        Ok(results) => results
-            .into_iter()
-            .map(|result| (result.id, result.error))
-            .collect(),
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                replicas = request.replicas.len(),
-                "reports on replicas were not answered"
-            );
-            HashMap::new()
-        }
-    }
+    by_partition(answer, "reports on replicas", request.replicas.len())
 }

@@ -35,10 +35,10 @@ struct State {
 }
 
 /// Checkpoints of a directory could not be written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Failure {
     dir: usize,
-    no_space: bool,
+    error: LogError,
 }
 
 /// What the checkpoints know of one partition.
@@ -160,10 +160,7 @@ impl LogDirs {
                     let mut state = checkpoints.lock();
                     state.changed = true;
                     state.to_tell.splice(0..0, to_tell);
-                    failures.push(Failure {
-                        dir: index,
-                        no_space: error.is_no_space(),
-                    });
+                    failures.push(Failure { dir: index, error });
                 }
             }
         }
@@ -251,7 +248,7 @@ impl Shard {
     }
 
     fn on_checkpoint_failed(&mut self, failure: Failure) {
-        self.cx.dir_failed(failure.dir, failure.no_space);
+        self.cx.dir_failed(failure.dir, &failure.error);
     }
 
     fn on_recovery_point_saved(&mut self, id: TopicIdPartition, recovery_point: Offset) {

@@ -1,16 +1,18 @@
 //! What all partitions of a data thread share: identity, clock, queues towards flushers, links and the control plane.
 
+use super::background::Background;
 use super::control_plane::ControlPlane;
 use super::flusher::FlushQueue;
 use super::id::ShardId;
 use super::idle_logs::{OpenLogs, open_logs_max};
 use super::leadership::LeadershipSubscribers;
 use super::link::{InLinks, OutLinks};
-use super::log_dirs::LogDirs;
+use super::log_dirs::{Distrust, LogDirs};
 use super::mailbox::Mailboxes;
 use super::opening::Openings;
 use super::replica_health::{Damage, Unusable};
 use super::settings::SettingsCache;
+use super::storage_error::ShortageLog;
 use super::tail_ring::RingBudget;
 use crate::config::BrokerConfig;
 use milena_metadata::MetadataImage;
@@ -30,6 +32,7 @@ pub(crate) struct Context {
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) dirs: Arc<LogDirs>,
     pub(super) openings: Arc<Openings>,
+    pub(super) background: Background,
     pub(super) settings: SettingsCache,
     /// The image that the partitions' roles were taken from.
     pub(super) image: Arc<MetadataImage>,
@@ -53,8 +56,12 @@ pub(crate) struct Context {
     pub(super) reporting: HashSet<TopicIdPartition>,
     /// The number of the last move between directories.
     pub(super) last_move: u64,
-    /// Partitions whose files are not what the last shutdown said; they are opened again when the present work is done.
-    pub(super) to_reopen: Vec<TopicIdPartition>,
+    /// Partitions with an open log whose topic is compacted.
+    pub(super) compacted: HashSet<TopicIdPartition>,
+    /// Partitions whose files are not what the last shutdown said, or in the middle of a change; they are opened again when the
+    /// present work is done.
+    pub(super) to_reopen: Vec<(TopicIdPartition, Distrust)>,
+    pub(super) shortages: ShortageLog,
     /// Compacted partitions with records that cannot be read: left alone until they are opened again.
     pub(super) uncleanable: HashSet<TopicIdPartition>,
     /// Directories that failed while a partition was being worked on; handled when that work is done.
@@ -75,19 +82,10 @@ pub(crate) struct ContextParts {
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) dirs: Arc<LogDirs>,
     pub(super) openings: Arc<Openings>,
+    pub(super) background: Background,
 }
 
 impl Context {
-    /// A write into a directory has failed, for want of space or for good; handled when the present work is done.
-    pub(super) fn dir_failed(&mut self, dir: usize, no_space: bool) {
-        let dirs = if no_space {
-            &mut self.dirs_full
-        } else {
-            &mut self.dirs_failed
-        };
-        dirs.push(dir);
-    }
-
     pub(super) fn new(parts: ContextParts) -> Self {
         let ring_bytes = parts.config.replica.tail_ring_bytes / parts.mailboxes.len().max(1);
         let open_logs_max = open_logs_max(parts.mailboxes.len());
@@ -102,6 +100,7 @@ impl Context {
             leadership: parts.leadership,
             dirs: parts.dirs,
             openings: parts.openings,
+            background: parts.background,
             image: Arc::new(MetadataImage::default()),
             ring: RingBudget::new(ring_bytes),
             flush,
@@ -116,6 +115,8 @@ impl Context {
             reporting: HashSet::new(),
             last_move: 0,
             to_reopen: Vec::new(),
+            compacted: HashSet::new(),
+            shortages: ShortageLog::default(),
             uncleanable: HashSet::new(),
             dirs_failed: Vec::new(),
             dirs_full: Vec::new(),

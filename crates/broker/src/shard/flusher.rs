@@ -13,7 +13,8 @@ use super::id::ShardId;
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
 use super::state::Shard;
-use milena_log::{FlushTicket, is_no_space};
+use super::storage_error::{Consequence, consequence, flush_later};
+use milena_log::{FlushTicket, is_no_space, is_shortage};
 use milena_types::TopicIdPartition;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ type Job = (TopicIdPartition, FlushTicket);
 struct Synced {
     id: TopicIdPartition,
     ticket: FlushTicket,
-    /// There was no space to write what goes before the flush: nothing was flushed, and nothing is lost.
-    postponed: bool,
+    /// There was no space to write what goes before the flush, or a file could not be opened: nothing is lost, and it is made
+    /// later.
+    postponed: Option<std::io::Error>,
 }
 
 /// What waits for the flushers of one data thread.
@@ -123,15 +125,16 @@ fn sync_part(jobs: &mut impl Iterator<Item = Job>) -> (Vec<Synced>, std::io::Res
     let began = Instant::now();
     let mut part = Vec::new();
     for (id, ticket) in jobs {
-        let synced = ticket.sync();
-        // The error of a flush itself is never of this kind: see `milena_log::env`.
-        let postponed = synced.as_ref().is_err_and(is_no_space);
+        let (postponed, result) = match ticket.sync() {
+            // The error of a flush itself is never of this kind: see `milena_log::env`.
+            Err(error) if is_no_space(&error) || is_shortage(&error) => (Some(error), Ok(())),
+            synced => (None, synced),
+        };
         part.push(Synced {
             id,
             ticket,
             postponed,
         });
-        let result = if postponed { Ok(()) } else { synced };
         if result.is_err() || began.elapsed() >= REPORT_INTERVAL {
             return (part, result);
         }
@@ -164,12 +167,18 @@ impl Shard {
                         group.push((id, ticket));
                     }
                     Ok(None) => {}
-                    Err(error) if error.is_no_space() => self.cx.dirs_full.push(dir),
-                    Err(error) => {
-                        let error: &dyn std::error::Error = &error;
-                        tracing::error!(partition = %partition.name, error, "cannot flush");
-                        failed = true;
-                    }
+                    Err(error) => match consequence(&error, false) {
+                        Consequence::Full => self.cx.dirs_full.push(dir),
+                        Consequence::TryAgain | Consequence::Reopen(_) => {
+                            self.cx.shortages.note(&partition.name, &error);
+                            flush_later(id);
+                        }
+                        Consequence::Offline => {
+                            let error: &dyn std::error::Error = &error;
+                            tracing::error!(partition = %partition.name, error, "cannot flush");
+                            failed = true;
+                        }
+                    },
                 }
             }
             if failed {
@@ -214,10 +223,15 @@ impl Shard {
                 continue;
             };
             partition.flush_tickets = left;
-            if *postponed {
-                tracing::warn!(partition = %partition.name, "no space for the epoch file: the flush has to wait");
+            if let Some(error) = postponed {
                 partition.log.on_flush_postponed();
-                self.cx.dirs_full.push(dir);
+                if is_no_space(error) {
+                    tracing::warn!(partition = %partition.name, "no space for the epoch file: the flush has to wait");
+                    self.cx.dirs_full.push(dir);
+                } else {
+                    self.cx.shortages.note(&partition.name, error);
+                    flush_later(*id);
+                }
             } else {
                 partition.log.on_flushed(ticket);
                 partition.on_advertised(&mut self.cx);

@@ -1,9 +1,18 @@
 //! What the log directories hold at the start, and which of two logs of one name is the log.
 //!
 //! A move between directories may have been cut short at any point: see `milena_log`, `partition/relocate.rs`.
+//!
+//! Two logs of one name without a mark are not of Milena's making: Kafka leaves them when a directory fails while a copy takes its
+//! place, or somebody has copied a directory. The one that knows more is used, the other one is not touched, and a line says so at
+//! every start until somebody removes it. More is: a later leader epoch; then more that was on disk for certain; then more
+//! records. That is how replicas are compared too, so that the choice loses nothing that an election could have kept; the log that
+//! is used grows, and is chosen again. Kafka does not start (`LogManager.loadLog`, "Duplicate log directories"): all its other
+//! partitions are away then, until somebody has deleted one of the two, and it does not say which.
 
+use milena_log::checkpoint::{OffsetCheckpoint, parse_epochs};
+use milena_log::format::{EPOCH_CHECKPOINT_FILE, FileKind, parse_file_name};
 use milena_log::{LogDir, LogError, Removal};
-use milena_types::TopicPartition;
+use milena_types::{LeaderEpoch, Offset, TopicPartition};
 use std::collections::BTreeMap;
 
 /// Where each partition lies.
@@ -56,8 +65,15 @@ impl FoundLogs {
             (true, false) => (a, b, first),
             (false, true) => (b, a, second),
             _ => {
-                tracing::error!(partition = %name, used = %a.path().display(), ignored = %b.path().display(),
-                    "two log directories hold this partition, and nothing says which is newer; remove one of them");
+                let (of_a, of_b) = (Extent::of(a, name), Extent::of(b, name));
+                let (used, unused, kept) = match of_b > of_a {
+                    true => ((b, of_b), (a, of_a), second),
+                    false => ((a, of_a), (b, of_b), first),
+                };
+                tracing::error!(partition = %name, used = %used.0.path().display(), unused = %unused.0.path().display(),
+                    used_extent = ?used.1, unused_extent = ?unused.1,
+                    "two log directories hold this partition, and nothing says which is newer; remove the one that is not used");
+                self.homes.insert(name.clone(), kept);
                 return;
             }
         };
@@ -92,9 +108,41 @@ impl FoundLogs {
     }
 }
 
+/// How much a log knows, as far as its files tell without being opened: greater is more.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Extent {
+    /// The latest leader epoch in its history.
+    epoch: Option<LeaderEpoch>,
+    /// What was on disk for certain.
+    recovery_point: Option<Offset>,
+    /// The last segment's first offset, and its bytes.
+    last_segment: Option<(Offset, u64)>,
+}
+
+impl Extent {
+    /// What cannot be read counts as nothing.
+    fn of(dir: &LogDir, name: &TopicPartition) -> Self {
+        let path = dir.partition_path(name);
+        let epochs = std::fs::read(path.join(EPOCH_CHECKPOINT_FILE)).ok();
+        let epochs = epochs.and_then(|bytes| parse_epochs(&bytes).ok());
+        let recovery_points = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint).ok();
+        let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
+        let segments = files.filter_map(|file| {
+            let (base, kind) = parse_file_name(file.file_name().to_str()?)?;
+            (kind == FileKind::Log).then_some((base, file.metadata().ok()?.len()))
+        });
+        Self {
+            epoch: epochs.and_then(|epochs| Some(epochs.last()?.0)),
+            recovery_point: recovery_points.and_then(|points| points.get(name).copied()),
+            last_segment: segments.max(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use milena_log::checkpoint::encode_epochs;
     use milena_log::format::{MOVED_IN_FILE, parse_partition_dir_name};
     use milena_types::{BrokerId, ClusterId};
     use std::path::Path;
@@ -186,10 +234,50 @@ mod tests {
         assert!(copy.exists());
     }
 
+    /// The epochs of a log, its recovery point, and its last segment's first offset and bytes.
+    type Known<'a> = (&'a [(i32, i64)], i64, (i64, usize));
+
+    /// Which of two directories with a log of the same name is used.
+    fn used_of(logs: [Known<'_>; 2]) -> usize {
+        let root = tempfile::tempdir().unwrap();
+        let name = parse_partition_dir_name("t-0").unwrap();
+        let dirs = [open(&root.path().join("a")), open(&root.path().join("b"))];
+        for (dir, (epochs, recovery_point, (base, bytes))) in dirs.iter().zip(logs) {
+            let path = dir.partition_path(&name);
+            make(&path, false);
+            let epochs: Vec<_> = epochs
+                .iter()
+                .map(|(epoch, start)| (LeaderEpoch(*epoch), Offset(*start)))
+                .collect();
+            std::fs::write(path.join(EPOCH_CHECKPOINT_FILE), encode_epochs(&epochs)).unwrap();
+            std::fs::write(path.join(format!("{base:020}.log")), vec![0; bytes]).unwrap();
+            let points = BTreeMap::from([(name.clone(), Offset(recovery_point))]);
+            dir.write_checkpoint(OffsetCheckpoint::RecoveryPoint, &points)
+                .unwrap();
+        }
+        let usable = |dir| Some((dir, LogDir::partitions(dir).unwrap()));
+        let found = FoundLogs::settle(&[usable(&dirs[0]), usable(&dirs[1])]);
+        assert!(found.removals.is_empty());
+        assert!(dirs.iter().all(|dir| dir.partition_path(&name).exists()));
+        found.homes[&name]
+    }
+
     #[test]
-    fn two_logs_without_a_mark_are_both_kept() {
-        let (home, _, left) = after(Some("t-0"), &[("t-0", false)], true);
-        assert_eq!(home, Some(0));
-        assert!(left.iter().all(|dirs| dirs == &["t-0"]));
+    fn of_two_logs_without_a_mark_the_one_that_knows_more_is_used_and_both_are_kept() {
+        let (old, new): (&[_], &[_]) = (&[(1, 0)], &[(1, 0), (3, 40)]);
+        for (more, less) in [
+            // An epoch that the other has never seen, though its log is longer.
+            ((new, 50, (0, 10)), (old, 90, (80, 99))),
+            // More of it is on disk for certain.
+            ((new, 60, (0, 10)), (new, 50, (80, 99))),
+            // More records.
+            ((new, 50, (80, 1)), (new, 50, (40, 99))),
+            ((new, 50, (80, 9)), (new, 50, (80, 8))),
+        ] {
+            assert_eq!(used_of([more, less]), 0, "{more:?} and {less:?}");
+            assert_eq!(used_of([less, more]), 1, "{less:?} and {more:?}");
+        }
+        let same = (new, 50, (80, 9));
+        assert_eq!(used_of([same, same]), 0);
     }
 }

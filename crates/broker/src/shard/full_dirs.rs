@@ -32,11 +32,8 @@ impl Shard {
             }
             let path = self.cx.dirs.path(dir).map(Path::to_owned).unwrap_or_default();
             tracing::error!(path = %path.display(), "log directory is full: nothing is appended to its partitions until there is space");
-            for shard in self.cx.mailboxes.shards().filter(|shard| *shard != self.cx.shard) {
-                self.cx
-                    .mailboxes
-                    .run_control(shard, move |shard| shard.on_dir_full(dir));
-            }
+            let tell = move |shard: &mut Shard| shard.on_dir_full(dir);
+            self.cx.mailboxes.run_on_others(self.cx.shard, tell);
             self.on_dir_full(dir);
             tokio::task::spawn_local(wait_for_space(dir, path));
         }
@@ -72,7 +69,7 @@ impl Shard {
                 self.apply_partition(id);
             }
         }
-        for id in self.unusable_for_space() {
+        for id in self.unusable_for_now() {
             self.apply_partition(id);
         }
     }
@@ -96,17 +93,8 @@ async fn wait_for_space(dir: usize, path: PathBuf) {
             return;
         }
         tracing::info!(path = %path.display(), "log directory has space again");
-        for other in shard
-            .cx
-            .mailboxes
-            .shards()
-            .filter(|other| *other != shard.cx.shard)
-        {
-            shard
-                .cx
-                .mailboxes
-                .run_control(other, move |shard| shard.on_dir_drained(dir));
-        }
+        let tell = move |shard: &mut Shard| shard.on_dir_drained(dir);
+        shard.cx.mailboxes.run_on_others(shard.cx.shard, tell);
         shard.on_dir_drained(dir);
     });
 }

@@ -235,8 +235,9 @@ impl Shard {
             match partition.release_idle() {
                 Ok(released) => !released,
                 Err(error) => {
+                    let again = error.is_shortage();
                     failed.push((*id, error));
-                    false
+                    again
                 }
             }
         });

@@ -152,10 +152,12 @@ mod tests {
     #[tokio::test]
     async fn an_overloaded_owner_refuses_as_if_nothing_was_appended() {
         let (mailboxes, _kept) = Mailboxes::new(1);
+        let background = crate::shard::background::Background::none(&mailboxes);
         let router = Router::new(
             mailboxes,
             std::sync::Arc::default(),
             crate::shard::opening::Openings::new(1),
+            background,
         );
         let id = TopicIdPartition {
             topic: TopicId::default(),

@@ -50,7 +50,7 @@ impl Shard {
         &mut self,
         id: TopicIdPartition,
         epoch: LeaderEpoch,
-        attempt: u64,
+        attempt: u32,
         error: ErrorCode,
     ) -> bool {
         let Ok((partition, _)) = self.partition(id) else {
@@ -66,7 +66,7 @@ impl Shard {
     }
 
     /// The attempt failed, or its metadata is overdue: what the followers demand now is asked for again.
-    fn retry_isr(&mut self, id: TopicIdPartition, epoch: LeaderEpoch, attempt: u64) {
+    fn retry_isr(&mut self, id: TopicIdPartition, epoch: LeaderEpoch, attempt: u32) {
         let Ok((partition, cx)) = self.partition(id) else {
             return;
         };

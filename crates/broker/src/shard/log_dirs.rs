@@ -6,6 +6,7 @@ use super::context::wall_clock;
 use super::dir_state::{DirState, DirStatus};
 use super::found_logs::FoundLogs;
 use super::idle_logs::DirWord;
+use super::name_claims::NameClaims;
 use milena_log::{
     CorruptionPolicy, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, PartitionLog, Removal,
 };
@@ -83,6 +84,8 @@ const PREFERRED_MAX: usize = 100_000;
 /// All log directories of a broker.
 pub struct LogDirs {
     dirs: Vec<Dir>,
+    /// Which topic's partition each name stands for.
+    pub(super) names: NameClaims,
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Partitions whose files are not what the last shutdown said.
@@ -160,6 +163,7 @@ impl LogDirs {
         remove_leftovers(found.removals);
         Ok(Self {
             dirs,
+            names: NameClaims::default(),
             homes: Mutex::new(found.homes),
             distrusted: Mutex::default(),
             preferred: Mutex::default(),
@@ -189,6 +193,12 @@ impl LogDirs {
         usable.map(LogDir::directory_id).collect()
     }
 
+    /// How many directories could not be opened at the start.
+    #[must_use]
+    pub fn unreadable(&self) -> usize {
+        self.dirs.iter().filter(|dir| dir.handle.is_none()).count()
+    }
+
     /// How many directories there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -211,6 +221,14 @@ impl LogDirs {
     /// Where the directory is.
     pub(super) fn path(&self, index: usize) -> Option<&std::path::Path> {
         self.dirs.get(index).map(|dir| dir.path.as_path())
+    }
+
+    /// Where the directories are, by index.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.dirs
+            .iter()
+            .map(|dir| dir.path.display().to_string())
+            .collect()
     }
 
     /// Marks every directory that is online as cleanly stopped.
@@ -290,7 +308,7 @@ impl LogDirs {
         if existed && !by_word {
             return Found::ToOpen(index);
         }
-        let options = dir.options(handle, id, name, config, request.now);
+        let options = Dir::options(handle, id, name, config, known, request.now);
         let log = if existed {
             handle.resume(&options)
         } else {
@@ -328,8 +346,8 @@ impl LogDirs {
         };
         let known = dir.checkpoints.of(name);
         let distrust = lock(&self.distrusted).get(name).copied();
-        let options = || {
-            let options = dir.options(handle, id, name, config, wall_clock());
+        let options = |known| {
+            let options = Dir::options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
                 has_files: distrust == Some(Distrust::ChangedBehind),
@@ -338,15 +356,16 @@ impl LogDirs {
             }
         };
         if self.believes_word(name, corruption)
-            && let Some(log) = handle.resume(&options())
+            && let Some(log) = handle.resume(&options(known))
         {
             return Ok((log, known.high_watermark));
         }
-        let opened = match PartitionLog::open(options()) {
+        let opened = match PartitionLog::open(options(known)) {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
                 tracing::warn!(partition = %name, %found, expected = %id.topic, "the log of a deleted topic of the same name is removed");
                 dir.checkpoints.forget(name);
-                remove_old_life(handle, name).and_then(|()| PartitionLog::open(options()))
+                remove_old_life(handle, name)
+                    .and_then(|()| PartitionLog::open(options(Checkpointed::default())))
             }
             other => other,
         };
@@ -406,13 +425,7 @@ impl LogDirs {
         name: &TopicPartition,
         config: Arc<LogConfig>,
     ) -> Option<OpenOptions> {
-        let handle = self.dirs.get(index)?.usable()?;
-        Some(OpenOptions {
-            dir: handle.new_future_path(name),
-            recovery_point: Offset::ZERO,
-            log_start_offset: Offset::ZERO,
-            ..handle.open_options(name.clone(), id.topic, config, super::context::wall_clock())
-        })
+        self.fresh_options(index, id, name, config, LogDir::new_future_path)
     }
 
     /// How to open the log of a partition without records in a directory.
@@ -423,9 +436,24 @@ impl LogDirs {
         name: &TopicPartition,
         config: Arc<LogConfig>,
     ) -> Option<OpenOptions> {
-        let path = self.partition_path(index, name)?;
-        let options = self.copy_options(index, id, name, config)?;
-        Some(OpenOptions { dir: path, ..options })
+        self.fresh_options(index, id, name, config, LogDir::partition_path)
+    }
+
+    fn fresh_options(
+        &self,
+        index: usize,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: Arc<LogConfig>,
+        path: impl FnOnce(&LogDir, &TopicPartition) -> PathBuf,
+    ) -> Option<OpenOptions> {
+        let handle = self.dirs.get(index)?.usable()?;
+        Some(OpenOptions {
+            dir: path(handle, name),
+            recovery_point: Offset::ZERO,
+            log_start_offset: Offset::ZERO,
+            ..handle.open_options(name.clone(), id.topic, config, wall_clock())
+        })
     }
 
     /// Where the partition's log lies in a directory that is not offline.
@@ -511,16 +539,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Dir {
-    /// How to open a partition: with the checkpoints as they are now.
+    /// How to open a partition of which the checkpoints know `known`.
     fn options(
-        &self,
         handle: &LogDir,
         id: TopicIdPartition,
         name: &TopicPartition,
         config: &Arc<LogConfig>,
+        known: Checkpointed,
         now: Timestamp,
     ) -> OpenOptions {
-        let known = self.checkpoints.of(name);
         OpenOptions {
             recovery_point: known.recovery_point,
             log_start_offset: known.log_start,

@@ -132,6 +132,13 @@ impl Mailboxes {
             .is_some_and(|senders| senders.control.send(Box::new(work)).is_ok())
     }
 
+    /// Runs work that must not be refused on every data thread but this one.
+    pub(crate) fn run_on_others(&self, this: ShardId, work: impl Fn(&mut Shard) + Copy + Send + 'static) {
+        for other in self.shards().filter(|other| *other != this) {
+            self.run_control(other, work);
+        }
+    }
+
     /// Every data thread.
     pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.len()).map(ShardId)

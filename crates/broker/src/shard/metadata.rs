@@ -12,20 +12,23 @@ use super::partition::Partition;
 use super::replica_health::Unusable;
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
+use super::storage_error::{Consequence, consequence, open_later};
 use super::tail_ring::TailRing;
 use milena_log::{CorruptionPolicy, OpenError, PartitionLog};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
 use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
 use milena_types::{
-    BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+    BrokerId, ErrorCode, LeaderEpoch, MetadataVersion, Offset, PartitionEpoch, TopicIdPartition,
+    TopicPartition,
 };
 use std::sync::Arc;
 
 impl Shard {
     /// Takes a newer image; `delta` says what changed since the last one that this data thread has seen.
     pub(super) fn apply_metadata(&mut self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
-        self.cx.image = Arc::clone(image);
+        let before = std::mem::replace(&mut self.cx.image, Arc::clone(image));
+        self.follow_background(before.version == MetadataVersion::default(), delta);
         for topic in &delta.topics_removed {
             self.remove_topic(topic);
         }
@@ -61,7 +64,7 @@ impl Shard {
             .cx
             .unusable
             .get(&id)
-            .is_some_and(|(_, why)| *why != Unusable::Full);
+            .is_some_and(|(_, why)| *why != Unusable::NotNow);
         if !self.partitions.contains_key(&id) && !known_bad {
             let name = TopicPartition {
                 topic: topic.name.clone(),
@@ -81,7 +84,8 @@ impl Shard {
         self.settle_replica(id);
     }
 
-    /// Takes a partition in. False: its log has to be opened first, which other threads do.
+    /// Takes a partition in. False: its log has to be opened first, which other threads do, or the log of a deleted topic
+    /// of the same name has to go first, whose data thread then tells.
     fn begin_partition(
         &mut self,
         id: TopicIdPartition,
@@ -89,6 +93,9 @@ impl Shard {
         state: &PartitionRegistration,
         corruption: CorruptionPolicy,
     ) -> bool {
+        if !self.cx.dirs.names.claim(&name, id, self.cx.shard) {
+            return false;
+        }
         self.cx.unusable.remove(&id);
         self.cx.uncleanable.remove(&id);
         let config = Arc::clone(&self.cx.settings.of(&self.cx.image, &name.topic).log);
@@ -155,6 +162,7 @@ impl Shard {
             leader_epoch: LeaderEpoch(-1),
             partition_epoch: PartitionEpoch(-1),
         };
+        partition.note_compacted(&mut self.cx);
         self.partitions.insert(id, Box::new(partition));
         if let Some(to) = unfinished {
             self.start_move(id, to);
@@ -163,7 +171,12 @@ impl Shard {
 
     fn cannot_open(&mut self, id: TopicIdPartition, name: TopicPartition, error: &NoLog, dir: Option<usize>) {
         let cause: &dyn std::error::Error = error;
-        tracing::error!(partition = %name, error = cause, "cannot open the log");
+        if matches!(error, NoLog::Open(OpenError::Log(error)) if error.is_shortage()) {
+            self.cx.shortages.note(&name, cause);
+            open_later(id);
+        } else {
+            tracing::error!(partition = %name, error = cause, "cannot open the log");
+        }
         let why = self.why_unusable(error, dir);
         self.cx.unusable.insert(id, (name, why));
     }
@@ -200,13 +213,14 @@ impl Shard {
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
         match error {
             NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
-            NoLog::Open(OpenError::Log(error)) if error.is_no_space() => {
-                self.cx.dirs_full.extend(dir);
-                Unusable::Full
-            }
-            NoLog::Open(OpenError::Log(_)) => {
-                self.cx.dirs_failed.extend(dir);
-                Unusable::Offline
+            NoLog::Open(OpenError::Log(error)) => {
+                if let Some(dir) = dir {
+                    self.cx.dir_failed(dir, error);
+                }
+                match consequence(error, false) {
+                    Consequence::Offline => Unusable::Offline,
+                    Consequence::Full | Consequence::TryAgain | Consequence::Reopen(_) => Unusable::NotNow,
+                }
             }
             NoLog::Open(OpenError::TopicIdMismatch { .. }) | NoLog::Offline => Unusable::Offline,
         }
@@ -222,6 +236,7 @@ impl Shard {
             .leadership
             .publish(id, &partition.name.topic, partition.replica_role());
         self.cx.uncommitted.remove(&id);
+        self.cx.compacted.remove(&id);
         self.cx.open_logs.remove(&id);
         if why == Distrust::ChangedBehind {
             // What was on disk at the shutdown, and where the log begins since: less than that is damage.
@@ -244,15 +259,19 @@ impl Shard {
 
     /// The broker holds no replica any more: the log goes.
     fn remove_partition(&mut self, id: TopicIdPartition) {
-        if let Some((name, _)) = self.cx.unusable.remove(&id) {
-            self.cx.dirs.discard(&name);
-        }
         self.cx.uncleanable.remove(&id);
+        if let Some((name, _)) = self.cx.unusable.remove(&id)
+            && !self.partitions.contains_key(&id)
+        {
+            self.cx.dirs.discard(&name);
+            self.release_name(id, &name);
+        }
         let Some(mut partition) = self.partitions.remove(&id) else {
             return;
         };
         partition.leave_role(&mut self.cx, ErrorCode::UnknownTopicOrPartition);
         self.cx.uncommitted.remove(&id);
+        self.cx.compacted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
         self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
@@ -263,6 +282,20 @@ impl Shard {
             Err(error) => {
                 tracing::error!(partition = %partition.name, %error, "cannot delete the log");
                 self.cx.dirs_failed.push(partition.dir);
+            }
+        }
+        self.release_name(id, &partition.name);
+    }
+
+    /// Nothing of the partition is left under its name: who waits for it opens its own.
+    fn release_name(&mut self, id: TopicIdPartition, name: &TopicPartition) {
+        for (shard, next) in self.cx.dirs.names.release(name, id.topic) {
+            if shard == self.cx.shard {
+                self.apply_partition(next);
+            } else {
+                self.cx
+                    .mailboxes
+                    .run_control(shard, move |shard| shard.apply_partition(next));
             }
         }
     }
@@ -297,8 +330,9 @@ impl Shard {
         {
             partition.settings = self.cx.settings.of(&self.cx.image, &partition.name.topic);
             partition.log.set_config(Arc::clone(&partition.settings.log));
+            partition.note_compacted(&mut self.cx);
             if let Role::Leader(role) = &mut partition.role {
-                role.leader.set_rules(partition.settings.rules);
+                role.leader.set_rules(Arc::clone(&partition.settings.rules));
             }
             partition.after_append(&mut self.cx);
             partition.on_advertised(&mut self.cx);
@@ -312,8 +346,9 @@ impl Shard {
             let id = partition.id;
             if let Role::Leader(role) = &mut partition.role {
                 let replicas = role.leader.term().replicas.clone();
+                let offline = image.partition(id).map_or(&[][..], |state| &state.offline);
                 for broker in brokers.iter().filter(|broker| replicas.contains(broker)) {
-                    tell_broker(&mut role.leader, &image, id, *broker);
+                    tell_broker(&mut role.leader, &image, offline, *broker);
                 }
                 partition.advance_high_watermark(&mut self.cx);
                 partition.propose_isr(&mut self.cx);
@@ -332,6 +367,15 @@ impl Shard {
 }
 
 impl Partition {
+    /// Tells the cleaner whether there is something for it to look at.
+    fn note_compacted(&self, cx: &mut Context) {
+        if self.settings.log.compact {
+            cx.compacted.insert(self.id);
+        } else {
+            cx.compacted.remove(&self.id);
+        }
+    }
+
     /// Becomes what the registration says.
     fn apply_registration(&mut self, cx: &mut Context, state: &PartitionRegistration) {
         if (state.leader_epoch, state.partition_epoch) <= (self.leader_epoch, self.partition_epoch)
@@ -374,7 +418,7 @@ impl Partition {
         };
         role.leader.on_committed(term(cx.node, state), cx.now());
         for broker in &state.replicas {
-            tell_broker(&mut role.leader, &cx.image, self.id, *broker);
+            tell_broker(&mut role.leader, &cx.image, &state.offline, *broker);
         }
         role.parked.complete(&role.leader);
         self.advance_high_watermark(cx);
@@ -388,13 +432,13 @@ impl Partition {
         let (now, ends) = (cx.now(), self.ends());
         let mut leader = Leader::new(
             term(cx.node, state),
-            self.settings.rules,
+            Arc::clone(&self.settings.rules),
             ends,
             self.high_watermark.get(),
             now,
         );
         for broker in &state.replicas {
-            tell_broker(&mut leader, &cx.image, self.id, *broker);
+            tell_broker(&mut leader, &cx.image, &state.offline, *broker);
         }
         tracing::debug!(partition = %self.name, epoch = %state.leader_epoch, start = %ends.log_end, isr = ?state.isr, "leads");
         let (parked, ring) = (super::parked::Parked::default(), TailRing::default());
@@ -417,13 +461,13 @@ impl Partition {
         let led = matches!(self.role, Role::Leader(_));
         self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
         tracing::debug!(partition = %self.name, epoch = %leader_epoch, %leader, "follows");
-        self.role = Role::Follower(FollowerRole {
+        self.role = Role::Follower(Box::new(FollowerRole {
             leader,
             leader_epoch,
             attach: None,
             replicated: Offset::ZERO,
             ack_queued: false,
-        });
+        }));
         if self.log.flushed_offset() < self.log.log_end_offset() {
             self.queue_flush(cx);
         }
@@ -460,18 +504,17 @@ fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
         leader,
         leader_epoch: state.leader_epoch,
         partition_epoch: state.partition_epoch,
-        replicas: state.replicas.clone(),
-        isr: state.isr.clone(),
+        replicas: state.replicas.as_slice().into(),
+        isr: state.isr.as_slice().into(),
         recovering: state.recovering,
     }
 }
 
-fn tell_broker(leader: &mut Leader, image: &MetadataImage, id: TopicIdPartition, broker: BrokerId) {
+/// `offline`: the partition's replicas that are offline.
+fn tell_broker(leader: &mut Leader, image: &MetadataImage, offline: &[BrokerId], broker: BrokerId) {
     let registration = image.brokers.get(&broker);
     let epoch = registration.map(|registration| registration.epoch);
-    let offline = image
-        .partition(id)
-        .is_some_and(|state| state.offline.contains(&broker));
-    let eligible = !offline && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    let eligible =
+        !offline.contains(&broker) && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
     leader.on_broker(broker, epoch, eligible);
 }

@@ -11,6 +11,7 @@
 //! lives across an await. Cost is per ready partition, never per partition: an idle one has no task, timer or file.
 
 pub mod api;
+mod background;
 mod checkpoints;
 mod cleaner;
 mod context;
@@ -39,7 +40,9 @@ mod log_dirs;
 mod mailbox;
 mod metadata;
 mod moves;
+mod name_claims;
 mod opening;
+mod pace;
 mod parked;
 mod partition;
 mod produce;
@@ -49,10 +52,13 @@ mod role;
 mod router;
 mod settings;
 mod state;
+mod storage_error;
 mod tail_ring;
 mod thread;
 
 pub use api::*;
+pub use background::is_background_key;
+pub use cleaner::CleanerRefused;
 pub use control_plane::ControlPlane;
 pub use id::{ShardId, owner_of};
 pub use log_dirs::{LogDirs, LogDirsError};

@@ -12,6 +12,7 @@
 use super::api::AlterLogDirItem;
 use super::context::{Context, wall_clock};
 use super::mailbox::with_local;
+use super::pace::SLEEP_MAX;
 use super::partition::Partition;
 use super::retention::remove_in_background;
 use super::role::Role;
@@ -20,7 +21,7 @@ use super::state::Shard;
 use milena_log::{FollowerAppendError, LogError, OpenError, OpenOptions, PartitionLog, ReadError, ReadPlan};
 use milena_record::BatchHeader;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that are copied at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -247,7 +248,7 @@ impl Shard {
         match error {
             CopyError::Read(error) => drop(partition.read_error(cx, error)),
             CopyError::Append(FollowerAppendError::Log(error)) | CopyError::Log(error) => {
-                cx.dir_failed(moving.to, error.is_no_space());
+                cx.dir_failed(moving.to, error);
             }
             CopyError::Append(_) | CopyError::Ended | CopyError::Hole => {}
         }
@@ -501,12 +502,12 @@ impl Copy {
                             Ok(Chunk { from, next, bytes })
                         })
                         .await?;
-                    with_local(|shard| shard.on_copied(id, number, read));
                     self.unflushed += read.bytes;
                     if self.unflushed >= UNFLUSHED_MAX {
                         self.elsewhere(|log| Ok(log.flush()?)).await?;
                         self.unflushed = 0;
                     }
+                    self.keep_pace(read).await;
                 }
                 Step::Close => {
                     self.elsewhere(|log| {
@@ -522,6 +523,23 @@ impl Copy {
                 Step::Fail(error) => return Err(error.into()),
                 Step::Stop => return Ok(()),
             }
+        }
+    }
+
+    /// Notes what was copied, and waits until `replica.alter.log.dirs.io.max.bytes.per.second` allows more.
+    async fn keep_pace(&self, read: Chunk) {
+        let (id, number) = (self.id, self.number);
+        let noted = with_local(|shard| {
+            shard.on_copied(id, number, read);
+            std::sync::Arc::clone(&shard.cx.background.moves)
+        });
+        let Some(pacer) = noted else { return };
+        let booking = pacer.book(read.bytes as u64, Instant::now());
+        while let Some(wait) = pacer.wait(booking, Instant::now()) {
+            if with_local(|shard| shard.may_wait(id, number)) != Some(true) {
+                return;
+            }
+            tokio::time::sleep(wait.min(SLEEP_MAX)).await;
         }
     }
 
@@ -571,6 +589,11 @@ impl Shard {
         self.partitions
             .get(&id)
             .is_some_and(|partition| partition.log.is_compacting())
+    }
+
+    /// Flushes of the original, and a move that was given up, wait for no rate.
+    fn may_wait(&mut self, id: TopicIdPartition, number: u64) -> bool {
+        self.moving(id, number).is_some_and(|moving| !moving.closing)
     }
 
     fn on_copied(&mut self, id: TopicIdPartition, number: u64, read: Chunk) {

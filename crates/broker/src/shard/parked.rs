@@ -36,9 +36,12 @@ impl Waiting {
     }
 }
 
-/// The appends of one partition that wait.
+/// The appends of one partition that wait. Boxed, because nothing waits for most partitions.
 #[derive(Debug, Default)]
-pub(crate) struct Parked {
+pub(crate) struct Parked(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
     queue: VecDeque<(Offset, Waiting)>,
     /// Above this length the queue is searched for callers that gave up; doubles with what had to stay.
     sweep_above: usize,
@@ -49,34 +52,38 @@ impl Parked {
 
     /// Parks an append that ends before `end`.
     pub(crate) fn push(&mut self, end: Offset, waiting: Waiting) {
-        if self.queue.len() >= self.sweep_above.max(Self::SWEEP_MIN) {
-            self.queue.retain(|(_, waiting)| !waiting.is_abandoned());
-            self.sweep_above = self.queue.len() * 2;
+        let Queue { queue, sweep_above } = &mut **self.0.get_or_insert_default();
+        if queue.len() >= (*sweep_above).max(Self::SWEEP_MIN) {
+            queue.retain(|(_, waiting)| !waiting.is_abandoned());
+            *sweep_above = queue.len() * 2;
         }
-        self.queue.push_back((end, waiting));
+        queue.push_back((end, waiting));
     }
 
     /// Answers all that the leader's high watermark has passed.
     pub(crate) fn complete(&mut self, leader: &Leader) {
-        while let Some((end, _)) = self.queue.front() {
+        let Some(Queue { queue, .. }) = self.0.as_deref_mut() else {
+            return;
+        };
+        while let Some((end, _)) = queue.front() {
             let AckOutcome::Done(error) = leader.ack_outcome(*end) else {
                 return;
             };
-            if let Some((_, waiting)) = self.queue.pop_front() {
+            if let Some((_, waiting)) = queue.pop_front() {
                 waiting.finish(error);
             }
         }
-        self.queue.shrink_to(Self::SWEEP_MIN);
+        queue.shrink_to(Self::SWEEP_MIN);
     }
 
     /// Gives back spare memory.
     pub(crate) fn shrink(&mut self) {
-        self.queue.shrink_to_fit();
+        self.0.take_if(|waiting| waiting.queue.is_empty());
     }
 
     /// Answers all with an error: the broker does not lead any more.
     pub(crate) fn fail(&mut self, error: ErrorCode) {
-        for (_, waiting) in std::mem::take(&mut self.queue) {
+        for (_, waiting) in self.0.take().into_iter().flat_map(|waiting| waiting.queue) {
             waiting.finish(error);
         }
     }

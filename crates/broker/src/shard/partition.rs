@@ -33,7 +33,7 @@ pub(crate) struct Partition {
     /// Its files wait for a flush.
     pub(super) flush_queued: bool,
     /// Flushes that are under way.
-    pub(super) flush_tickets: u32,
+    pub(super) flush_tickets: u16,
     /// It is being moved to another log directory.
     pub(super) moving: Option<Box<Move>>,
     /// `flush.ms` is running.
@@ -223,21 +223,5 @@ impl Partition {
             }
         }
         Ok(released)
-    }
-
-    /// A storage error of this partition's directory: it is full, or it is not used any more.
-    pub(super) fn storage_failed(&self, cx: &mut Context, error: &LogError) -> ErrorCode {
-        let cause: &dyn std::error::Error = error;
-        if error.is_changed_behind() {
-            tracing::warn!(partition = %self.name, error = cause, "the log is not as the last shutdown left it; opening it again");
-            cx.to_reopen.push(self.id);
-        } else if error.is_no_space() {
-            tracing::warn!(partition = %self.name, error = cause, "no space");
-            cx.dirs_full.push(self.dir);
-        } else {
-            tracing::error!(partition = %self.name, error = cause, "log directory failed");
-            cx.dirs_failed.push(self.dir);
-        }
-        ErrorCode::KafkaStorageError
     }
 }

@@ -26,25 +26,19 @@ use std::time::Duration;
 /// The pause before a report that the controller did not accept is looked at again.
 const REPORT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Why a partition of this broker has no open log.
+/// Why a replica of this broker cannot do its work, with an open log or without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
     /// Its directory is offline.
     Offline,
     /// Its log is damaged, where it had been on disk for certain.
     Damaged,
-    /// There was no space to open it.
-    Full,
+    /// There is no space to append to it, or there was none, or too few files or too little memory, to open it.
+    NotNow,
 }
 
 /// How a replica is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
-    Good,
-    Full,
-    Offline,
-    Damaged,
-}
+type Condition = Result<(), Unusable>;
 
 /// What a read has found out.
 #[derive(Debug)]
@@ -64,11 +58,11 @@ fn wanted_report(
     let others_in_sync = state.isr.iter().any(|member| *member != node);
     let other_leads = state.leader.is_some_and(|leader| leader != node);
     match condition {
-        Condition::Good => listed.then_some(ReplicaState::Online),
-        Condition::Offline => (!listed).then_some(ReplicaState::Offline),
-        Condition::Damaged if other_leads => Some(ReplicaState::Refill),
-        Condition::Damaged => (!listed).then_some(ReplicaState::Offline),
-        Condition::Full => {
+        Ok(()) => listed.then_some(ReplicaState::Online),
+        Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
+        Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
+        Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
+        Err(Unusable::NotNow) => {
             let in_the_way = !listed && others_in_sync && state.isr.contains(&node);
             in_the_way.then_some(ReplicaState::Full)
         }
@@ -78,18 +72,14 @@ fn wanted_report(
 impl Shard {
     fn condition(&self, id: TopicIdPartition) -> Option<Condition> {
         if let Some((_, unusable)) = self.cx.unusable.get(&id) {
-            return Some(match unusable {
-                Unusable::Offline => Condition::Offline,
-                Unusable::Damaged => Condition::Damaged,
-                Unusable::Full => Condition::Full,
-            });
+            return Some(Err(*unusable));
         }
         let partition = self.partitions.get(&id)?;
         Some(match self.cx.dirs.state(partition.dir) {
-            DirState::Offline => Condition::Offline,
-            _ if partition.damaged.is_some() => Condition::Damaged,
-            DirState::Full => Condition::Full,
-            DirState::Online => Condition::Good,
+            DirState::Offline => Err(Unusable::Offline),
+            _ if partition.damaged.is_some() => Err(Unusable::Damaged),
+            DirState::Full => Err(Unusable::NotNow),
+            DirState::Online => Ok(()),
         })
     }
 
@@ -138,7 +128,7 @@ impl Shard {
 
     /// What this replica held counts no more: its log is cut where it is damaged, and the leader fills it again.
     fn refill(&mut self, id: TopicIdPartition) {
-        if self.condition(id) != Some(Condition::Damaged) {
+        if self.condition(id) != Some(Err(Unusable::Damaged)) {
             return;
         }
         if self.cx.unusable.remove(&id).is_some() {
@@ -221,10 +211,6 @@ impl Partition {
                     error: format!("{} is missing", error.path.display()),
                 },
             )),
-            _ if is_shortage(&error.source) => {
-                let error: &dyn std::error::Error = error;
-                tracing::warn!(partition = %self.name, error, "cannot read the log");
-            }
             _ => {
                 self.storage_failed(cx, error);
             }
@@ -257,13 +243,6 @@ impl Partition {
     }
 }
 
-/// The process is short of something: that says nothing about the disk.
-fn is_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,23 +269,23 @@ mod tests {
 
     #[test]
     fn reports_follow_from_the_condition_and_the_metadata() {
-        use Condition::{Damaged, Full, Good, Offline};
         use ReplicaState as R;
+        use Unusable::{Damaged, NotNow, Offline};
         for (condition, leader, isr, offline, expected) in [
-            (Good, Some(1), &[1, 2][..], &[][..], None),
-            (Good, Some(2), &[2], &[1], Some(R::Online)),
-            (Offline, Some(1), &[1, 2], &[], Some(R::Offline)),
-            (Offline, Some(2), &[2], &[], Some(R::Offline)),
-            (Offline, Some(2), &[2], &[1], None),
-            (Damaged, Some(1), &[1, 2], &[], Some(R::Offline)),
-            (Damaged, None, &[], &[1], None),
-            (Damaged, Some(2), &[2], &[1], Some(R::Refill)),
-            (Damaged, Some(2), &[1, 2], &[], Some(R::Refill)),
-            (Full, Some(1), &[1, 2], &[], Some(R::Full)),
-            (Full, Some(1), &[1], &[], None),
-            (Full, Some(2), &[2], &[], None),
-            (Full, Some(2), &[1, 2], &[], Some(R::Full)),
-            (Full, Some(2), &[2], &[1], None),
+            (Ok(()), Some(1), &[1, 2][..], &[][..], None),
+            (Ok(()), Some(2), &[2], &[1], Some(R::Online)),
+            (Err(Offline), Some(1), &[1, 2], &[], Some(R::Offline)),
+            (Err(Offline), Some(2), &[2], &[], Some(R::Offline)),
+            (Err(Offline), Some(2), &[2], &[1], None),
+            (Err(Damaged), Some(1), &[1, 2], &[], Some(R::Offline)),
+            (Err(Damaged), None, &[], &[1], None),
+            (Err(Damaged), Some(2), &[2], &[1], Some(R::Refill)),
+            (Err(Damaged), Some(2), &[1, 2], &[], Some(R::Refill)),
+            (Err(NotNow), Some(1), &[1, 2], &[], Some(R::Full)),
+            (Err(NotNow), Some(1), &[1], &[], None),
+            (Err(NotNow), Some(2), &[2], &[], None),
+            (Err(NotNow), Some(2), &[1, 2], &[], Some(R::Full)),
+            (Err(NotNow), Some(2), &[2], &[1], None),
         ] {
             let found = wanted_report(condition, ME, &registered(leader, isr, offline));
             assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");

@@ -17,7 +17,7 @@ pub(crate) enum Role {
     /// It leads.
     Leader(Box<LeaderRole>),
     /// It follows.
-    Follower(FollowerRole),
+    Follower(Box<FollowerRole>),
     /// Nobody leads, as far as is known.
     Idle,
 }
@@ -57,8 +57,8 @@ pub(crate) struct Feed {
     pub(crate) sent_replicated: Offset,
     /// It is on its link's ready list.
     pub(crate) queued: bool,
-    /// Of a follower that is behind the tail.
-    pub(crate) read_ahead: ReadAhead,
+    /// Of a follower that is behind the tail; boxed, because most are not.
+    pub(crate) read_ahead: Option<Box<ReadAhead>>,
 }
 
 impl Feed {

@@ -4,6 +4,7 @@
 //! `describe.rs`, `delete_records.rs`. On the owner's own thread a call is a function call; from any other thread it is
 //! one message per (call, owner).
 
+use super::background::Background;
 use super::id::ShardId;
 use super::leadership::LeadershipSubscribers;
 use super::mailbox::Mailboxes;
@@ -19,6 +20,7 @@ pub struct Router {
     pub(super) mailboxes: Mailboxes,
     pub(super) leadership: Arc<LeadershipSubscribers>,
     pub(super) openings: Arc<Openings>,
+    pub(super) background: Background,
     /// The image that every data thread has followed.
     pub(super) followed: watch::Sender<MetadataVersion>,
 }
@@ -28,11 +30,13 @@ impl Router {
         mailboxes: Mailboxes,
         leadership: Arc<LeadershipSubscribers>,
         openings: Arc<Openings>,
+        background: Background,
     ) -> Self {
         Self {
             mailboxes,
             leadership,
             openings,
+            background,
             followed: watch::Sender::default(),
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct PartitionSettings {
     pub(super) log: Arc<LogConfig>,
-    pub(super) rules: LeaderRules,
+    pub(super) rules: Arc<LeaderRules>,
     pub(super) compaction: CompactionRules,
     pub(super) ack_durability: AckDurability,
     /// `flush.messages`, for topics that do not flush before every acknowledgement.
@@ -66,10 +66,10 @@ impl SettingsCache {
     fn make(&self, config: &TopicConfig) -> PartitionSettings {
         PartitionSettings {
             log: Arc::new(log_config(config, self.producer_expiration_ms)),
-            rules: LeaderRules {
+            rules: Arc::new(LeaderRules {
                 min_insync_replicas: config.min_insync_replicas,
                 lag_time_max: self.lag_time_max,
-            },
+            }),
             compaction: CompactionRules {
                 min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
                 min_compaction_lag_ms: config.min_compaction_lag_ms,

@@ -1,7 +1,6 @@
 //! A data thread's state: its partitions and what they share.
 
 use super::context::{Context, ContextParts};
-use super::log_dirs::Distrust;
 use super::partition::Partition;
 use super::replica_health::Unusable;
 use super::role::Role;
@@ -57,8 +56,8 @@ impl Shard {
         if !self.cx.dirs_full.is_empty() {
             self.take_full_dirs();
         }
-        for id in std::mem::take(&mut self.cx.to_reopen) {
-            self.reopen_partition(id, Distrust::ChangedBehind);
+        for (id, why) in std::mem::take(&mut self.cx.to_reopen) {
+            self.reopen_partition(id, why);
         }
         if !self.cx.dirs_failed.is_empty() {
             self.take_failed_dirs_offline();
@@ -74,11 +73,8 @@ impl Shard {
                 let path = self.cx.dirs.path(dir).unwrap_or(std::path::Path::new(""));
                 tracing::error!(%directory, path = %path.display(), "log directory is offline");
                 self.cx.control.log_dir_failed(directory);
-                for shard in self.cx.mailboxes.shards().filter(|shard| *shard != self.cx.shard) {
-                    self.cx
-                        .mailboxes
-                        .run_control(shard, move |shard| shard.on_dir_offline(dir));
-                }
+                let tell = move |shard: &mut Shard| shard.on_dir_offline(dir);
+                self.cx.mailboxes.run_on_others(self.cx.shard, tell);
             }
             self.on_dir_offline(dir);
         }
@@ -106,13 +102,13 @@ impl Shard {
         inside.map(|(id, _)| *id).collect()
     }
 
-    /// The partitions whose log could not be opened for want of space.
-    pub(super) fn unusable_for_space(&self) -> Vec<TopicIdPartition> {
-        let full = self
+    /// The partitions whose log could not be opened for want of space or files.
+    pub(super) fn unusable_for_now(&self) -> Vec<TopicIdPartition> {
+        let waiting = self
             .cx
             .unusable
             .iter()
-            .filter(|(_, (_, why))| *why == Unusable::Full);
-        full.map(|(id, _)| *id).collect()
+            .filter(|(_, (_, why))| *why == Unusable::NotNow);
+        waiting.map(|(id, _)| *id).collect()
     }
 }

@@ -10,11 +10,11 @@ use std::collections::VecDeque;
 /// What keeping a batch takes beside its records: the entries here, and what else was in its request.
 const ENTRY_BYTES: usize = 256;
 
-/// The recent batches of one partition.
+/// The recent batches of one partition. Boxed, because most partitions have none.
 #[derive(Debug, Default)]
-pub(crate) struct TailRing {
-    batches: VecDeque<(OffsetRange, Bytes)>,
-}
+pub(crate) struct TailRing(Option<Box<Batches>>);
+
+type Batches = VecDeque<(OffsetRange, Bytes)>;
 
 /// The budget that all tail rings of a data thread share.
 #[derive(Debug)]
@@ -55,49 +55,54 @@ impl RingBudget {
 impl TailRing {
     /// Adds what was just appended. A gap (an append that was not kept) empties the ring first.
     pub(crate) fn push(&mut self, range: OffsetRange, bytes: Bytes) {
-        if self.batches.back().is_some_and(|(last, _)| last.to != range.from) {
-            self.batches.clear();
+        let batches = self.0.get_or_insert_default();
+        if batches.back().is_some_and(|(last, _)| last.to != range.from) {
+            batches.clear();
         }
-        self.batches.push_back((range, bytes));
+        batches.push_back((range, bytes));
     }
 
     /// Drops the batch that begins at `from` if it still is the oldest.
     pub(crate) fn evict(&mut self, from: Offset) {
-        if self.batches.front().is_some_and(|(range, _)| range.from == from) {
-            self.batches.pop_front();
+        let Some(batches) = &mut self.0 else { return };
+        if batches.front().is_some_and(|(range, _)| range.from == from) {
+            batches.pop_front();
         }
-        if self.batches.is_empty() {
-            self.batches = VecDeque::new();
+        if batches.is_empty() {
+            self.0 = None;
         }
     }
 
     /// Drops the batches that end at or below `offset`: what the log has there is no longer what was appended.
     pub(crate) fn forget_below(&mut self, offset: Offset) {
-        let gone = self.batches.partition_point(|(range, _)| range.to <= offset);
-        self.batches.drain(..gone);
-        if self.batches.is_empty() {
-            self.batches = VecDeque::new();
+        let Some(batches) = &mut self.0 else { return };
+        let gone = batches.partition_point(|(range, _)| range.to <= offset);
+        batches.drain(..gone);
+        if batches.is_empty() {
+            self.0 = None;
         }
     }
 
     /// True when everything from `offset` on is here.
     pub(crate) fn covers(&self, offset: Offset) -> bool {
-        self.batches
-            .front()
-            .is_some_and(|(range, _)| range.from <= offset)
+        self.covering(offset).is_some()
+    }
+
+    fn covering(&self, offset: Offset) -> Option<&Batches> {
+        let batches = self.0.as_deref()?;
+        let (oldest, _) = batches.front()?;
+        (oldest.from <= offset).then_some(batches)
     }
 
     /// Whole batches from the one that holds `from`, up to `upper` (exclusive) and about `bytes_max`; the first one
     /// always. `None`: not here.
     pub(crate) fn read(&self, from: Offset, upper: Offset, bytes_max: usize) -> Option<(Bytes, Offset)> {
-        if !self.covers(from) {
-            return None;
-        }
-        let first = self.batches.partition_point(|(range, _)| range.to <= from);
+        let batches = self.covering(from)?;
+        let first = batches.partition_point(|(range, _)| range.to <= from);
         let mut taken = 0;
         let mut bytes = 0;
         let mut next = from;
-        for (range, batch) in self.batches.range(first..) {
+        for (range, batch) in batches.range(first..) {
             if range.to > upper || (taken > 0 && bytes + batch.len() > bytes_max) {
                 break;
             }
@@ -105,7 +110,7 @@ impl TailRing {
             bytes += batch.len();
             next = range.to;
         }
-        let mut batches = self.batches.range(first..first + taken).map(|(_, batch)| batch);
+        let mut batches = batches.range(first..first + taken).map(|(_, batch)| batch);
         let joined = match (taken, batches.next()) {
             (_, None) => return Some((Bytes::new(), from)),
             (1, Some(only)) => only.clone(),
@@ -127,12 +132,10 @@ impl TailRing {
         bytes_max: usize,
         mut sink: impl FnMut(Bytes),
     ) -> Option<(usize, Offset)> {
-        if !self.covers(from) {
-            return None;
-        }
-        let first = self.batches.partition_point(|(range, _)| range.to <= from);
+        let batches = self.covering(from)?;
+        let first = batches.partition_point(|(range, _)| range.to <= from);
         let (mut bytes, mut next) = (0, from);
-        for (range, batch) in self.batches.range(first..) {
+        for (range, batch) in batches.range(first..) {
             if bytes > 0 && bytes + batch.len() > bytes_max {
                 break;
             }
@@ -188,7 +191,7 @@ mod tests {
         let below = |offset| {
             let mut ring = ring();
             ring.forget_below(Offset(offset));
-            ring.batches.front().map(|(range, _)| range.from.0)
+            ring.0.and_then(|batches| Some(batches.front()?.0.from.0))
         };
         assert_eq!(
             [10, 11, 12, 14, 15, 16].map(below),

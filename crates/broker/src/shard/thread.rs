@@ -1,5 +1,6 @@
 //! The data threads: each runs one current-thread runtime, owns one shard and serves the connections it accepted.
 
+use super::background::Background;
 use super::checkpoints::CheckpointWriter;
 use super::cleaner::Cleaners;
 use super::context::ContextParts;
@@ -68,7 +69,8 @@ impl DataThreads {
         let interval = config.replica.high_watermark_checkpoint_interval;
         let openings = Openings::new(config.log_work.recovery_threads);
         let checkpoints = CheckpointWriter::start(Arc::clone(&dirs), mailboxes.clone(), interval)?;
-        let cleaners = Cleaners::start(&config.log_work, &mailboxes)?;
+        let cleaners = Cleaners::start(&config.log_work.cleaner, dirs.paths(), &mailboxes)?;
+        let background = Background::new(cleaners.cleaner());
         let mut threads = Vec::with_capacity(receivers.len());
         for (shard, mailbox) in mailboxes.shards().zip(receivers) {
             let parts = ContextParts {
@@ -79,6 +81,7 @@ impl DataThreads {
                 leadership: Arc::clone(&leadership),
                 dirs: Arc::clone(&dirs),
                 openings: Arc::clone(&openings),
+                background: background.clone(),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -97,7 +100,7 @@ impl DataThreads {
             );
         }
         Ok(Self {
-            router: Router::new(mailboxes, leadership, openings),
+            router: Router::new(mailboxes, leadership, openings, background),
             dirs,
             threads,
             checkpoints,

@@ -97,10 +97,10 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         endpoints: endpoints(&bound),
         rack: config.rack.clone(),
         directories: dirs.directories(),
+        unreadable_directories: u32::try_from(dirs.unreadable()).unwrap_or(u32::MAX),
         previous_epoch: dirs.previous_epoch(),
     };
-    let metadata = Arc::new(MetadataCache::new());
-    let registration = Arc::new(Registration::new());
+    let (metadata, registration) = (Arc::new(MetadataCache::new()), Arc::new(Registration::new()));
     let control = Arc::new(BrokerControl::start(
         config.node_id,
         &config.inter_broker_listener,

@@ -5,6 +5,7 @@ use super::error::StartError;
 use crate::config::BrokerConfig;
 use crate::controller::BrokerState;
 use crate::metadata::MetadataCache;
+use crate::metrics::Metric;
 use crate::shard::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,6 +84,12 @@ impl BrokerHandle {
     #[must_use]
     pub fn metadata(&self) -> Arc<MetadataCache> {
         Arc::clone(&self.ready.metadata)
+    }
+
+    /// Figures of the broker, under Kafka's names.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.ready.router.metrics()
     }
 
     /// Follows the broker's state in the cluster.

@@ -193,7 +193,7 @@ impl Cluster {
         let path = self
             .disk(broker)
             .join(format!("{topic}-{partition}/00000000000000000000.log"));
-        std::fs::read(path).unwrap_or_default()
+        std::fs::read(path).unwrap()
     }
 }
 
@@ -319,6 +319,30 @@ pub(crate) fn values(records: &Bytes) -> Vec<(i64, String)> {
         }
     }
     values
+}
+
+/// Every record that a leader shows, in order, from offset 0 to its high watermark. None may be missing and none may come
+/// twice: for logs that nothing was taken out of, with nobody writing.
+pub(crate) async fn read_all(router: &Router, id: TopicIdPartition) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let at = i64::try_from(all.len()).unwrap();
+        let result = fetch(router, id, at).await;
+        assert_eq!(result.error, ErrorCode::None, "at {at}");
+        if at == result.high_watermark.0 {
+            return all;
+        }
+        let found = values(&result.records);
+        assert!(
+            !found.is_empty(),
+            "nothing at {at}, and the high watermark is {}",
+            result.high_watermark
+        );
+        for (expected, (offset, value)) in (at..).zip(found) {
+            assert_eq!(offset, expected, "in what was read at {at}");
+            all.push(value);
+        }
+    }
 }
 
 /// How many entries a directory has, besides the broker's own files.

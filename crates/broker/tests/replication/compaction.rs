@@ -1,7 +1,8 @@
 //! The cleaner on replicated logs: every replica compacts by itself, and none forgets what another one lacks.
 
 use crate::cluster::{Cluster, fetch, keyed, partition, produce_batch, until};
-use milena_types::{Acks, ErrorCode, Offset, TopicIdPartition};
+use milena_metadata::record::{ConfigResource, MetadataRecord};
+use milena_types::{Acks, ErrorCode, Offset, TopicIdPartition, TopicName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -90,6 +91,7 @@ async fn consumed(
             }
         }
         if next == at {
+            assert_eq!(at, read.high_watermark.0, "nothing is shown before the end");
             return all;
         }
         at = next;
@@ -180,6 +182,38 @@ async fn put_until_ok(cluster: &Cluster, leader: i32, id: TopicIdPartition, key:
         result.error == ErrorCode::None
     };
     until("the new leader", done).await;
+}
+
+/// The cleaner keeps a list of the logs that it looks at.
+#[tokio::test]
+async fn a_topic_that_becomes_compacted_is_compacted_and_no_longer_when_it_is_not() {
+    let cluster = Cluster::start(1, 2).await;
+    let policy = |value: &str| {
+        cluster.controller.commit(vec![MetadataRecord::Config {
+            resource: ConfigResource::Topic(TopicName::new("compacted").unwrap()),
+            key: "cleanup.policy".to_owned(),
+            value: Some(value.to_owned()),
+        }]);
+    };
+    let mut configs = COMPACTED.to_vec();
+    configs[0].1 = "delete";
+    configs[4].1 = "1";
+    let topic = cluster.controller.create_topic("compacted", 1, &[1], &configs);
+    let id = partition(topic, 0);
+    for value in ["0", "1", "2"] {
+        put(&cluster, 1, id, "k", Some(value)).await;
+    }
+    fill(&cluster, 1, id).await;
+    wait_offsets(&cluster, 1, "k", &[0, 1, 2]).await;
+    policy("compact");
+    wait_offsets(&cluster, 1, "k", &[2]).await;
+    policy("delete");
+    put(&cluster, 1, id, "k", Some("3")).await;
+    fill(&cluster, 1, id).await;
+    assert_eq!(offsets_of(&cluster, 1, "k"), Some(vec![2, 9]));
+    policy("compact");
+    wait_offsets(&cluster, 1, "k", &[9]).await;
+    cluster.stop().await;
 }
 
 #[tokio::test]

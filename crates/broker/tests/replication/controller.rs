@@ -28,6 +28,8 @@ struct State {
     routers: BTreeMap<BrokerId, Router>,
     /// ISR proposals are answered with this error instead of being looked at.
     refuse_isr: Option<ErrorCode>,
+    /// How many were.
+    refused: usize,
     /// Brokers that reported a lost peer: (reporter, peer).
     lost: Vec<(BrokerId, BrokerId)>,
     reports: Vec<(BrokerId, ReplicaState)>,
@@ -178,6 +180,11 @@ impl Controller {
         self.state.lock().unwrap().refuse_isr = error;
     }
 
+    /// How many ISR proposals were refused so.
+    pub(crate) fn refused(&self) -> usize {
+        self.state.lock().unwrap().refused
+    }
+
     pub(crate) fn lost(&self) -> Vec<(BrokerId, BrokerId)> {
         self.state.lock().unwrap().lost.clone()
     }
@@ -186,6 +193,7 @@ impl Controller {
     fn alter_partition(&self, leader: BrokerId, item: &AlterPartitionItem) -> ErrorCode {
         let mut state = self.state.lock().unwrap();
         if let Some(error) = state.refuse_isr {
+            state.refused += 1;
             return error;
         }
         let Some(current) = state.image.partition(item.id).cloned() else {

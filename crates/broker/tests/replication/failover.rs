@@ -1,6 +1,6 @@
 //! Leaders that change: nothing acknowledged is lost, what was not is truncated.
 
-use crate::cluster::{Cluster, fetch, partition, produce, until, values};
+use crate::cluster::{Cluster, partition, produce, read_all, until};
 use milena_types::{Acks, BrokerId, ErrorCode, Offset};
 use std::time::Duration;
 
@@ -20,10 +20,7 @@ async fn another_replica_leads_on_with_all_that_was_acknowledged() {
     cluster.controller.fence(BrokerId(1));
     for id in &ids {
         assert_eq!(cluster.produce_until_ok(2, *id, "20").await, Offset(20));
-        let got: Vec<String> = values(&fetch(cluster.router(2), *id, 0).await.records)
-            .into_iter()
-            .map(|v| v.1)
-            .collect();
+        let got = read_all(cluster.router(2), *id).await;
         assert_eq!(got, (0..=20).map(|v| v.to_string()).collect::<Vec<_>>());
     }
     cluster.start_node(1).await;
@@ -68,10 +65,7 @@ async fn a_former_leader_drops_what_was_never_committed() {
     assert_eq!(cluster.segment(1, "diverge", 0), cluster.segment(2, "diverge", 0));
     cluster.controller.elect(id, 1);
     cluster.produce_until_ok(1, id, "f").await;
-    let got: Vec<String> = values(&fetch(cluster.router(1), id, 0).await.records)
-        .into_iter()
-        .map(|v| v.1)
-        .collect();
+    let got = read_all(cluster.router(1), id).await;
     assert_eq!(got, ["a", "b", "c", "d", "e", "f"]);
     cluster.stop().await;
 }
@@ -148,8 +142,8 @@ async fn logs_survive_a_restart_of_everybody() {
             cluster.produce_until_ok(1, partition(topic, index), "10").await,
             Offset(10)
         );
-        let read = fetch(cluster.router(1), partition(topic, index), 0).await;
-        assert_eq!(values(&read.records).len(), 11);
+        let got = read_all(cluster.router(1), partition(topic, index)).await;
+        assert_eq!(got, (0..=10).map(|v| v.to_string()).collect::<Vec<_>>());
     }
     cluster.stop().await;
 }

@@ -5,6 +5,7 @@ use milena_broker::config::ReplicaConfig;
 use milena_broker::shard::{ListOffsetsItem, OffsetSpec, ReplicaRole};
 use milena_metadata::record::MetadataRecord;
 use milena_types::{Offset, TopicIdPartition};
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[tokio::test]
@@ -17,10 +18,22 @@ async fn idle_partitions_have_no_file_and_no_descriptor() {
     for broker in [1, 2, 3] {
         assert_eq!(partition_dirs(&cluster.disk(broker)), 1, "broker {broker}");
     }
+    let of_topic = open_files(&cluster, "idle-");
+    let used = |path: &PathBuf| path.to_string_lossy().contains("/idle-77/");
+    assert!(of_topic.iter().all(used), "{of_topic:?}");
     // Streams (2 lanes x 2 threads x 6 directions at most), files of one partition on three brokers, and other tests.
     let grown = descriptors().saturating_sub(before);
     assert!(grown < 1000, "{grown} descriptors for 2000 idle partitions");
     cluster.stop().await;
+}
+
+/// The files below the test's disks that are open now and have this in their path.
+fn open_files(cluster: &Cluster, part: &str) -> Vec<PathBuf> {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let names = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let disks = cluster.disk(1).parent().unwrap().to_owned();
+    let of_test = |name: &PathBuf| name.starts_with(&disks) && name.to_string_lossy().contains(part);
+    names.filter(of_test).collect()
 }
 
 #[tokio::test]
@@ -36,20 +49,18 @@ async fn the_files_of_a_partition_are_closed_after_its_last_record() {
     for index in 0..30 {
         cluster.produce_until_ok(1, partition(topic, index), "x").await;
     }
-    let disk = cluster.disk(1);
-    let open = || {
-        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
-        let names = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-        names
-            .filter(|name| name.starts_with(&disk) && name.to_string_lossy().contains("brief-"))
-            .count()
-    };
+    let open = || open_files(&cluster, "brief-").len();
     until("all files to be closed", || async { open() == 0 }).await;
     // A record opens them again, and not for ever.
     assert_eq!(
         cluster.produce_until_ok(1, partition(topic, 3), "y").await,
         Offset(1)
     );
+    until("a file to be seen open", || async {
+        cluster.produce_until_ok(1, partition(topic, 3), "z").await;
+        open() > 0
+    })
+    .await;
     until("the files to be closed again", || async { open() == 0 }).await;
     cluster.stop().await;
 }

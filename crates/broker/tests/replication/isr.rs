@@ -80,13 +80,17 @@ async fn a_refused_isr_change_is_asked_for_again() {
     cluster.stop_node(2).await;
     let router = cluster.router(1).clone();
     let pending = tokio::spawn(async move { produce(&router, id, Acks::All, "b").await });
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    until("the leader to ask again", || async {
+        cluster.controller.refused() >= 2
+    })
+    .await;
     assert!(
         !pending.is_finished(),
         "the high watermark must not move while the committed ISR holds the follower"
     );
     cluster.controller.refuse_isr(None);
     assert_eq!(pending.await.unwrap().error, ErrorCode::None);
+    cluster.wait_isr(id, &[1]).await;
     cluster.stop().await;
 }
 

@@ -282,6 +282,7 @@ pub(super) fn registration(id: i32, port: u16) -> RegisterBroker {
         }],
         rack: None,
         directories: vec![DirectoryId(Uuid([mark; 16]))],
+        unreadable_directories: 0,
         previous_epoch: None,
     }
 }

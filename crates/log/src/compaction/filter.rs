@@ -6,7 +6,7 @@ use super::map::OffsetMap;
 use super::transactions::CleanedTransactions;
 use crate::partition::AbortedTxn;
 use bytes::Bytes;
-use milena_record::{BatchError, BatchHeader, Record, rebuild_batch, rebuild_empty_batch, record_iter};
+use milena_record::{BatchError, BatchHeader, RecordView, rebuild_batch, rebuild_empty_batch, unpack};
 use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use std::collections::HashMap;
 
@@ -28,8 +28,10 @@ pub(crate) struct FilterRules {
     pub(crate) delete_retention_ms: i64,
     /// Every replica's log reaches this offset: tombstones and markers at or past it stay.
     pub(crate) replicated: Offset,
-    /// Batches that end here stay, if only as headers: high watermark, log end, and the end of the group.
-    pub(crate) kept_ends: [Offset; 3],
+    /// Batches that end here stay, if only as headers: high watermark and log end.
+    pub(crate) kept_ends: [Offset; 2],
+    /// Batches that end here stay too: the end of the group that is being compacted.
+    pub(crate) group_end: Offset,
     /// Their newest batches stay, if only as headers: the sequence would be forgotten.
     pub(crate) producers: HashMap<ProducerId, LastRecord>,
     /// Most bytes that a batch may unpack to.
@@ -107,7 +109,9 @@ fn filter_control(
             filtered.fate = nothing_left(header, rules);
         }
         None if is_mapped(header, map) => {
-            let records: Vec<Record> = read(batch, rules)?;
+            let unpacked = unpack(batch, rules.decompressed_bytes_max)?;
+            let records = unpacked.records().map(|record| Ok(record?.1));
+            let records: Vec<_> = records.collect::<Result<_, BatchError>>()?;
             filtered.fate = Fate::Changed(rebuild(header, &records, new_horizon(rules), rules));
         }
         Some(_) | None => {}
@@ -122,50 +126,50 @@ fn filter_data(
     rules: &FilterRules,
     filtered: &mut Filtered,
 ) -> Result<(), BatchError> {
-    let mut records = read(batch, rules)?;
-    let count = records.len();
+    let unpacked = unpack(batch, rules.decompressed_bytes_max)?;
+    let (mut count, mut kept) = (0, Vec::new());
     let deletes_may_go = header
         .delete_horizon()
         .is_some_and(|horizon| horizon <= rules.now);
     let mut tombstones = false;
-    records.retain(|record| {
-        if !is_last_of_its_key(record, map) {
-            return false;
+    for record in unpacked.records() {
+        let (offset, record) = record?;
+        count += 1;
+        if !is_last_of_its_key(offset, &record, map) {
+            continue;
         }
-        if record.value.is_some() {
-            return true;
+        if record.value.is_none() {
+            if deletes_may_go && offset < rules.replicated && map.latest() >= Some(offset) {
+                filtered.last_delete = Some(offset);
+                continue;
+            }
+            tombstones = true;
         }
-        if deletes_may_go && record.offset < rules.replicated && map.latest() >= Some(record.offset) {
-            filtered.last_delete = Some(record.offset);
-            return false;
-        }
-        tombstones = true;
-        true
-    });
-    filtered.fate = if records.is_empty() {
+        kept.push(record);
+    }
+    filtered.fate = if kept.is_empty() {
         nothing_left(header, rules)
     } else {
         let horizon = header.delete_horizon();
         let sets_horizon = tombstones && horizon.is_none() && is_mapped(header, map);
-        if records.len() == count && !sets_horizon {
+        if kept.len() == count && !sets_horizon {
             Fate::Same
         } else {
             let horizon = if sets_horizon { new_horizon(rules) } else { horizon };
-            Fate::Changed(rebuild(header, &records, horizon, rules))
+            Fate::Changed(rebuild(header, &kept, horizon, rules))
         }
     };
     Ok(())
 }
 
 /// Records past the key map are not judged; one without a key has no place in a compacted log.
-fn is_last_of_its_key(record: &Record, map: &OffsetMap) -> bool {
-    if map.latest() < Some(record.offset) {
+fn is_last_of_its_key(offset: Offset, record: &RecordView<&[u8]>, map: &OffsetMap) -> bool {
+    if map.latest() < Some(offset) {
         return true;
     }
     record
         .key
-        .as_ref()
-        .is_some_and(|key| map.get(key).is_none_or(|last| record.offset >= last))
+        .is_some_and(|key| map.get(key).is_none_or(|last| offset >= last))
 }
 
 /// The key map has seen all of it: earlier values of its keys go in this pass, and tombstones may begin to age.
@@ -177,13 +181,9 @@ fn new_horizon(rules: &FilterRules) -> Option<Timestamp> {
     Some(Timestamp(rules.now.0.saturating_add(rules.delete_retention_ms)))
 }
 
-fn read(batch: &[u8], rules: &FilterRules) -> Result<Vec<Record>, BatchError> {
-    record_iter(&Bytes::copy_from_slice(batch), rules.decompressed_bytes_max)?.collect()
-}
-
 fn rebuild(
     header: &BatchHeader,
-    records: &[Record],
+    records: &[RecordView<&[u8]>],
     horizon: Option<Timestamp>,
     rules: &FilterRules,
 ) -> Bytes {
@@ -199,7 +199,8 @@ fn nothing_left(header: &BatchHeader, rules: &FilterRules) -> Fate {
             LastRecord::Data(offset) => header.last_offset() == *offset,
             LastRecord::Marker(epoch) => header.is_control() && header.producer_epoch == *epoch,
         });
-    if !last_of_producer && !rules.kept_ends.contains(&header.next_offset()) {
+    let end = header.next_offset();
+    if !last_of_producer && !rules.kept_ends.contains(&end) && end != rules.group_end {
         Fate::Gone
     } else if header.records_count == 0 {
         Fate::Same

@@ -1,5 +1,6 @@
 //! Segments that are compacted into one, so that segments do not shrink for ever. Source: `Cleaner.groupSegmentsBySize`.
 
+use crate::format::OFFSET_SPAN_MAX;
 use milena_types::Offset;
 
 /// A segment that is to be compacted.
@@ -22,7 +23,7 @@ pub(super) fn groups(segments: &[Source], bytes_max: u64) -> Vec<Vec<Source>> {
             .and_then(|group| group.first())
             .is_some_and(|first| {
                 bytes.saturating_add(segment.size) <= bytes_max
-                    && segment.end.since(first.base) <= i64::from(i32::MAX)
+                    && segment.end.since(first.base) <= OFFSET_SPAN_MAX
             });
         match groups.last_mut() {
             Some(group) if fits => {

@@ -14,8 +14,7 @@ use crate::error::LogError;
 use crate::format::{FileKind, HOLES_FILE, file_path};
 use crate::partition::{AbortedTxn, TxnIndexSum, read_txn_index};
 use crate::segment::{ScanDepth, ScanStop, Scanner};
-use bytes::Bytes;
-use milena_record::{BatchHeader, record_iter};
+use milena_record::{BatchHeader, unpack};
 use milena_types::{Offset, TopicPartition};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -26,7 +25,7 @@ use std::sync::Arc;
 pub struct CompactionStats {
     /// Bytes that were read, the key map's first.
     pub bytes_read: u64,
-    /// Bytes of the segments that were compacted, before.
+    /// Bytes of the segments that were looked through, before.
     pub bytes_before: u64,
     /// And after.
     pub bytes_after: u64,
@@ -173,13 +172,12 @@ impl CompactionJob {
             let marker = crate::partition::marker_of(batch).map(|(commit, _)| commit);
             transactions.on_control(header, Some(marker));
         } else if !transactions.on_data(header) && header.last_offset() >= first_dirty {
-            let batch = Bytes::copy_from_slice(batch);
-            for record in record_iter(&batch, self.parts.rules.decompressed_bytes_max)? {
-                let record = record?;
-                let Some(key) = record.key.filter(|_| record.offset >= first_dirty) else {
+            for record in unpack(batch, self.parts.rules.decompressed_bytes_max)?.records() {
+                let (offset, record) = record?;
+                let Some(key) = record.key.filter(|_| offset >= first_dirty) else {
                     continue;
                 };
-                if !map.put(&key, record.offset) {
+                if !map.put(key, offset) {
                     return Ok(false);
                 }
             }
@@ -260,18 +258,20 @@ impl CompactionJob {
             index_bytes_max: self.parts.config.segment_index_bytes,
         };
         // The next segment begins where this one ends: a hole between them would look like a lost tail.
-        self.parts.rules.kept_ends[2] = group[group.len() - 1].end;
+        self.parts.rules.group_end = group[group.len() - 1].end;
         let mut output = Output::create(place, group[0].base)?;
         for source in &group {
             output = self.clean_segment(*source, map, pace, place, output, &mut cleaned)?;
         }
+        let before = group.iter().map(|source| source.size).sum::<u64>();
+        self.stats.bytes_before += before;
         if group.len() == 1 && cleaned.new.is_empty() && !cleaned.changed {
+            self.stats.bytes_after += before;
             self.discard()?;
             return Ok(GroupDone::Unchanged);
         }
         let modified = self.modified(&group);
         cleaned.new.push(output.finish(modified)?);
-        self.stats.bytes_before += group.iter().map(|source| source.size).sum::<u64>();
         self.stats.bytes_after += cleaned.new.iter().map(|segment| segment.size).sum::<u64>();
         self.pending = Some(Replacement {
             old: group.iter().map(|source| source.base).collect(),

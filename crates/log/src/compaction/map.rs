@@ -75,6 +75,14 @@ impl OffsetMap {
         self.len == 0
     }
 
+    /// Share of the slots it may have that hold a key, 0 to 1. Source: `OffsetMap.utilization`.
+    #[must_use]
+    pub fn utilization(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "slots are far below 2^53")]
+        let utilization = self.len as f64 / self.slots_max as f64;
+        utilization
+    }
+
     /// Everything up to this offset is in the map, as far as it has a key.
     #[must_use]
     pub fn latest(&self) -> Option<Offset> {
@@ -189,6 +197,7 @@ mod tests {
             .take_while(|i| map.put(&i.to_be_bytes(), Offset(*i)))
             .count();
         assert_eq!((taken, map.latest()), (90, Some(Offset(89))));
+        assert!((map.utilization() - 0.9).abs() < 1e-9, "of what it may grow to");
         assert!(map.put(&5_i64.to_be_bytes(), Offset(500)));
         assert_eq!(map.get(&5_i64.to_be_bytes()), Some(Offset(500)));
         let mut tiny = OffsetMap::new(0, 0.9);

@@ -46,5 +46,5 @@ pub(crate) use job::JobParts;
 pub(crate) use manifest::Replacement;
 pub(crate) use manifest::remove as forget_swap;
 pub(crate) use mark::{FILE as MARK_FILE, read_mark, remove_mark};
-pub(crate) use permit::{Ended, Permit};
+pub(crate) use permit::{Permit, Stage};
 pub(crate) use resume::{is_unfinished_swap, resume_swap};

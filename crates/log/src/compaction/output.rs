@@ -5,7 +5,7 @@ use super::manifest::{CLEANED_SUFFIX, NewSegment};
 use super::permit::Permit;
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
-use crate::format::{FileKind, file_path};
+use crate::format::{FileKind, OFFSET_SPAN_MAX, SEGMENT_BYTES_MAX, file_path};
 use crate::index::IndexBuilder;
 use crate::partition::{AbortedTxn, TxnIndexSum};
 use milena_record::BatchHeader;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Positions in an index are signed 32-bit numbers.
-const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
 
 /// What every output of a group has in common.
 #[derive(Clone, Copy)]
@@ -81,7 +79,7 @@ impl<'a> Output<'a> {
     pub(super) fn is_full_for(&self, header: &BatchHeader, bytes: usize) -> bool {
         self.size() > 0
             && (self.size() + bytes as u64 > SEGMENT_BYTES_MAX
-                || header.last_offset().since(self.base) > i64::from(i32::MAX)
+                || header.last_offset().since(self.base) > OFFSET_SPAN_MAX
                 || self.index.is_full(self.place.index_bytes_max))
     }
 

@@ -11,37 +11,25 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// How far a compaction is; the second sentence says what is left to do for the owner who ends it there.
 #[derive(Debug)]
-enum State {
-    /// Files are being written; their names.
+pub(crate) enum Stage {
+    /// Files are being written; their names. They are of no use any more.
     Working(Vec<PathBuf>),
-    /// The manifest is on disk, the log does not know yet.
+    /// The manifest is on disk, the log does not know yet. The swap must be completed.
     Committed(Replacement),
     /// The log has swapped the segments, the manifest is still there, and has to be until the sums of the transaction indexes
-    /// are those of the new segments.
+    /// are those of the new segments. It must be removed once these and the directory are on disk.
     Swapped(Option<SumsWrite>),
     /// Over.
     Ended,
-}
-
-/// How far a compaction was when its owner ended it.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// These files are of no use.
-    Working(Vec<PathBuf>),
-    /// The swap must be completed.
-    Committed(Replacement),
-    /// The manifest must be removed once the sums and the directory are on disk.
-    Swapped,
-    /// It was over.
-    Over,
 }
 
 /// The permit of one compaction, shared by the log's owner and the cleaner.
 #[derive(Debug)]
 pub(crate) struct Permit {
     id: CompactionId,
-    state: Mutex<State>,
+    stage: Mutex<Stage>,
 }
 
 /// Tells a compaction from every other one of this process: what a job says counts only while it is the log's.
@@ -54,7 +42,7 @@ impl Permit {
     pub(crate) fn new() -> Self {
         Self {
             id: CompactionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
-            state: Mutex::new(State::Working(Vec::new())),
+            stage: Mutex::new(Stage::Working(Vec::new())),
         }
     }
 
@@ -62,15 +50,15 @@ impl Permit {
         self.id
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails once the owner has ended it.
     pub(super) fn check(&self) -> Result<(), CompactionError> {
         match *self.lock() {
-            State::Ended => Err(CompactionError::Ended),
-            State::Working(_) | State::Committed(_) | State::Swapped(_) => Ok(()),
+            Stage::Ended => Err(CompactionError::Ended),
+            Stage::Working(_) | Stage::Committed(_) | Stage::Swapped(_) => Ok(()),
         }
     }
 
@@ -80,8 +68,8 @@ impl Permit {
         act: impl FnOnce(&mut Vec<PathBuf>) -> Result<T, CompactionError>,
     ) -> Result<T, CompactionError> {
         match &mut *self.lock() {
-            State::Working(files) => act(files),
-            State::Committed(_) | State::Swapped(_) | State::Ended => Err(CompactionError::Ended),
+            Stage::Working(files) => act(files),
+            Stage::Committed(_) | Stage::Swapped(_) | Stage::Ended => Err(CompactionError::Ended),
         }
     }
 
@@ -92,22 +80,22 @@ impl Permit {
         replacement: Replacement,
         write: impl FnOnce(&Replacement) -> Result<(), CompactionError>,
     ) -> Result<(), CompactionError> {
-        let mut state = self.lock();
-        let State::Working(_) = &*state else {
+        let mut stage = self.lock();
+        let Stage::Working(_) = &*stage else {
             return Err(CompactionError::Ended);
         };
         write(&replacement)?;
-        *state = State::Committed(replacement);
+        *stage = Stage::Committed(replacement);
         Ok(())
     }
 
     /// The owner takes a committed swap to complete it.
     pub(crate) fn take_committed(&self) -> Option<Replacement> {
-        let mut state = self.lock();
-        match std::mem::replace(&mut *state, State::Swapped(None)) {
-            State::Committed(replacement) => Some(replacement),
+        let mut stage = self.lock();
+        match std::mem::replace(&mut *stage, Stage::Swapped(None)) {
+            Stage::Committed(replacement) => Some(replacement),
             other => {
-                *state = other;
+                *stage = other;
                 None
             }
         }
@@ -115,7 +103,7 @@ impl Permit {
 
     /// The owner has swapped: this is to be written before the manifest may go.
     pub(crate) fn write_before_finish(&self, sums: Option<SumsWrite>) {
-        if let State::Swapped(write) = &mut *self.lock() {
+        if let Stage::Swapped(write) = &mut *self.lock() {
             *write = sums;
         }
     }
@@ -125,22 +113,18 @@ impl Permit {
         &self,
         remove: impl FnOnce(Option<&SumsWrite>) -> Result<(), CompactionError>,
     ) -> Result<(), CompactionError> {
-        let mut state = self.lock();
-        let State::Swapped(sums) = &*state else {
+        let mut stage = self.lock();
+        let Stage::Swapped(sums) = &*stage else {
             return Err(CompactionError::Ended);
         };
         remove(sums.as_ref())?;
-        *state = State::Working(Vec::new());
+        *stage = Stage::Working(Vec::new());
         Ok(())
     }
 
-    /// Ends the compaction: nothing is written under this permit any more. Waits for a commit that is under way.
-    pub(crate) fn end(&self) -> Ended {
-        match std::mem::replace(&mut *self.lock(), State::Ended) {
-            State::Working(files) => Ended::Working(files),
-            State::Committed(replacement) => Ended::Committed(replacement),
-            State::Swapped(_) => Ended::Swapped,
-            State::Ended => Ended::Over,
-        }
+    /// Ends the compaction: nothing is written under this permit any more. Waits for a commit that is under way. Says how far
+    /// it was.
+    pub(crate) fn end(&self) -> Stage {
+        std::mem::replace(&mut *self.lock(), Stage::Ended)
     }
 }

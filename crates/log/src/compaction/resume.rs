@@ -25,6 +25,7 @@ pub(crate) fn resume_swap(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
         for base in replacement.vanishing() {
             remove_segment(fs, dir, base)?;
         }
+        remove_snapshots(fs, dir, &replacement)?;
         // While the manifest is there, the sums may be of the old segments.
         let sums = replacement
             .new
@@ -34,6 +35,30 @@ pub(crate) fn resume_swap(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
         manifest::remove(fs, dir)?;
     }
     resume_of_kafka(fs, dir)
+}
+
+/// Snapshots of what was compacted may have a transaction open whose marker is gone.
+fn remove_snapshots(fs: &dyn FileSystem, dir: &Path, replacement: &manifest::Replacement) -> io::Result<()> {
+    let names = fs.read_dir(dir)?;
+    let files: Vec<(Offset, FileKind)> = names
+        .iter()
+        .filter_map(|(name, _)| parse_file_name(name))
+        .collect();
+    let last = replacement
+        .old
+        .iter()
+        .chain(replacement.new.iter().map(|new| &new.base))
+        .max();
+    let beyond = files
+        .iter()
+        .filter(|(base, kind)| *kind == FileKind::Log && Some(base) > last);
+    let end = beyond.map(|(base, _)| *base).min();
+    for (at, kind) in files {
+        if kind == FileKind::Snapshot && end.is_none_or(|end| at < end) {
+            fs.remove_file(&file_path(dir, at, kind))?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_segment(fs: &dyn FileSystem, dir: &Path, base: Offset) -> io::Result<()> {

@@ -38,8 +38,8 @@ pub struct Cleanable {
     pub clean_bytes: u64,
     /// Bytes of the segments from `first_dirty` to `upper`.
     pub dirty_bytes: u64,
-    /// `max.compaction.lag.ms` has passed for one of them.
-    pub overdue: bool,
+    /// How long ago `max.compaction.lag.ms` had passed for the oldest of them, in milliseconds; 0: not yet.
+    pub delay_ms: i64,
 }
 
 impl Cleanable {
@@ -59,7 +59,7 @@ impl Cleanable {
     /// Is it time?
     #[must_use]
     pub fn is_due(&self, rules: &CompactionRules) -> bool {
-        self.dirty_bytes > 0 && (self.overdue || self.dirty_ratio() > rules.min_cleanable_dirty_ratio)
+        self.dirty_bytes > 0 && (self.delay_ms > 0 || self.dirty_ratio() > rules.min_cleanable_dirty_ratio)
     }
 }
 
@@ -69,20 +69,20 @@ mod tests {
 
     #[test]
     fn due_by_ratio_or_by_age() {
-        let log = |clean_bytes, dirty_bytes, overdue| Cleanable {
+        let log = |clean_bytes, dirty_bytes, delay_ms| Cleanable {
             first_dirty: Offset(0),
             upper: Offset(9),
             clean_bytes,
             dirty_bytes,
-            overdue,
+            delay_ms,
         };
         let rules = CompactionRules::default();
         for (cleanable, due) in [
-            (log(0, 0, true), false),
-            (log(0, 1, false), true),
-            (log(50, 50, false), false),
-            (log(49, 51, false), true),
-            (log(99, 1, true), true),
+            (log(0, 0, 1), false),
+            (log(0, 1, 0), true),
+            (log(50, 50, 0), false),
+            (log(49, 51, 0), true),
+            (log(99, 1, 1), true),
         ] {
             assert_eq!(cleanable.is_due(&rules), due, "{cleanable:?}");
         }

@@ -13,11 +13,11 @@ use crate::env::{Env, read_small_file};
 use crate::error::LogError;
 use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, deleted_dir_name, future_dir_name, parse_future_dir_name,
-    parse_partition_dir_name, partition_dir_name,
+    parse_partition_dir_name, partition_dir_name, unique,
 };
 use crate::partition::{CorruptionPolicy, OpenOptions, PartitionLog, Removal};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition, Uuid,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -347,8 +347,8 @@ impl LogDir {
     pub fn resume(&self, opts: &OpenOptions) -> Option<PartitionLog> {
         let (trust, idle) = self.idle_logs().take(&opts.partition)?;
         match trust {
-            Trust::Clean(_) => PartitionLog::resume_clean(opts, &idle),
-            Trust::Unchanged => PartitionLog::resume_unchanged(opts, &idle),
+            Trust::Clean(_) => PartitionLog::resume_clean(opts, idle),
+            Trust::Unchanged => PartitionLog::resume_unchanged(opts, idle),
         }
     }
 
@@ -420,11 +420,6 @@ impl LogDir {
         let text = clean_shutdown::encode(epoch, idle_logs);
         replace_file(&*self.env.fs, &path, text.as_bytes()).map_err(LogError::new("write", &path))
     }
-}
-
-fn unique() -> String {
-    let bytes = Uuid::random().0;
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn lock(path: &Path) -> Result<File, LogDirError> {

@@ -16,6 +16,8 @@ pub enum Fault {
     NoSpaceAtWrite(u64),
     /// The n-th creation of a file or directory from now fails with "no space left".
     NoSpaceAtCreate(u64),
+    /// The n-th opening of a file or directory from now fails because the process has too many open.
+    TooManyOpen(u64),
     /// The n-th `sync_data` from now fails with an IO error.
     SyncFails(u64),
 }
@@ -154,8 +156,19 @@ impl Shared {
     fn create_fails(&mut self) -> bool {
         self.due(|fault| match fault {
             Fault::NoSpaceAtCreate(n) => Some(n),
-            Fault::NoSpaceAtWrite(_) | Fault::SyncFails(_) => None,
+            Fault::NoSpaceAtWrite(_) | Fault::TooManyOpen(_) | Fault::SyncFails(_) => None,
         })
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        let fails = self.due(|fault| match fault {
+            Fault::TooManyOpen(n) => Some(n),
+            Fault::NoSpaceAtWrite(_) | Fault::NoSpaceAtCreate(_) | Fault::SyncFails(_) => None,
+        });
+        if fails {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
+        Ok(())
     }
 
     fn fault_is_due(&mut self, sync: bool) -> bool {
@@ -237,6 +250,7 @@ impl LogFile for FaultyFile {
 
 impl FileSystem for FaultyFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        self.alive()?.open()?;
         let existing = self.alive()?.state.names.get(path).copied();
         let inode = match (existing, mode) {
             (None, OpenMode::Read) => return Err(io::Error::from(io::ErrorKind::NotFound)),
@@ -370,6 +384,7 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.alive()?.open()?;
         self.pay()?.state.sync_dir(path);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The real file system: `pread`/`pwrite`, `fdatasync`, directory `fsync`.
 //!
-//! The error of a flush is wrapped: "no space left" from `fdatasync` means that pages were dropped, and must not be taken for
-//! a write that can be tried again.
+//! The error of a flush is wrapped: "no space left" or "out of memory" from `fdatasync` means that pages were dropped, and must
+//! not be taken for a write that can be tried again.
 
 use super::{FileSystem, LogFile, OpenMode};
 use std::fs::{File, OpenOptions};
@@ -151,13 +151,22 @@ impl FileSystem for StdFileSystem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::is_no_space;
+    use crate::error::{is_no_space, is_shortage};
 
     #[test]
     fn no_space_at_a_write_is_told_from_no_space_at_a_flush() {
         let no_space = || io::Error::from_raw_os_error(28);
         assert!(is_no_space(&no_space()));
         assert!(!is_no_space(&flush_failed(no_space())));
+    }
+
+    #[test]
+    fn a_shortage_at_a_flush_is_a_failed_flush() {
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NOMEM] {
+            assert!(is_shortage(&errno.into()));
+            assert!(!is_shortage(&flush_failed(errno.into())));
+        }
+        assert!(!is_shortage(&rustix::io::Errno::IO.into()));
     }
 
     #[test]

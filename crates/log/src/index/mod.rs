@@ -13,3 +13,17 @@ pub(crate) use builder::IndexBuilder;
 pub(crate) use mmap::IndexBytes;
 pub(crate) use offset::{OffsetEntry, OffsetIndex};
 pub(crate) use time::{TimeEntry, TimeIndex};
+
+/// How many of `len` entries, from the first on, fulfil `holds`, when none behind one that does not fulfils it.
+fn prefix(len: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            low = middle + 1
+        } else {
+            high = middle
+        }
+    }
+    low
+}

@@ -2,6 +2,7 @@
 //!
 //! The offset is the last one of a batch, the position where that batch begins. Source: `OffsetIndex.java`.
 
+use super::prefix;
 use crate::format::{OFFSET_INDEX_ENTRY_BYTES as ENTRY, be_bytes};
 
 /// One entry.
@@ -45,16 +46,9 @@ impl OffsetIndex<'_> {
 
     /// How many entries have a delta below `delta`.
     pub(crate) fn below(&self, delta: u32) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.get(middle).is_some_and(|entry| entry.delta < delta) {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        low
+        prefix(self.len(), |i| {
+            self.get(i).is_some_and(|entry| entry.delta < delta)
+        })
     }
 
     /// The last entry at or below `delta`: the batch that holds `delta` begins at its position or later.
@@ -75,19 +69,9 @@ impl OffsetIndex<'_> {
 
     /// The last entry at or before `position`.
     pub(crate) fn entry_at(&self, position: u64) -> Option<OffsetEntry> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self
-                .get(middle)
-                .is_some_and(|entry| u64::from(entry.position) <= position)
-            {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        low.checked_sub(1).and_then(|i| self.get(i))
+        let is_before = |entry: OffsetEntry| u64::from(entry.position) <= position;
+        let before = prefix(self.len(), |i| self.get(i).is_some_and(is_before));
+        before.checked_sub(1).and_then(|i| self.get(i))
     }
 
     /// Both columns strictly increase and stay inside a log of `log_bytes`.

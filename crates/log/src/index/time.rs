@@ -2,6 +2,7 @@
 //!
 //! Timestamps strictly increase, offsets never decrease. Source: `TimeIndex.java`.
 
+use super::prefix;
 use crate::format::{TIME_INDEX_ENTRY_BYTES as ENTRY, be_bytes};
 use milena_record::BatchHeader;
 use milena_types::{Offset, Timestamp};
@@ -54,30 +55,16 @@ impl TimeIndex<'_> {
 
     /// How many entries lie at or below `delta`.
     pub(crate) fn up_to(&self, delta: u32) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.get(middle).is_some_and(|entry| entry.delta <= delta) {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        low
+        prefix(self.len(), |i| {
+            self.get(i).is_some_and(|entry| entry.delta <= delta)
+        })
     }
 
     /// The last entry whose timestamp is below `timestamp`: every record up to its offset is too early.
     pub(crate) fn last_before(&self, timestamp: Timestamp) -> Option<TimeEntry> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.get(middle).is_some_and(|entry| entry.timestamp < timestamp) {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        low.checked_sub(1).and_then(|i| self.get(i))
+        let is_early = |entry: TimeEntry| entry.timestamp < timestamp;
+        let early = prefix(self.len(), |i| self.get(i).is_some_and(is_early));
+        early.checked_sub(1).and_then(|i| self.get(i))
     }
 
     /// Timestamps strictly increase, offsets never decrease.

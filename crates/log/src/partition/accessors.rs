@@ -46,7 +46,8 @@ impl PartitionLog {
     /// What belongs into the recovery point checkpoint: below it records **and** indexes are on disk.
     #[must_use]
     pub fn recovery_point(&self) -> Offset {
-        self.unsynced_seals
+        self.in_flight
+            .unsynced_seals
             .first()
             .map_or(self.flushed, |base| self.flushed.min(*base))
     }

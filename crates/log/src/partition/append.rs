@@ -16,15 +16,17 @@ impl PartitionLog {
     pub(super) fn write_batches(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(one_segment(rest));
-            self.write_part(part, now)?;
+            let (len, span) = one_segment(rest);
+            let (part, after) = rest.split_at(len);
+            self.prepare_active(len as u64, span, now)?;
+            self.write_part(part)?;
             rest = after;
         }
         Ok(())
     }
 
-    fn write_part(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
-        self.prepare_active(bytes, now)?;
+    /// Writes batches that the active segment has room for.
+    fn write_part(&mut self, bytes: &[u8]) -> Result<(), LogError> {
         let at = self.segments.len() - 1;
         let (base, start) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);
@@ -36,15 +38,14 @@ impl PartitionLog {
         if let Err(source) = active.write(bytes, start) {
             // A torn batch must not stay behind the next one, nor at the end of the segment when the next one begins another:
             // recovery does not look there again.
-            if let Err(error) = active.file.set_len(start).and_then(|()| active.file.sync_data()) {
-                self.failed = true;
-                tracing::error!(path = %path.display(), %error, "could not undo a failed append; the log takes no more");
-            }
-            return Err(LogError {
-                operation: "append to",
-                path,
-                source,
-            });
+            let undone = active.file.set_len(start).and_then(|()| active.file.sync_data());
+            let Err(error) = undone else {
+                return Err(LogError::new("append to", path)(source));
+            };
+            self.failed = true;
+            tracing::error!(path = %path.display(), error = %source, "could not undo a failed append; the log takes no more");
+            // What is on the disk is in doubt, which the first error does not say.
+            return Err(LogError::new("undo an append to", path)(error));
         }
         self.segments[at].size = start + bytes.len() as u64;
         let mut position = start;
@@ -54,9 +55,9 @@ impl PartitionLog {
         }
         self.bytes_since_snapshot += bytes.len() as u64;
         self.snapshot_when_due();
-        // The records are in the log now, whatever becomes of their indexes: without space these wait in memory.
+        // The records are in the log now, whatever becomes of their indexes: without space or files these wait in memory.
         match self.save_aborts().and_then(|()| self.save_index_when_due()) {
-            Err(error) if error.is_no_space() => Ok(()),
+            Err(error) if error.is_no_space() || error.is_shortage() => Ok(()),
             saved => saved,
         }
     }
@@ -79,7 +80,7 @@ impl PartitionLog {
         match self.active.as_mut() {
             Some(active) if active.index_is_due() => active
                 .save_indexes()
-                .map_err(LogError::new("write index in", &self.dir)),
+                .map_err(LogError::new("write index in", &*self.dir)),
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use crate::durable_file::replace_file;
 use crate::error::{FollowerAppendError, LogError};
 use crate::format::HOLES_FILE;
 use bytes::Bytes;
-use milena_record::{BatchError, BatchHeader, batches, crc_is_valid};
+use milena_record::{BatchHeader, batches, check_crc};
 use milena_types::{LeaderEpoch, Offset, OffsetRange, Timestamp};
 
 impl PartitionLog {
@@ -111,14 +111,7 @@ impl PartitionLog {
             if header.partition_leader_epoch > epoch {
                 break;
             }
-            if !crc_is_valid(batch) {
-                let actual = milena_record::crc32c(batch.get(21..).unwrap_or_default());
-                return Err(BatchError::Crc {
-                    expected: header.crc,
-                    actual,
-                }
-                .into());
-            }
+            check_crc(batch)?;
             let (offset, found) = (header.base_offset, header.partition_leader_epoch);
             if offset < expected || (offset > expected && !holes) {
                 return Err(FollowerAppendError::NotContiguous {

@@ -7,8 +7,8 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use super::txn_index::TxnIndexSum;
 use crate::compaction::{
-    Cleanable, CompactionId, CompactionJob, CompactionRules, Ended, FilterRules, JobParts, LastRecord,
-    Permit, Replacement, Source, forget_swap, read_mark, remove_mark,
+    Cleanable, CompactionId, CompactionJob, CompactionRules, FilterRules, JobParts, LastRecord, Permit,
+    Replacement, Source, Stage, forget_swap, read_mark, remove_mark,
 };
 use crate::error::LogError;
 use crate::format::DELETED_SUFFIX;
@@ -57,7 +57,7 @@ impl PartitionLog {
         last_stable: Offset,
         now: Timestamp,
     ) -> Result<Option<Cleanable>, LogError> {
-        let waits = self.is_compacting() || self.failed || !self.unsaved_aborts.is_empty();
+        let waits = self.is_compacting() || self.failed || !self.in_flight.unsaved_aborts.is_empty();
         if self.segments.len() < 2 || waits {
             return Ok(None);
         }
@@ -76,14 +76,13 @@ impl PartitionLog {
         }
         self.verify()?;
         let bytes = |segments: &[SegmentMeta]| segments.iter().map(|segment| segment.size).sum();
-        let mut overdue = false;
+        let mut delay_ms = 0;
         if rules.max_compaction_lag_ms < i64::MAX {
             let limit = now.0.saturating_sub(rules.max_compaction_lag_ms.max(0));
             for at in dirty_from..end {
                 let first = self.first_timestamp(at)?;
-                if first.is_some_and(|first| first.0 > 0 && first.0 < limit) {
-                    overdue = true;
-                    break;
+                if let Some(first) = first.filter(|first| first.0 > 0) {
+                    delay_ms = delay_ms.max(limit.saturating_sub(first.0));
                 }
             }
         }
@@ -92,7 +91,7 @@ impl PartitionLog {
             upper,
             clean_bytes: bytes(&self.segments[..dirty_from]),
             dirty_bytes: bytes(&self.segments[dirty_from..end]),
-            overdue,
+            delay_ms,
         }))
     }
 
@@ -124,7 +123,7 @@ impl PartitionLog {
         {
             Some(mark) => mark,
             None => read_mark(&*self.env.fs, &self.dir)
-                .map_err(LogError::new("read the compaction mark of", &self.dir))?
+                .map_err(LogError::new("read the compaction mark of", &*self.dir))?
                 .unwrap_or(Offset::ZERO),
         };
         self.compaction.get_or_insert_default().clean_upto = Some(mark);
@@ -183,7 +182,7 @@ impl PartitionLog {
         let aborted = self.segments.iter().filter(|segment| segment.aborted.entries > 0);
         CompactionJob::new(JobParts {
             env: self.env.clone(),
-            dir: self.dir.clone(),
+            dir: self.dir.to_path_buf(),
             partition: self.partition.clone(),
             config: self.config.clone(),
             permit,
@@ -195,7 +194,8 @@ impl PartitionLog {
                 now,
                 delete_retention_ms: rules.delete_retention_ms,
                 replicated,
-                kept_ends: [self.high_watermark, self.log_end, self.log_end],
+                kept_ends: [self.high_watermark, self.log_end],
+                group_end: self.log_end,
                 producers: self.last_records(),
                 decompressed_bytes_max: self.config.decompressed_bytes_max,
                 compression_level: self.config.compression_level,
@@ -248,7 +248,7 @@ impl PartitionLog {
         }
         replacement
             .install(&*self.env.fs, &self.dir)
-            .map_err(LogError::new("rename in", &self.dir))?;
+            .map_err(LogError::new("rename in", &*self.dir))?;
         self.failed = failed;
         let is_old = |segment: &SegmentMeta| replacement.old.contains(&segment.base);
         let from = self
@@ -266,12 +266,13 @@ impl PartitionLog {
             aborted: segment.aborted,
             ..SegmentMeta::new(segment.base, segment.size)
         });
+        let end = self.segments.get(to).map_or(self.log_end, |segment| segment.base);
         self.segments.splice(from..to, new);
         self.has_holes = true;
         self.dir_dirty = true;
         self.sums_dirty |= changed;
-        let vanished: Vec<Offset> = replacement.vanishing().collect();
-        self.remove_snapshots(|snapshot| vanished.contains(&snapshot))?;
+        // They may have a transaction open whose marker is compacted: what is left of the log says enough.
+        self.remove_snapshots(|snapshot| snapshot < end)?;
         Ok(changed)
     }
 
@@ -298,25 +299,25 @@ impl PartitionLog {
             return Ok(());
         };
         match running.0.end() {
-            Ended::Working(files) => return self.drop_cleaned(files),
-            Ended::Committed(replacement) => {
+            Stage::Working(files) => return self.drop_cleaned(files),
+            Stage::Committed(replacement) => {
                 self.install(&replacement, Timestamp::NONE)?;
             }
-            Ended::Swapped => {}
-            Ended::Over => return Ok(()),
+            Stage::Swapped(_) => {}
+            Stage::Ended => return Ok(()),
         }
         if let Some(sums) = self.sums_write() {
             sums.run(&*self.env.fs)
-                .map_err(LogError::new("write the sums of", &self.dir))?;
+                .map_err(LogError::new("write the sums of", &*self.dir))?;
         }
-        forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &self.dir))
+        forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &*self.dir))
     }
 
     fn drop_cleaned(&mut self, files: Vec<PathBuf>) -> Result<(), LogError> {
         for path in files {
             let renamed = path.with_added_extension(DELETED_SUFFIX);
             match self.env.fs.rename(&path, &renamed) {
-                Ok(()) => self.removals.push((Timestamp::NONE, renamed)),
+                Ok(()) => self.in_flight.removals.push((Timestamp::NONE, renamed)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(LogError::new("rename", path)(e)),
             }
@@ -334,6 +335,6 @@ impl PartitionLog {
             Some(mark) if mark > end => remove_mark(fs, &self.dir),
             Some(_) | None => Ok(()),
         };
-        lower().map_err(LogError::new("lower the compaction mark of", &self.dir))
+        lower().map_err(LogError::new("lower the compaction mark of", &*self.dir))
     }
 }

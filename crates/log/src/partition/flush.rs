@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Versions of what is not a record: the newest that a ticket carried, and the newest that is durable.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PendingVersions {
     dir_version: u64,
     dir_durable: u64,
@@ -30,6 +30,18 @@ pub(super) struct PendingVersions {
 }
 
 impl PendingVersions {
+    /// Of a log of which nothing was ever flushed, or everything.
+    pub(super) const fn none() -> Self {
+        Self {
+            dir_version: 0,
+            dir_durable: 0,
+            epoch_version: 0,
+            epoch_durable: 0,
+            sums_version: 0,
+            sums_durable: 0,
+        }
+    }
+
     /// All of it is durable.
     fn settle(&mut self) {
         self.dir_durable = self.dir_version;
@@ -120,27 +132,36 @@ impl FlushTicket {
 }
 
 impl PartitionLog {
-    /// Gives up the order of the small files' versions, when nothing is left that could write an older one.
+    /// Gives up the order of the small files' versions, when no ticket is left that could write or tell of an older one.
     pub(super) fn forget_small_files(&mut self) {
         let unshared = self
+            .in_flight
             .small_files
             .as_ref()
             .is_some_and(|files| Arc::strong_count(files) == 1);
-        if unshared && !self.epochs_dirty && !self.sums_dirty && self.pending.small_files_are_durable() {
-            self.small_files = None;
-            let pending = &mut self.pending;
+        if unshared
+            && !self.epochs_dirty
+            && !self.sums_dirty
+            && self.in_flight.pending.small_files_are_durable()
+        {
+            self.in_flight.small_files = None;
+            let pending = &mut self.in_flight.pending;
             (pending.epoch_version, pending.epoch_durable) = (0, 0);
             (pending.sums_version, pending.sums_durable) = (0, 0);
+            if pending.dir_version <= pending.dir_durable {
+                (pending.dir_version, pending.dir_durable) = (0, 0);
+            }
         }
+        self.in_flight.shrink();
     }
 
     /// What is to be written into the file of the sums of the transaction indexes, unless it says the same; it stays due
     /// with the next ticket.
     pub(super) fn sums_write(&mut self) -> Option<SumsWrite> {
-        if !self.sums_dirty && self.pending.sums_version <= self.pending.sums_durable {
+        if !self.sums_dirty && self.in_flight.pending.sums_version <= self.in_flight.pending.sums_durable {
             return None;
         }
-        let files = self.small_files.get_or_insert_default().clone();
+        let files = self.in_flight.small_files.get_or_insert_default().clone();
         Some(SumsWrite {
             version: files.sums.next_version(),
             files,
@@ -156,7 +177,7 @@ impl PartitionLog {
             && (self.log_end > self.submitted
                 || self.epochs_dirty
                 || self.sums_dirty
-                || self.seals_submitted < self.unsynced_seals.len())
+                || self.in_flight.seals_submitted < self.in_flight.unsynced_seals.len())
     }
 
     /// Takes a ticket for everything that is not durable; `None` when earlier tickets cover it all.
@@ -171,13 +192,13 @@ impl PartitionLog {
     }
 
     fn force_ticket(&mut self) -> Result<FlushTicket, LogError> {
-        self.pending.dir_version += u64::from(std::mem::take(&mut self.dir_dirty));
+        self.in_flight.pending.dir_version += u64::from(std::mem::take(&mut self.dir_dirty));
         let files = self
             .dirty_files()
-            .map_err(LogError::new("open for flush in", &self.dir))?;
+            .map_err(LogError::new("open for flush in", &*self.dir))?;
         let mut dirs = Vec::new();
-        if self.pending.dir_version > self.pending.dir_durable {
-            dirs.push(self.dir.clone());
+        if self.in_flight.pending.dir_version > self.in_flight.pending.dir_durable {
+            dirs.push(self.dir.to_path_buf());
             if self.parent_dirty
                 || self.flushed == self.segments.first().map_or(self.flushed, |first| first.base)
             {
@@ -185,20 +206,25 @@ impl PartitionLog {
                 dirs.extend(self.dir.parent().map(Path::to_owned));
             }
         }
-        let small_files = self.small_files.get_or_insert_default().clone();
+        let small_files = self.in_flight.small_files.get_or_insert_default().clone();
         if std::mem::take(&mut self.epochs_dirty) {
-            self.pending.epoch_version = small_files.epochs.next_version();
+            self.in_flight.pending.epoch_version = small_files.epochs.next_version();
         }
         if std::mem::take(&mut self.sums_dirty) {
-            self.pending.sums_version = small_files.sums.next_version();
+            self.in_flight.pending.sums_version = small_files.sums.next_version();
         }
         // Tickets may complete in any order: each carries whatever no completed one has.
-        let epochs = (self.pending.epoch_version > self.pending.epoch_durable)
-            .then(|| (self.pending.epoch_version, encode_epochs(self.epochs.entries())));
-        let sums = (self.pending.sums_version > self.pending.sums_durable)
-            .then(|| (self.pending.sums_version, self.txn_index_sums()));
+        let epochs =
+            (self.in_flight.pending.epoch_version > self.in_flight.pending.epoch_durable).then(|| {
+                (
+                    self.in_flight.pending.epoch_version,
+                    encode_epochs(self.epochs.entries()),
+                )
+            });
+        let sums = (self.in_flight.pending.sums_version > self.in_flight.pending.sums_durable)
+            .then(|| (self.in_flight.pending.sums_version, self.txn_index_sums()));
         self.submitted = self.log_end;
-        self.seals_submitted = self.unsynced_seals.len();
+        self.in_flight.seals_submitted = self.in_flight.unsynced_seals.len();
         Ok(FlushTicket {
             upto: self.log_end,
             generation: self.generation,
@@ -206,11 +232,11 @@ impl PartitionLog {
             files,
             dirs,
             small_files,
-            dir: self.dir.clone(),
+            dir: self.dir.to_path_buf(),
             epochs,
             sums,
-            dir_version: self.pending.dir_version,
-            seals: self.unsynced_seals.clone(),
+            dir_version: self.in_flight.pending.dir_version,
+            seals: self.in_flight.unsynced_seals.clone(),
         })
     }
 
@@ -223,7 +249,7 @@ impl PartitionLog {
         };
         let last = self.segments.len().saturating_sub(1);
         for (at, meta) in self.segments.iter().enumerate() {
-            let sealed = self.unsynced_seals.contains(&meta.base);
+            let sealed = self.in_flight.unsynced_seals.contains(&meta.base);
             let dirty = self.segment_end(at) > self.flushed && self.log_end > self.flushed;
             if !dirty && !sealed {
                 continue;
@@ -240,7 +266,9 @@ impl PartitionLog {
                 files.push(open(meta.base, FileKind::TxnIndex)?);
             }
         }
-        if self.pending.dir_version > self.pending.dir_durable && !self.topic_id.0.is_zero() {
+        if self.in_flight.pending.dir_version > self.in_flight.pending.dir_durable
+            && !self.topic_id.0.is_zero()
+        {
             match self
                 .env
                 .fs
@@ -257,7 +285,7 @@ impl PartitionLog {
     /// Takes note of a ticket that was synced; returns the flushed offset. A ticket from before a truncation is ignored.
     pub fn on_flushed(&mut self, ticket: &FlushTicket) -> Offset {
         if ticket.generation == self.generation {
-            let pending = &mut self.pending;
+            let pending = &mut self.in_flight.pending;
             pending.dir_durable = pending.dir_durable.max(ticket.dir_version);
             self.parent_dirty &= pending.dir_durable < pending.dir_version;
             let epoch_version = ticket.epochs.as_ref().map_or(0, |(version, _)| *version);
@@ -265,17 +293,24 @@ impl PartitionLog {
             let sums_version = ticket.sums.as_ref().map_or(0, |(version, _)| *version);
             pending.sums_durable = pending.sums_durable.max(sums_version);
             self.flushed = self.flushed.max(ticket.upto.min(self.log_end));
-            self.unsynced_seals.retain(|base| !ticket.seals.contains(base));
-            self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
+            self.in_flight
+                .unsynced_seals
+                .retain(|base| !ticket.seals.contains(base));
+            self.in_flight.seals_submitted = self
+                .in_flight
+                .seals_submitted
+                .min(self.in_flight.unsynced_seals.len());
         }
         self.flushed
     }
 
-    /// A ticket could not be synced because there was no space for the epoch file, which goes first: no file was forced to
-    /// the disk. What it covered waits for another ticket.
+    /// A ticket could not be synced for want of space or of files to open: no flush has failed, but not all that the ticket
+    /// covered is on disk. It waits for another ticket.
     pub fn on_flush_postponed(&mut self) {
-        self.epochs_dirty |= self.pending.epoch_version > self.pending.epoch_durable;
-        self.sums_dirty |= self.pending.sums_version > self.pending.sums_durable;
+        self.submitted = self.flushed;
+        self.in_flight.seals_submitted = 0;
+        self.epochs_dirty |= self.in_flight.pending.epoch_version > self.in_flight.pending.epoch_durable;
+        self.sums_dirty |= self.in_flight.pending.sums_version > self.in_flight.pending.sums_durable;
     }
 
     /// Flushes on this thread, whatever other tickets are under way.
@@ -287,7 +322,7 @@ impl PartitionLog {
             return Ok(());
         }
         let ticket = self.force_ticket()?;
-        ticket.sync().map_err(LogError::new("flush", &self.dir))?;
+        ticket.sync().map_err(LogError::new("flush", &*self.dir))?;
         self.on_flushed(&ticket);
         Ok(())
     }
@@ -324,7 +359,7 @@ impl PartitionLog {
             // Torn they would say nothing: they are few, and durable at once.
             if let Some(sums) = self.sums_write() {
                 sums.run(&*self.env.fs)
-                    .map_err(LogError::new("write the sums of", &self.dir))?;
+                    .map_err(LogError::new("write the sums of", &*self.dir))?;
             }
         }
         self.env.sealed.remove_log(self.log_id);
@@ -334,10 +369,10 @@ impl PartitionLog {
     /// The second half: the whole file system was forced to the disk since [`PartitionLog::begin_close`].
     pub fn finish_close(&mut self) {
         (self.flushed, self.submitted) = (self.log_end, self.log_end);
-        self.unsynced_seals = Vec::new();
-        self.seals_submitted = 0;
+        self.in_flight.unsynced_seals = Vec::new();
+        self.in_flight.seals_submitted = 0;
         (self.epochs_dirty, self.sums_dirty, self.dir_dirty) = (false, false, false);
-        self.pending.settle();
+        self.in_flight.pending.settle();
     }
 
     /// Ends a log's life cleanly: indexes, producer snapshot, everything flushed, no file open.
@@ -353,7 +388,7 @@ impl PartitionLog {
             self.close_active()?;
             self.write_snapshot()?;
             if let Some(last) = self.segments.last() {
-                self.unsynced_seals.push(last.base);
+                self.in_flight.unsynced_seals.push(last.base);
             }
             self.sync_snapshot()?;
             self.flush()?;

@@ -16,6 +16,7 @@ mod files;
 mod floor;
 mod flush;
 mod idle_log;
+mod in_flight;
 mod open;
 mod options;
 mod producers;
@@ -53,14 +54,14 @@ use crate::config::LogConfig;
 use crate::env::Env;
 use crate::segment::ActiveSegment;
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The log of one partition; see the module's documentation.
 #[derive(Debug)]
 pub struct PartitionLog {
     env: Arc<Env>,
-    dir: PathBuf,
+    dir: Box<Path>,
     partition: TopicPartition,
     topic_id: TopicId,
     config: Arc<LogConfig>,
@@ -77,8 +78,6 @@ pub struct PartitionLog {
     submitted: Offset,
     high_watermark: Offset,
     epochs: crate::epoch_cache::EpochCache,
-    /// Exists once a flush was asked for.
-    small_files: Option<Arc<versioned_file::SmallFiles>>,
     /// The epochs differ from their file, or the sums of the transaction indexes from theirs.
     epochs_dirty: bool,
     sums_dirty: bool,
@@ -87,11 +86,6 @@ pub struct PartitionLog {
     snapshots: Vec<Offset>,
     /// Bytes appended since the newest snapshot that this process wrote or found.
     bytes_since_snapshot: u64,
-    /// Aborts of the last segment that are in no index yet, because there was no space for it.
-    unsaved_aborts: Vec<AbortedTxn>,
-    /// Closed segments whose indexes have not been forced to the disk, and how many of them the last ticket covers.
-    unsynced_seals: Vec<Offset>,
-    seals_submitted: usize,
     /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.
     stale_recovery_point: Offset,
     /// The directory holds a recovery floor; says that offsets may be missing between batches; was compacted by Kafka, and not
@@ -102,16 +96,13 @@ pub struct PartitionLog {
     /// Names in the directory have changed since it was forced to the disk; so has its own name.
     dir_dirty: bool,
     parent_dirty: bool,
-    /// What tickets carried besides records, and what of it is durable.
-    pending: flush::PendingVersions,
+    in_flight: in_flight::InFlight,
     /// Grows with each truncation: tickets of an older generation say nothing any more.
     generation: u64,
     /// A write failed and could not be undone: the log refuses appends until it is opened again.
     failed: bool,
     /// Once somebody asked; boxed, because most logs are not compacted.
     compaction: Option<Box<compaction::Compaction>>,
-    /// Renamed files and when they are to go.
-    removals: Vec<(Timestamp, PathBuf)>,
     /// When the last segment's file was changed last, as of the last time that the log went idle.
     modified: Timestamp,
     /// The log was resumed after a clean shutdown and no file was looked at since.

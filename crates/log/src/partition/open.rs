@@ -2,7 +2,7 @@
 
 use super::enter::ScanStart;
 use super::files::SegmentMeta;
-use super::flush::PendingVersions;
+use super::in_flight::InFlight;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
@@ -186,7 +186,7 @@ impl PartitionLog {
     pub(super) fn empty(opts: &OpenOptions, at: Offset) -> Self {
         Self {
             env: opts.env.clone(),
-            dir: opts.dir.clone(),
+            dir: opts.dir.as_path().into(),
             partition: opts.partition.clone(),
             topic_id: opts.topic_id,
             config: opts.config.clone(),
@@ -199,26 +199,21 @@ impl PartitionLog {
             submitted: at,
             high_watermark: at,
             epochs: EpochCache::default(),
-            small_files: None,
             epochs_dirty: false,
             sums_dirty: false,
             producers: ProducerState::default(),
             snapshots: Vec::new(),
             bytes_since_snapshot: 0,
-            unsaved_aborts: Vec::new(),
-            unsynced_seals: Vec::new(),
-            seals_submitted: 0,
             stale_recovery_point: opts.recovery_point,
             has_floor: false,
             has_holes: false,
             compacted_by_kafka: false,
             dir_dirty: false,
             parent_dirty: false,
-            pending: PendingVersions::default(),
+            in_flight: InFlight::default(),
             generation: 0,
             failed: false,
             compaction: None,
-            removals: Vec::new(),
             modified: Timestamp::NONE,
             unverified: Cell::new(false),
         }
@@ -332,7 +327,7 @@ impl PartitionLog {
             let sync = || self.env.fs.open(&path, OpenMode::Read)?.sync_data();
             sync().map_err(LogError::new("flush", &path))?;
         }
-        let dir = &self.dir;
+        let dir = &*self.dir;
         self.env.fs.sync_dir(dir).map_err(LogError::new("flush", dir))
     }
 
@@ -419,9 +414,7 @@ impl PartitionLog {
         // What recovery saw in headers is newer than the file.
         for (epoch, seen_at) in found.entries() {
             // An epoch that began before the first scanned segment is seen inside it only.
-            if self.epochs.epoch_for_offset(*seen_at) != Some(*epoch) {
-                self.assign_epoch(*epoch, *seen_at);
-            }
+            self.epochs_dirty |= self.epochs.observe(*epoch, *seen_at);
         }
         self.epochs_dirty |= self.epochs.truncate_from_end(self.log_end);
         self.epochs_dirty |= self.epochs.truncate_from_start(self.log_start);
@@ -433,20 +426,31 @@ impl PartitionLog {
         let Some(scanned) = scanned else {
             return;
         };
-        let found = found.entries();
         let (seen, lies): (Vec<_>, Vec<_>) = self.epochs.entries().iter().partition(|(epoch, start)| {
             *start < scanned.entered
                 || *start >= self.log_end
                 || *start <= self.log_start
                 || found
+                    .entries()
                     .iter()
                     .any(|(e, at)| e == epoch && (at == start || (at > start && self.may_have_holes())))
+                || self.is_compacted_epoch(*epoch, *start, found)
         });
         if !lies.is_empty() {
             tracing::warn!(path = %path.display(), ?lies, "dropping leader epochs that the log contradicts");
             self.epochs = EpochCache::from_entries(seen);
             self.epochs_dirty = true;
         }
+    }
+
+    /// No batch has this epoch, but it fits between those that are there: compaction may have taken all of its records. Its begin
+    /// still says where the epoch before it ends.
+    fn is_compacted_epoch(&self, epoch: LeaderEpoch, start: Offset, found: &EpochCache) -> bool {
+        let next = || {
+            let read = self.read(start, 1, self.log_end, true).ok()?;
+            Some(BatchHeader::parse(&read.records).ok()?.partition_leader_epoch)
+        };
+        self.may_have_holes() && found.epoch_for_offset(start) < Some(epoch) && next() > Some(epoch)
     }
 
     fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {

@@ -14,7 +14,7 @@ use crate::error::{LogError, ReadError};
 use crate::format::FileKind;
 use crate::segment::{ScanDepth, Scanner};
 use bytes::Bytes;
-use milena_record::{BatchError, BatchHeader, batches, crc_is_valid};
+use milena_record::{BatchError, BatchHeader, batches, check_crc};
 use milena_types::{LeaderEpoch, Offset};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -170,10 +170,11 @@ impl ReadPlan {
         for batch in batches(buffer) {
             let error = match batch {
                 Ok((header, _)) if !self.follows(&header, expected) => HOLE,
-                Ok((header, bytes)) if header.next_offset() <= self.upper && !crc_is_valid(bytes) => {
-                    let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
-                    let expected = header.crc;
-                    BatchError::Crc { expected, actual }
+                Ok((header, bytes))
+                    if header.next_offset() <= self.upper
+                        && let Err(error) = check_crc(bytes) =>
+                {
+                    error
                 }
                 Ok((header, _)) if !self.epochs.contains(&header.partition_leader_epoch) => OTHER_EPOCH,
                 Ok((header, bytes)) if header.next_offset() <= self.upper => {

@@ -10,7 +10,7 @@ use super::files::{OpenSegment, SegmentMeta};
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
 use crate::env::OpenMode;
 use crate::error::{LogError, OpenError};
-use crate::format::FileKind;
+use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::index::IndexBuilder;
 use crate::segment::{ScanDepth, Scanner};
 use milena_record::BatchHeader;
@@ -85,7 +85,7 @@ impl Progress {
             self.contradicted = offset < self.expected && self.epoch.is_none_or(|previous| epoch >= previous);
             return Some(format!("batch has offset {offset}, expected {}", self.expected));
         }
-        if header.last_offset().since(self.segment) > i64::from(i32::MAX) {
+        if header.last_offset().since(self.segment) > OFFSET_SPAN_MAX {
             return Some(format!("batch has offset {offset}, out of the segment's range"));
         }
         if let Some(previous) = self.epoch.filter(|previous| epoch < *previous) {
@@ -221,7 +221,7 @@ impl PartitionLog {
     /// segment before. Milena's leaves a batch there: past it a hole is a lost tail, unless Kafka compacted the log, or the
     /// segments lie so far apart that an index cannot name what is between, where the leader had a hole.
     fn may_part(&self, progress: &Progress, base: Offset, trusted: Offset) -> bool {
-        let far = base.since(progress.segment) > i64::from(i32::MAX);
+        let far = base.since(progress.segment) > OFFSET_SPAN_MAX;
         (self.may_have_holes() && progress.expected < trusted)
             || self.compacted_by_kafka
             || (self.has_holes && far)
@@ -360,7 +360,7 @@ impl PartitionLog {
                 .map_err(LogError::new("write", &path))?;
         }
         if at + 1 < self.segments.len() {
-            self.unsynced_seals.push(base);
+            self.in_flight.unsynced_seals.push(base);
         }
         Ok(())
     }
@@ -389,7 +389,8 @@ impl PartitionLog {
         if let Some(snapshot) = found {
             self.complete_windows(snapshot)?;
         }
-        let from = found.unwrap_or(self.log_start).max(self.log_start);
+        // Below the log start too: a marker there may end what the snapshot has open.
+        let from = found.unwrap_or(self.log_start);
         let mut aborts: BTreeMap<usize, Vec<AbortedTxn>> = BTreeMap::new();
         if from < self.log_end {
             let mut producers = std::mem::take(&mut self.producers);

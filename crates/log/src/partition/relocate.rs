@@ -43,20 +43,20 @@ impl PartitionLog {
         if let Some(active) = &mut self.active {
             active
                 .seal()
-                .map_err(LogError::new("write index in", &self.dir))?;
+                .map_err(LogError::new("write index in", &*self.dir))?;
             // Its index files are opened by name.
             self.active = None;
         }
         self.env
             .fs
             .rename(&self.dir, to)
-            .map_err(LogError::new("rename", &self.dir))?;
+            .map_err(LogError::new("rename", &*self.dir))?;
         // What is opened later is found under the new name.
         self.env.sealed.remove_log(self.log_id);
-        self.dir = to.to_owned();
+        self.dir = to.into();
         // Nothing of what was said about the files under the old name holds for the new one.
-        self.small_files = None;
-        self.pending = PendingVersions::default();
+        self.in_flight.small_files = None;
+        self.in_flight.pending = PendingVersions::none();
         (self.epochs_dirty, self.sums_dirty) = (true, true);
         self.dir_dirty = true;
         self.parent_dirty = true;

@@ -20,10 +20,10 @@ impl PartitionLog {
         let idle = self.active.is_none()
             && !self.segments.is_empty()
             && !self.failed
-            && self.removals.is_empty()
+            && self.in_flight.removals.is_empty()
             && !self.is_compacting()
             && !self.has_dirty_data()
-            && self.pending.small_files_are_durable()
+            && self.in_flight.pending.small_files_are_durable()
             && self.recovery_point() == self.log_end;
         idle.then(|| IdleLog {
             partition: self.partition.clone(),
@@ -49,7 +49,7 @@ impl PartitionLog {
     /// The log that `idle` describes, after a clean shutdown. Touches no file: what it says is compared with the
     /// files when one of them is used for the first time. `None` when it is another topic's log or says too little.
     #[must_use]
-    pub fn resume_clean(opts: &OpenOptions, idle: &IdleLog) -> Option<Self> {
+    pub fn resume_clean(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
         let log = Self::resume(opts, idle)?;
         log.unverified.set(true);
         Some(log)
@@ -59,18 +59,18 @@ impl PartitionLog {
     ///
     /// `None` when anything differs, so that the log has to be opened and recovered.
     #[must_use]
-    pub fn resume_unchanged(opts: &OpenOptions, idle: &IdleLog) -> Option<Self> {
-        let log = Self::resume(opts, idle).filter(|_| !idle.has_floor)?;
+    pub fn resume_unchanged(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
+        let log = Self::resume(opts, idle).filter(|log| !log.has_floor)?;
         let unchanged = log
             .compare_with_files()
             .is_ok_and(|difference| difference.is_none());
         let last = log.segments.last()?.base;
         let same_time = opts.env.fs.modified(&log.path(last, FileKind::Log));
-        let same_time = same_time.is_ok_and(|modified| Timestamp(modified) == idle.modified);
+        let same_time = same_time.is_ok_and(|modified| Timestamp(modified) == log.modified);
         (unchanged && same_time).then_some(log)
     }
 
-    fn resume(opts: &OpenOptions, idle: &IdleLog) -> Option<Self> {
+    fn resume(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
         let other_topic = !opts.topic_id.0.is_zero() && opts.topic_id != idle.topic_id;
         if other_topic || opts.partition != idle.partition || opts.log_start_offset > idle.log_end {
             return None;
@@ -79,10 +79,8 @@ impl PartitionLog {
         (log.log_end, log.flushed, log.submitted) = (idle.log_end, idle.log_end, idle.log_end);
         log.modified = idle.modified;
         (log.has_holes, log.has_floor) = (idle.has_holes, idle.has_floor);
-        log.segments.clone_from(&idle.segments);
-        log.epochs.clone_from(&idle.epochs);
-        log.snapshots.clone_from(&idle.snapshots);
-        log.producers.clone_from(&idle.producers);
+        (log.segments, log.snapshots) = (idle.segments, idle.snapshots);
+        (log.epochs, log.producers) = (idle.epochs, idle.producers);
         log.epochs.truncate_from_start(log.log_start);
         log.producers.expire(opts.now, log.config.producer_expiration_ms);
         log.shrink();
@@ -138,7 +136,7 @@ impl PartitionLog {
     /// clean shutdown, goes by the files alone.
     pub(super) fn verify(&self) -> Result<(), LogError> {
         if self.unverified.get() {
-            let failed = LogError::new("verify", &self.dir);
+            let failed = LogError::new("verify", &*self.dir);
             match self.compare_with_files() {
                 Ok(None) => self.unverified.set(false),
                 Ok(Some(difference)) => {
@@ -154,8 +152,8 @@ impl PartitionLog {
     pub(super) fn shrink(&mut self) {
         self.segments.shrink_to_fit();
         self.snapshots.shrink_to_fit();
-        self.unsynced_seals.shrink_to_fit();
-        self.removals.shrink_to_fit();
+        self.in_flight.unsynced_seals.shrink_to_fit();
+        self.in_flight.removals.shrink_to_fit();
         self.epochs.shrink();
         self.producers.shrink();
     }

@@ -4,8 +4,8 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use crate::env::FileSystem;
 use crate::error::LogError;
-use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name};
-use milena_types::{Offset, Timestamp, Uuid};
+use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name, unique};
+use milena_types::{Offset, Timestamp};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -176,10 +176,13 @@ impl PartitionLog {
     /// The part of it that is no producer state.
     pub(super) fn retire_files(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         self.env.sealed.remove(self.pool_key(base));
-        self.unsynced_seals.retain(|seal| *seal != base);
+        self.in_flight.unsynced_seals.retain(|seal| *seal != base);
         let aborted = |meta: &&SegmentMeta| meta.base == base && meta.aborted.entries > 0;
         self.sums_dirty |= self.segments.iter().find(aborted).is_some();
-        self.seals_submitted = self.seals_submitted.min(self.unsynced_seals.len());
+        self.in_flight.seals_submitted = self
+            .in_flight
+            .seals_submitted
+            .min(self.in_flight.unsynced_seals.len());
         let due = Timestamp(now.0.saturating_add(self.config.file_delete_delay_ms));
         for kind in [
             FileKind::Log,
@@ -190,7 +193,7 @@ impl PartitionLog {
             let path = self.path(base, kind);
             let renamed = path.with_added_extension(DELETED_SUFFIX);
             match self.env.fs.rename(&path, &renamed) {
-                Ok(()) => self.removals.push((due, renamed)),
+                Ok(()) => self.in_flight.removals.push((due, renamed)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(LogError::new("rename", path)(e)),
             }
@@ -200,10 +203,14 @@ impl PartitionLog {
 
     /// Hands out the removals whose delay has passed.
     pub fn take_removals(&mut self, now: Timestamp) -> Vec<Removal> {
-        let (due, later) = std::mem::take(&mut self.removals)
+        if self.in_flight.removals.is_empty() {
+            return Vec::new();
+        }
+        let (due, later) = std::mem::take(&mut self.in_flight.removals)
             .into_iter()
             .partition(|(at, _)| *at <= now);
-        self.removals = later;
+        self.in_flight.removals = later;
+        self.in_flight.shrink();
         let fs = &self.env.fs;
         let removal = |(_, path): (Timestamp, PathBuf)| Removal {
             fs: fs.clone(),
@@ -237,20 +244,15 @@ impl PartitionLog {
         if self.segments.is_empty() && self.env.fs.read_dir(&self.dir).is_err() {
             return Ok(None);
         }
-        if let Some(files) = &self.small_files {
+        if let Some(files) = &self.in_flight.small_files {
             files.mark_deleted();
         }
-        let unique: String = Uuid::random()
-            .0
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let renamed = self
             .dir
-            .with_file_name(deleted_dir_name(&self.partition, &unique));
+            .with_file_name(deleted_dir_name(&self.partition, &unique()));
         let fs = self.env.fs.clone();
         fs.rename(&self.dir, &renamed)
-            .map_err(LogError::new("rename", &self.dir))?;
+            .map_err(LogError::new("rename", &*self.dir))?;
         Ok(Some(Removal {
             fs,
             path: renamed,

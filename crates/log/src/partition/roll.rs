@@ -4,19 +4,14 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
-use crate::format::{FileKind, PARTITION_METADATA_FILE};
+use crate::format::{FileKind, OFFSET_SPAN_MAX, PARTITION_METADATA_FILE, SEGMENT_BYTES_MAX};
 use crate::segment::{ActiveSegment, SealedSegment};
 use milena_record::{BatchHeader, batches};
 use milena_types::{Offset, Timestamp};
 use std::sync::atomic::Ordering;
 
-/// Positions in an index are signed 32-bit numbers.
-const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
-/// Offsets in an index too, relative to the segment's base.
-const OFFSET_SPAN_MAX: i64 = i32::MAX as i64;
-
 /// The offsets and the largest timestamp of what is about to be appended.
-struct Span {
+pub(super) struct Span {
     first: Offset,
     last: Offset,
     max_timestamp: Timestamp,
@@ -32,28 +27,30 @@ impl Span {
     }
 }
 
-/// How many of these bytes, at least one batch, may go into one segment.
-pub(super) fn one_segment(bytes: &[u8]) -> usize {
-    let (mut first, mut len) = (None, 0);
+/// How many of these bytes, at least one batch, may go into one segment, and what they span; `None` without a batch.
+pub(super) fn one_segment(bytes: &[u8]) -> (usize, Option<Span>) {
+    let (mut span, mut len) = (None, 0);
     for (header, batch) in batches(bytes).flatten() {
-        let first = *first.get_or_insert(header.base_offset);
-        if len > 0 && header.last_offset().since(first) > OFFSET_SPAN_MAX {
+        let span = span.get_or_insert(Span::of(&header));
+        if len > 0 && header.last_offset().since(span.first) > OFFSET_SPAN_MAX {
             break;
         }
+        span.last = header.last_offset();
+        span.max_timestamp = span.max_timestamp.max(header.max_timestamp);
         len += batch.len();
     }
-    if len == 0 { bytes.len() } else { len }
+    (if len == 0 { bytes.len() } else { len }, span)
 }
 
 impl PartitionLog {
-    /// Makes sure that the active segment is open and has room for `bytes`, which span no more offsets than an index can hold.
-    pub(super) fn prepare_active(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), LogError> {
-        let mut span: Option<Span> = None;
-        for (header, _) in batches(bytes).flatten() {
-            let span = span.get_or_insert(Span::of(&header));
-            span.last = header.last_offset();
-            span.max_timestamp = span.max_timestamp.max(header.max_timestamp);
-        }
+    /// Makes sure that the active segment is open and has room for `bytes` of batches with this span, no more offsets than an
+    /// index can hold.
+    pub(super) fn prepare_active(
+        &mut self,
+        bytes: u64,
+        span: Option<Span>,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
         if self.segments.is_empty() {
             return self.create_segment(self.base_for(span.as_ref()), now);
         }
@@ -66,7 +63,7 @@ impl PartitionLog {
             // As in Kafka, a segment that was found on disk counts from now when its records have no timestamps.
             meta.created.get_or_insert(now);
         }
-        if let Some(span) = span.filter(|span| self.is_roll_due(bytes.len() as u64, span, now)) {
+        if let Some(span) = span.filter(|span| self.is_roll_due(bytes, span, now)) {
             self.roll_at(self.base_for(Some(&span)), now)?;
         }
         Ok(())
@@ -137,7 +134,7 @@ impl PartitionLog {
         if let Some(active) = self.active.as_mut().filter(|_| !empty) {
             active
                 .seal()
-                .map_err(LogError::new("write index in", &self.dir))?;
+                .map_err(LogError::new("write index in", &*self.dir))?;
         }
         self.write_snapshot()?;
         let next = self.create_files(base)?;
@@ -148,7 +145,7 @@ impl PartitionLog {
         } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
             meta.max_timestamp = Some(active.largest_timestamp());
             self.sums_dirty |= meta.aborted.entries > 0;
-            self.unsynced_seals.push(meta.base);
+            self.in_flight.unsynced_seals.push(meta.base);
         }
         self.begin_segment(base, next, now);
         Ok(())
@@ -190,7 +187,7 @@ impl PartitionLog {
         let fs = self.env.fs.clone();
         // The log directory itself must be there: a disk that was taken away is not replaced by a place on another one.
         fs.create_dir(&self.dir)
-            .map_err(LogError::new("create", &self.dir))?;
+            .map_err(LogError::new("create", &*self.dir))?;
         if self.stale_recovery_point > self.log_end {
             // The checkpoint still knows a former log of this name: nothing of the new one may be trusted because of it.
             self.write_recovery_floor(self.log_end)?;
@@ -278,7 +275,7 @@ impl PartitionLog {
         let base = last.base;
         active
             .seal()
-            .map_err(LogError::new("write index in", &self.dir))?;
+            .map_err(LogError::new("write index in", &*self.dir))?;
         self.active = None;
         self.modified = self.modified(base)?;
         self.shrink();

@@ -8,7 +8,7 @@ use crate::format::FileKind;
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::segment::{ScanDepth, Scanner};
 use bytes::Bytes;
-use milena_record::{BatchError, BatchHeader, crc_is_valid, records};
+use milena_record::{BatchHeader, check_crc, records};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -218,14 +218,12 @@ impl PartitionLog {
         let mut bytes = Vec::new();
         let read = segment.file().read_at(&mut bytes, header.size_bytes(), position);
         read.map_err(LogError::new("read", path))?;
-        if !crc_is_valid(&bytes) {
-            let actual = milena_record::crc32c(bytes.get(21..).unwrap_or_default());
-            let expected = header.crc;
+        if let Err(error) = check_crc(&bytes) {
             return Err(ReadError::Corrupt {
                 path: path.to_owned(),
                 position,
                 offset: self.segments[self.segment_of(header.base_offset).unwrap_or(0)].base,
-                error: BatchError::Crc { expected, actual }.to_string(),
+                error: error.to_string(),
             });
         }
         let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)

@@ -57,7 +57,7 @@ impl PartitionLog {
             }
         }
         // Entries that wait for space come after all others.
-        let unsaved = self.unsaved_aborts.iter().copied();
+        let unsaved = self.in_flight.unsaved_aborts.iter().copied();
         found.extend(unsaved.filter(|aborted| aborted.last_offset >= from && aborted.first_offset < upper));
         Ok(found)
     }
@@ -66,16 +66,18 @@ impl PartitionLog {
     pub(super) fn note_completed_txn(&mut self, completed: &CompletedTxn) {
         if completed.aborted {
             let stable = self.producers.last_stable_offset_after(completed);
-            self.unsaved_aborts.push(AbortedTxn::of(completed, stable));
+            self.in_flight
+                .unsaved_aborts
+                .push(AbortedTxn::of(completed, stable));
         }
     }
 
     /// Writes the aborts that wait into the transaction index of the last segment. What cannot be written goes on waiting.
     pub(super) fn save_aborts(&mut self) -> Result<(), LogError> {
         let last = self.segments.len().saturating_sub(1);
-        while let Some(entry) = self.unsaved_aborts.first().copied() {
+        while let Some(entry) = self.in_flight.unsaved_aborts.first().copied() {
             self.add_aborted(last, &entry)?;
-            self.unsaved_aborts.remove(0);
+            self.in_flight.unsaved_aborts.remove(0);
         }
         Ok(())
     }

@@ -77,8 +77,8 @@ impl PartitionLog {
         self.active = Some(Box::new(active));
         self.segments[at].size = position;
         self.segments[at].max_timestamp = None;
-        self.unsynced_seals.retain(|seal| *seal < base);
-        self.seals_submitted = 0;
+        self.in_flight.unsynced_seals.retain(|seal| *seal < base);
+        self.in_flight.seals_submitted = 0;
         self.log_end = end;
         self.cut_txn_index(at, end)?;
         tracing::info!(partition = %self.partition, path = %path.display(), position, removed_bytes = size - position, log_end = end.0, "truncated the log");
@@ -158,9 +158,9 @@ impl PartitionLog {
             self.remove_segment_files(self.segments[at].base)?;
         }
         self.segments.clear();
-        self.unsaved_aborts.clear();
-        self.unsynced_seals.clear();
-        self.seals_submitted = 0;
+        self.in_flight.unsaved_aborts.clear();
+        self.in_flight.unsynced_seals.clear();
+        self.in_flight.seals_submitted = 0;
         self.remove_snapshots(|_| true)?;
         self.epochs.clear();
         self.epochs_dirty |= had_files;

@@ -185,7 +185,9 @@ impl PartitionLog {
 
     /// Keeps only the entries of a segment's transaction index whose marker lies below `end`.
     pub(super) fn cut_txn_index(&mut self, at: usize, end: Offset) -> Result<(), LogError> {
-        self.unsaved_aborts.retain(|aborted| aborted.last_offset < end);
+        self.in_flight
+            .unsaved_aborts
+            .retain(|aborted| aborted.last_offset < end);
         if self.segments[at].aborted.entries == 0 {
             return Ok(());
         }

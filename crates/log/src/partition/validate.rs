@@ -8,7 +8,7 @@ use super::append_leader::{AppendContext, AppendOrigin};
 use crate::config::LogConfig;
 use crate::error::{AppendError, RecordErrors};
 use milena_record::{
-    BatchHeader, Compression, RecordStats, RecordView, TimestampType, crc_is_valid, validate_records,
+    BatchHeader, Compression, RecordStats, RecordView, TimestampType, check_crc, validate_records,
     walk_records,
 };
 use milena_types::{Timestamp, TopicPartition};
@@ -36,14 +36,7 @@ pub(super) fn validate(
             limit: config.max_message_bytes,
         });
     }
-    if !crc_is_valid(batch) {
-        let actual = milena_record::crc32c(batch.get(21..).unwrap_or_default());
-        return Err(milena_record::BatchError::Crc {
-            expected: header.crc,
-            actual,
-        }
-        .into());
-    }
+    check_crc(batch)?;
     validate_header(header, client)?;
     let codec = header.compression()?;
     if !client {

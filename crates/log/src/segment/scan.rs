@@ -4,7 +4,7 @@
 //! it, so that garbage cannot ask for memory.
 
 use crate::env::LogFile;
-use milena_record::{BatchError, BatchHeader, HEADER_BYTES, crc_is_valid};
+use milena_record::{BatchError, BatchHeader, HEADER_BYTES, check_crc};
 use std::io;
 
 /// How much of each batch is read.
@@ -134,13 +134,9 @@ impl<'f> Scanner<'f> {
         let at = usize::try_from(position - self.buffer_position).unwrap_or_default();
         self.position += size as u64;
         let bytes = &self.buffer[at..at + size];
-        if checked && !crc_is_valid(bytes) {
+        if checked && let Err(error) = check_crc(bytes) {
             self.position = position;
-            let actual = milena_record::crc32c(&bytes[21..]);
-            return stop(BatchError::Crc {
-                expected: header.crc,
-                actual,
-            });
+            return stop(error);
         }
         Ok(Some(Ok(Scanned {
             position,

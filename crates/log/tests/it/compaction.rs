@@ -6,7 +6,7 @@ use milena_log::compaction::{CompactionError, CompactionRules, GroupDone, Offset
 use milena_log::env::{FaultyFileSystem, FileSystem};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, PartitionLog};
 use milena_record::control::ControlRecord;
-use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, batches, records};
+use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, records};
 use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
@@ -104,16 +104,9 @@ pub(crate) fn pairs(log: &PartitionLog) -> Vec<(i64, String, Option<String>)> {
 
 fn stored(log: &PartitionLog) -> Vec<(BatchHeader, Bytes)> {
     let mut all = Vec::new();
-    let mut at = log.log_start_offset();
-    while at < log.log_end_offset() {
-        let read = log.read(at, 100, log.log_end_offset(), true).unwrap();
-        for batch in batches(&read.records) {
-            let (header, bytes) = batch.unwrap();
-            all.push((header, Bytes::copy_from_slice(bytes)));
-        }
-        assert!(read.next_offset > at, "no progress at {at}");
-        at = read.next_offset;
-    }
+    each_batch(log, 100, |header, bytes| {
+        all.push((header, Bytes::copy_from_slice(bytes)));
+    });
     all
 }
 
@@ -190,12 +183,12 @@ fn bounds_of_what_may_be_compacted() {
     let rules = CompactionRules::default();
     let upper = |log: &mut PartitionLog, rules: &CompactionRules, stable: i64, now: i64| {
         let cleanable = log.cleanable(rules, Offset(stable), Timestamp(now)).unwrap();
-        cleanable.map(|cleanable| (cleanable.upper.0, cleanable.overdue))
+        cleanable.map(|cleanable| (cleanable.upper.0, cleanable.delay_ms))
     };
-    assert_eq!(upper(&mut log, &rules, 3, 5000), Some((3, false)));
+    assert_eq!(upper(&mut log, &rules, 3, 5000), Some((3, 0)));
     assert_eq!(
         upper(&mut log, &rules, 2, 5000),
-        Some((2, false)),
+        Some((2, 0)),
         "the last stable offset"
     );
     assert_eq!(upper(&mut log, &rules, 0, 5000), None);
@@ -208,7 +201,7 @@ fn bounds_of_what_may_be_compacted() {
         "what is not on disk"
     );
     flush(&mut unflushed);
-    assert_eq!(upper(&mut unflushed, &rules, 1, 5000), Some((1, false)));
+    assert_eq!(upper(&mut unflushed, &rules, 1, 5000), Some((1, 0)));
     let min = CompactionRules {
         min_compaction_lag_ms: 500,
         ..rules
@@ -218,13 +211,14 @@ fn bounds_of_what_may_be_compacted() {
         None,
         "records of 1000 are too young"
     );
-    assert_eq!(upper(&mut log, &min, 3, 1500), Some((3, false)));
+    assert_eq!(upper(&mut log, &min, 3, 1500), Some((3, 0)));
     let max = CompactionRules {
         max_compaction_lag_ms: 500,
         ..rules
     };
-    assert_eq!(upper(&mut log, &max, 3, 1500), Some((3, false)));
-    assert_eq!(upper(&mut log, &max, 3, 1501), Some((3, true)));
+    assert_eq!(upper(&mut log, &max, 3, 1500), Some((3, 0)));
+    assert_eq!(upper(&mut log, &max, 3, 1501), Some((3, 1)));
+    assert_eq!(upper(&mut log, &max, 3, 9500), Some((3, 8000)), "since when");
 }
 
 #[test]
@@ -521,6 +515,7 @@ fn aborted_data_goes_at_once_and_markers_when_nothing_is_left_of_their_transacti
 fn a_producers_aborted_transaction_says_nothing_of_its_later_ones() {
     let fs = disk();
     let (mut log, _) = open(&fs, &compacted());
+    put(&mut log, "a", Some("superseded by what is committed"));
     try_append(&mut log, of_producer(1, 0, "a", true)).unwrap();
     marker(&mut log, 1, ControlRecord::Abort);
     roll(&mut log);
@@ -530,12 +525,12 @@ fn a_producers_aborted_transaction_says_nothing_of_its_later_ones() {
     put(&mut log, "b", Some("1"));
     roll(&mut log);
     compact(&mut log).unwrap();
-    let keys: Vec<String> = pairs(&log)
+    let keys: Vec<(i64, String)> = pairs(&log)
         .into_iter()
-        .map(|(_, key, _)| key)
-        .filter(|key| key.len() == 1)
+        .map(|(at, key, _)| (at, key))
+        .filter(|(_, key)| key.len() == 1)
         .collect();
-    assert_eq!(keys, ["a", "b"]);
+    assert_eq!(keys, [(3, "a".to_owned()), (5, "b".to_owned())]);
 }
 
 #[test]

@@ -89,8 +89,10 @@ impl Run<'_> {
                 true
             }
             Step::Flush => {
-                let Ok(Some(ticket)) = self.log.take_flush() else {
-                    return true;
+                let ticket = match self.log.take_flush() {
+                    Ok(Some(ticket)) => ticket,
+                    Ok(None) => return true,
+                    Err(_) => return false,
                 };
                 if ticket.sync().is_err() {
                     return false;

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use milena_log::compaction::{CompactionError, CompactionRules, OffsetMap};
 use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode};
 use milena_log::{LogConfig, PartitionLog};
-use milena_types::{LeaderEpoch, Offset, Timestamp};
+use milena_types::{LeaderEpoch, Offset};
 
 /// A compaction stopped at one of its stages.
 fn stopped_at(log: &mut PartitionLog, stage: usize) -> milena_log::compaction::CompactionJob {
@@ -70,9 +70,7 @@ fn a_cut_ends_the_compaction_at_any_stage() {
             }
             let expected = pairs(&log);
             flush(&mut log);
-            log.take_removals(Timestamp(i64::MAX))
-                .into_iter()
-                .for_each(|removal| removal.run().unwrap());
+            remove_retired(&mut log);
             drop(log);
             let (log, report) = open(&fs, &compacted());
             assert_eq!(
@@ -176,9 +174,7 @@ fn readers_go_on_in_what_they_have_open() {
         .unwrap();
     let before = plan.run().unwrap();
     compact(&mut log).unwrap();
-    log.take_removals(Timestamp(i64::MAX))
-        .into_iter()
-        .for_each(|removal| removal.run().unwrap());
+    remove_retired(&mut log);
     assert_eq!(plan.run().unwrap(), before);
     let after = log.read(Offset(0), 1 << 20, Offset(13), true).unwrap();
     assert!(after.records.len() < before.records.len() || after.next_offset > before.next_offset);
@@ -317,5 +313,42 @@ fn a_tail_that_a_repair_cut_is_dirty_when_it_comes_again() {
             cleanable.first_dirty <= cut,
             "{lost}: {cleanable:?}, cut at {cut}"
         );
+    }
+}
+
+/// A follower was cut, or begins again, and gets records of which some keys come twice: the mark of its former life says
+/// nothing of them.
+#[test]
+fn a_log_that_was_cut_below_its_mark_is_dirty() {
+    dirty_after(|log| log.truncate_to(Offset(2)).unwrap());
+}
+
+#[test]
+fn a_log_that_begins_again_is_dirty() {
+    dirty_after(|log| log.truncate_fully_and_start_at(Offset(0)).unwrap());
+}
+
+fn dirty_after(cut: impl Fn(&mut PartitionLog)) {
+    for reopened in [false, true] {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &compacted());
+        for i in 0..4 {
+            put(&mut log, &format!("key {i}"), Some("1"));
+        }
+        roll(&mut log);
+        assert_eq!(compact(&mut log), Some(Offset(4)));
+        cut(&mut log);
+        if reopened {
+            log.close().unwrap();
+            log = open_at(&fs, &compacted(), log.log_end_offset()).unwrap().0;
+            log.on_high_watermark(log.log_end_offset());
+        }
+        for _ in 0..6 {
+            put(&mut log, "key", Some("1"));
+        }
+        roll(&mut log);
+        let rules = CompactionRules::default();
+        let cleanable = log.cleanable(&rules, log.log_end_offset(), NOW).unwrap().unwrap();
+        assert_eq!(cleanable.first_dirty, Offset(0), "{reopened}");
     }
 }

@@ -3,10 +3,11 @@
 use crate::compaction::*;
 use crate::support::*;
 use milena_log::compaction::{CompactionRules, GroupDone, OffsetMap};
-use milena_log::{AppendContext, AppendOrigin, LogConfig, PartitionLog};
+use milena_log::env::{FaultyFileSystem, Survival};
+use milena_log::{AppendContext, AppendOrigin, LogConfig, OpenOptions, PartitionLog};
 use milena_record::control::ControlRecord;
-use milena_record::{BatchBuilder, batches};
-use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use milena_record::{BatchBuilder, batches, stamp};
+use milena_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 const RULES: CompactionRules = CompactionRules {
     min_cleanable_dirty_ratio: 0.5,
@@ -131,4 +132,117 @@ fn compacted_segments_are_as_old_as_what_they_were_made_from() {
         modified,
         std::time::UNIX_EPOCH + std::time::Duration::from_secs(5)
     );
+}
+
+/// Opens what a crash left, by checkpoints that are older than the compaction.
+fn epochs_after_crash(fs: &FaultyFileSystem, log_start: i64) -> Vec<(i32, i64)> {
+    let options = OpenOptions {
+        log_start_offset: Offset(log_start),
+        ..options(&fs.after_crash(Survival::NothingUnsynced), &compacted())
+    };
+    let (log, _) = PartitionLog::open(options).unwrap();
+    log.epoch_entries().iter().map(|(e, at)| (e.0, at.0)).collect()
+}
+
+fn put_in_epoch(log: &mut PartitionLog, key: &str, epoch: i32) {
+    log.append_as_leader(keyed(&[(key, Some("v"))]), &ctx(epoch))
+        .unwrap();
+    log.on_high_watermark(log.log_end_offset());
+}
+
+#[test]
+fn an_epoch_whose_records_are_all_compacted_is_known_after_a_crash() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for (key, epoch) in [("a", 0), ("b", 1), ("b", 2), ("c", 2)] {
+        put_in_epoch(&mut log, key, epoch);
+    }
+    roll(&mut log);
+    compact(&mut log).unwrap();
+    assert_eq!(
+        pairs(&log).iter().map(|(at, ..)| *at).collect::<Vec<_>>(),
+        [0, 2, 3]
+    );
+    // Epoch 0 ends at 1: a follower that has more of it has what was never committed.
+    assert_eq!(epochs_after_crash(&fs, 0), [(0, 0), (1, 1), (2, 2)]);
+}
+
+#[test]
+fn an_epoch_whose_first_record_is_compacted_begins_where_it_began() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for (key, epoch) in [("a", 0), ("b", 1), ("b", 1), ("c", 1)] {
+        put_in_epoch(&mut log, key, epoch);
+    }
+    log.set_log_start_offset(Offset(1));
+    roll(&mut log);
+    compact(&mut log).unwrap();
+    assert_eq!(
+        epochs_after_crash(&fs, 1),
+        [(1, 1)],
+        "below it lies a record of epoch 0"
+    );
+}
+
+#[test]
+fn an_epoch_that_the_log_contradicts_is_none_whose_records_are_compacted() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for (key, epoch) in [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 3)] {
+        put_in_epoch(&mut log, key, epoch);
+    }
+    roll(&mut log);
+    drop(log);
+    fs.overwrite(&file("leader-epoch-checkpoint"), b"0\n3\n1 0\n2 2\n3 4\n");
+    assert_eq!(epochs_after_crash(&fs, 0), [(1, 0), (3, 4)]);
+}
+
+/// A follower gets it with the horizon that its leader's compaction has set, while its own has not seen the value yet.
+#[test]
+fn a_tombstone_with_a_horizon_of_another_log_waits_for_the_value_that_it_deletes() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for i in 0..20 {
+        put(&mut log, &format!("key {i}"), Some("1"));
+    }
+    let value = put(&mut log, "a", Some("1"));
+    let mut builder = BatchBuilder::plain(log.log_end_offset()).delete_horizon(Timestamp(1));
+    builder.append(Timestamp(1000), Some(b"a"), None, &[]);
+    let mut batch = builder.build();
+    stamp(&mut batch, log.log_end_offset(), LeaderEpoch(0));
+    let batch = batch.freeze();
+    log.append_as_follower(batch, LeaderEpoch(0), NOW).unwrap();
+    log.on_high_watermark(log.log_end_offset());
+    roll(&mut log);
+    let mut passes = 0;
+    let has = |log: &PartitionLog, at: Offset| pairs(log).iter().any(|(found, ..)| *found == at.0);
+    while has(&log, value) {
+        assert!(has(&log, value.plus(1)), "the tombstone went first");
+        // A map with room for ten keys.
+        let end = log.log_end_offset();
+        compact_with(&mut log, &RULES, end, NOW, 24 * 12)
+            .unwrap()
+            .unwrap();
+        passes += 1;
+    }
+    assert!(passes > 1);
+}
+
+/// One may have a transaction open whose marker is gone.
+#[test]
+fn no_snapshot_of_what_was_compacted_is_left() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for _ in 0..3 {
+        put(&mut log, "a", Some("1"));
+        roll(&mut log);
+    }
+    let snapshots = |fs: &FaultyFileSystem| -> Vec<String> {
+        let mut all = names(fs);
+        all.retain(|name| name.ends_with(".snapshot"));
+        all
+    };
+    assert!(snapshots(&fs).len() > 1);
+    let end = compact(&mut log).unwrap();
+    assert_eq!(snapshots(&fs), [format!("{end:020}.snapshot", end = end.0)]);
 }

@@ -6,13 +6,12 @@ use crate::support::*;
 use milena_log::compaction::CompactionRules;
 use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
 use milena_log::{OpenReport, PartitionLog};
-use milena_record::batches;
 use milena_record::control::ControlRecord;
 use milena_types::{Offset, Timestamp};
 use std::path::PathBuf;
 
 /// Aborted transactions of this many producers, each in a segment of its own.
-fn abort_some(log: &mut PartitionLog, sequence: i32) {
+pub(crate) fn abort_some(log: &mut PartitionLog, sequence: i32) {
     for id in 1..=3 {
         try_append(log, of_producer(id, sequence, "a", true)).unwrap();
         try_append(log, of_producer(9, 3 * sequence + id as i32, "b", false)).unwrap();
@@ -44,24 +43,18 @@ fn reopen(fs: &FaultyFileSystem, point: Offset) -> (PartitionLog, OpenReport) {
 fn assert_hidden(log: &PartitionLog, what: &dyn std::fmt::Debug) {
     let end = log.log_end_offset();
     let aborted = log.aborted_transactions(Offset(0), end).unwrap();
-    let mut at = log.log_start_offset();
-    while at < end {
-        let read = log.read(at, 300, end, true).unwrap();
-        for (header, _) in batches(&read.records).flatten() {
-            let open = header.is_transactional() && !header.is_control() && header.records_count > 0;
-            let hidden = aborted.iter().any(|txn| {
-                Some(txn.producer_id) == header.producer_id
-                    && (txn.first_offset..txn.last_offset).contains(&header.base_offset)
-            });
-            assert!(hidden || !open, "{header:?} of {aborted:?}, {what:?}");
-        }
-        at = read.next_offset;
-    }
+    each_batch(log, 300, |header, _| {
+        let open = header.is_transactional() && !header.is_control() && header.records_count > 0;
+        let hidden = aborted.iter().any(|txn| {
+            Some(txn.producer_id) == header.producer_id
+                && (txn.first_offset..txn.last_offset).contains(&header.base_offset)
+        });
+        assert!(hidden || !open, "{header:?} of {aborted:?}, {what:?}");
+    });
 }
 
 fn indexes(fs: &FaultyFileSystem) -> Vec<PathBuf> {
-    let is_index = |path: &PathBuf| path.extension().is_some_and(|e| e == "txnindex");
-    fs.paths().into_iter().filter(is_index).collect()
+    files(fs, ".txnindex")
 }
 
 #[test]
@@ -123,9 +116,7 @@ fn a_cleaner_takes_no_aborted_record_for_a_committed_one() {
 fn a_log_with_a_damaged_transaction_index_is_not_had_back_but_opened() {
     let (fs, mut log) = prepared();
     assert!(compact(&mut log));
-    for removal in log.take_removals(Timestamp(i64::MAX)) {
-        removal.run().unwrap();
-    }
+    remove_retired(&mut log);
     log.flush().unwrap();
     assert!(log.release_idle().unwrap());
     let idle = log.idle_log().unwrap();
@@ -134,7 +125,7 @@ fn a_log_with_a_damaged_transaction_index_is_not_had_back_but_opened() {
     let idle = milena_log::IdleLog::decode(&mut &bytes[..]).unwrap();
     let of = |fs: &FaultyFileSystem| options(fs, &compacted());
     let whole = fs.copied();
-    let resumed = PartitionLog::resume_unchanged(&of(&whole), &idle).unwrap();
+    let resumed = PartitionLog::resume_unchanged(&of(&whole), idle.clone()).unwrap();
     assert_hidden(&resumed, &"resumed");
     for index in indexes(&fs) {
         let good = fs.content(&index).unwrap();
@@ -148,8 +139,8 @@ fn a_log_with_a_damaged_transaction_index_is_not_had_back_but_opened() {
                 Some(bytes) => fs.overwrite(&index, &bytes),
                 None => fs.remove_file(&index).unwrap(),
             }
-            assert!(PartitionLog::resume_unchanged(&of(&fs), &idle).is_none());
-            let clean = PartitionLog::resume_clean(&of(&fs), &idle).unwrap();
+            assert!(PartitionLog::resume_unchanged(&of(&fs), idle.clone()).is_none());
+            let clean = PartitionLog::resume_clean(&of(&fs), idle.clone()).unwrap();
             assert!(clean.read(Offset(0), 100, clean.log_end_offset(), true).is_err());
         }
     }

@@ -16,7 +16,7 @@ use milena_record::BatchBuilder;
 use milena_record::control::ControlRecord;
 use milena_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const TIMES: Range<i64> = 990..1300;
 
@@ -71,11 +71,6 @@ fn written() -> (FaultyFileSystem, Observed) {
     assert!(log.segments() > 4);
     log.close().unwrap();
     (fs, whole)
-}
-
-fn files(fs: &FaultyFileSystem, kind: &str) -> Vec<PathBuf> {
-    let of_kind = |path: &PathBuf| path.to_string_lossy().ends_with(kind);
-    fs.paths().into_iter().filter(of_kind).collect()
 }
 
 /// Every damaged content of a file; `None` is a missing file.

@@ -228,7 +228,7 @@ fn a_clean_log_that_lost_its_tail_is_damaged_whatever_its_floor() {
 /// Word of the last shutdown vouches for files: a directory without any is no new log.
 #[test]
 fn a_log_that_is_known_to_have_files_is_refused_without_them() {
-    for empty in [true, false] {
+    for (empty, clean) in [(true, true), (true, false), (false, true), (false, false)] {
         let (fs, ..) = filled();
         for path in fs.paths().iter().filter(|path| path.starts_with(DIR)) {
             fs.remove_file(path).unwrap();
@@ -238,7 +238,7 @@ fn a_log_that_is_known_to_have_files_is_refused_without_them() {
         }
         let open = |has_files, corruption| {
             PartitionLog::open(OpenOptions {
-                clean: true,
+                clean,
                 has_files,
                 recovery_point: Offset(60),
                 corruption,

@@ -291,6 +291,16 @@ fn the_log_of_another_topic_of_the_name_is_not_resumed() {
 }
 
 #[test]
+fn word_of_one_partition_says_nothing_of_another() {
+    let disk = cleanly_shut_down();
+    let dir = disk.dir();
+    let options = |index| Disk::options(&dir, index);
+    let idle = dir.resume(&options(0)).unwrap().idle_log().unwrap();
+    assert!(PartitionLog::resume_clean(&options(0), idle.clone()).is_some());
+    assert!(PartitionLog::resume_clean(&options(1), idle).is_none());
+}
+
+#[test]
 fn files_that_changed_behind_a_clean_shutdown_are_noticed_before_they_are_used() {
     let disk = cleanly_shut_down();
     let dir = disk.dir();
@@ -360,7 +370,11 @@ fn after_a_crash_a_log_that_differs_from_the_word_of_it_is_opened() {
         (disk, logs)
     };
     type Change = fn(&Disk, &mut PartitionLog);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 6] = [
+        ("with what a deletion has left", |disk, _| {
+            disk.fs
+                .overwrite(Path::new("/logs/t-0/00000000000000000000.log.deleted"), b"")
+        }),
         ("grown", |_, log| {
             log.append_as_leader(produced(5, 1, 40, 2, false), &ctx(2))
                 .unwrap();
@@ -440,11 +454,11 @@ fn recovery_reads_the_tail_and_not_the_log() {
     }
     // Headers of what came since the last snapshot, and all of what was not flushed.
     assert!(lowest >= 64 << 20, "read at {lowest} of {flushed_bytes}");
-    assert!(read < 80 << 20, "read {read} of {whole} bytes");
     assert!(
-        calls.take_calls().is_empty() && report.producers_replayed_from > Some(Offset(0)),
-        "{report:?}"
+        (1 << 20..80 << 20).contains(&read),
+        "read {read} of {whole} bytes"
     );
+    assert!(report.producers_replayed_from > Some(Offset(0)), "{report:?}");
 }
 
 /// Leading writes nothing, so the first record of the epoch has to: no record is durable before its epoch is.
@@ -514,8 +528,8 @@ fn a_log_whose_last_file_was_written_since_the_word_of_it_is_opened() {
     assert!(log.release_idle().unwrap());
     let idle = log.idle_log().unwrap();
     drop(log);
-    assert!(PartitionLog::resume_unchanged(&of, &idle).is_some());
+    assert!(PartitionLog::resume_unchanged(&of, idle.clone()).is_some());
     // Cut and as long again: only the time tells.
     set_modified(&of.dir.join("00000000000000000000.log"), 5);
-    assert!(PartitionLog::resume_unchanged(&of, &idle).is_none());
+    assert!(PartitionLog::resume_unchanged(&of, idle).is_none());
 }

@@ -3,7 +3,7 @@
 use crate::support::*;
 use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
 use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
-use milena_types::{LeaderEpoch, Offset};
+use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::path::PathBuf;
 
 /// What becomes of a file's bytes; `None` removes it.
@@ -22,15 +22,8 @@ fn filled() -> (FaultyFileSystem, Vec<(i64, String)>) {
     (fs, dump(&log, 1))
 }
 
-fn files(fs: &FaultyFileSystem, extension: &str) -> Vec<PathBuf> {
-    fs.paths()
-        .into_iter()
-        .filter(|p| p.extension().is_some_and(|e| e == extension))
-        .collect()
-}
-
 fn last_log(fs: &FaultyFileSystem) -> PathBuf {
-    files(fs, "log").pop().unwrap()
+    files(fs, ".log").pop().unwrap()
 }
 
 #[test]
@@ -125,7 +118,7 @@ fn indexes_missing_short_or_wrong_are_rebuilt() {
                     let (mut log, _) = open(&fs, &small());
                     log.close().unwrap();
                 }
-                let good: Vec<_> = files(&fs, extension)
+                let good: Vec<_> = files(&fs, &format!(".{extension}"))
                     .into_iter()
                     .map(|p| (p.clone(), fs.content(&p).unwrap()))
                     .collect();
@@ -221,7 +214,7 @@ fn damage_below_the_recovery_point_is_refused_and_nothing_is_changed() {
 #[test]
 fn only_the_segments_past_the_recovery_point_are_scanned() {
     let (fs, _) = filled();
-    let segments = files(&fs, "log").len();
+    let segments = files(&fs, ".log").len();
     let scanned = |point| open_at(&fs, &small(), Offset(point)).unwrap().1.segments_scanned;
     assert_eq!((scanned(0), scanned(60)), (segments, 1));
     let clean = OpenOptions {
@@ -234,14 +227,14 @@ fn only_the_segments_past_the_recovery_point_are_scanned() {
 #[test]
 fn a_missing_segment_in_the_unsynced_part_ends_the_log() {
     let (fs, all) = filled();
-    let logs = files(&fs, "log");
+    let logs = files(&fs, ".log");
     fs.remove_file(&logs[2]).unwrap();
     let (log, report) = open(&fs, &small());
     let end = log.log_end_offset().0;
     assert_eq!(format!("/logs/topic-0/{end:020}.log"), logs[2].to_string_lossy());
     assert!(report.cut.unwrap().reason.contains("does not follow"));
     assert_eq!(dump(&log, 1), all[..end as usize]);
-    assert_eq!(files(&fs, "log").len(), 2);
+    assert_eq!(files(&fs, ".log").len(), 2);
 }
 
 #[test]
@@ -338,4 +331,25 @@ fn the_recovery_point_waits_for_the_indexes_of_closed_segments() {
     );
     flush(&mut log);
     assert_eq!(log.recovery_point(), log.log_end_offset());
+}
+
+#[test]
+fn an_epoch_file_that_says_nothing_of_a_log_is_built_again() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["a"]);
+    // The last segment has no batch that could contradict the file.
+    log.roll(Timestamp(1_000_000)).unwrap();
+    log.close().unwrap();
+    fs.overwrite(&file("leader-epoch-checkpoint"), b"0\n0\n");
+    for clean in [true, false] {
+        let options = OpenOptions {
+            clean,
+            recovery_point: Offset(1),
+            ..options(&fs.copied(), &small())
+        };
+        let (log, report) = PartitionLog::open(options).unwrap();
+        assert!(report.epochs_rebuilt, "{clean}");
+        assert_eq!(log.epoch_entries(), [(LeaderEpoch(0), Offset(0))], "{clean}");
+    }
 }

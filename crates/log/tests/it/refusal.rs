@@ -4,7 +4,8 @@ use crate::support::*;
 use crate::transactions::marker;
 use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
 use milena_log::{
-    AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog,
+    AppendContext, AppendError, AppendOrigin, CorruptionPolicy, LogConfig, OpenError, OpenOptions,
+    PartitionLog,
 };
 use milena_record::control::ControlRecord;
 use milena_record::{crc32c, stamp};
@@ -325,7 +326,11 @@ fn a_log_whose_torn_append_could_not_be_undone_takes_no_more() {
     append(&mut log, &["a"]);
     fs.inject(Fault::NoSpaceAtWrite(1));
     fs.inject(Fault::SyncFails(1));
-    assert!(try_append(&mut log, batch(&["torn"])).is_err() && log.is_failed());
+    let Err(AppendError::Log(error)) = try_append(&mut log, batch(&["torn"])) else {
+        panic!("it was appended");
+    };
+    assert!(log.is_failed());
+    assert!(!error.is_no_space(), "what failed for good is the flush: {error}");
     assert!(
         try_append(&mut log, batch(&["b"])).is_err(),
         "it would lie behind the torn one"

@@ -6,7 +6,7 @@ use milena_log::{
     AppendContext, AppendError, AppendOrigin, Appended, CorruptionPolicy, Env, LogConfig, OpenError,
     OpenOptions, OpenReport, PartitionLog,
 };
-use milena_record::{BatchBuilder, Compression, TimestampType, batches, records};
+use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, batches, records};
 use milena_types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicName,
     TopicPartition, Uuid,
@@ -127,27 +127,47 @@ pub(crate) fn flush(log: &mut PartitionLog) {
     }
 }
 
-/// Every record of the log as (offset, value), by reads of `step` bytes.
-pub(crate) fn dump(log: &PartitionLog, step: usize) -> Vec<(i64, String)> {
-    let mut all = Vec::new();
+/// Removes what was taken out of the log, as is done some time later.
+pub(crate) fn remove_retired(log: &mut PartitionLog) {
+    for removal in log.take_removals(Timestamp(i64::MAX)) {
+        removal.run().unwrap();
+    }
+}
+
+/// Shows every batch of the log, by reads of `step` bytes.
+pub(crate) fn each_batch(log: &PartitionLog, step: usize, mut see: impl FnMut(BatchHeader, &[u8])) {
     let mut at = log.log_start_offset();
     while at < log.log_end_offset() {
         let read = log.read(at, step, log.log_end_offset(), true).unwrap();
         assert!(read.next_offset > at, "no progress at {at}");
         for batch in batches(&read.records) {
-            let (_, bytes) = batch.unwrap();
-            for record in records(&Bytes::copy_from_slice(bytes), 1 << 20).unwrap() {
-                let value = record.value.unwrap_or_default();
-                all.push((record.offset.0, String::from_utf8_lossy(&value).into_owned()));
-            }
+            let (header, bytes) = batch.unwrap();
+            see(header, bytes);
         }
         at = read.next_offset;
     }
+}
+
+/// Every record of the log as (offset, value), by reads of `step` bytes.
+pub(crate) fn dump(log: &PartitionLog, step: usize) -> Vec<(i64, String)> {
+    let mut all = Vec::new();
+    each_batch(log, step, |_, bytes| {
+        for record in records(&Bytes::copy_from_slice(bytes), 1 << 20).unwrap() {
+            let value = record.value.unwrap_or_default();
+            all.push((record.offset.0, String::from_utf8_lossy(&value).into_owned()));
+        }
+    });
     all
 }
 
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
+}
+
+/// The files on the disk whose path ends so, in order.
+pub(crate) fn files(fs: &FaultyFileSystem, ending: &str) -> Vec<PathBuf> {
+    let ends_so = |path: &PathBuf| path.to_string_lossy().ends_with(ending);
+    fs.paths().into_iter().filter(ends_so).collect()
 }
 
 /// On the machine's own disk: only that one has file times.

@@ -200,3 +200,22 @@ fn an_index_that_a_recovery_writes_is_durable() {
     let lost = fs.after_crash(milena_log::env::Survival::NothingUnsynced);
     assert_eq!(lost.content(&name), Some(entry));
 }
+
+/// A snapshot lies where its segment begins, and the log may start behind it.
+#[test]
+fn a_marker_below_the_log_start_ends_its_transaction_after_a_truncation_too() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    try_append(&mut log, produced(1, 0, 0, 1, true)).unwrap();
+    log.roll(Timestamp(1_000_000)).unwrap();
+    marker(&mut log, ControlRecord::Commit, 1, 0, 0, false).unwrap();
+    append(&mut log, &["a"]);
+    append(&mut log, &["b"]);
+    log.on_high_watermark(Offset(3));
+    log.set_log_start_offset(Offset(2));
+    log.truncate_to(Offset(3)).unwrap();
+    assert_eq!(
+        (log.log_end_offset(), log.first_unstable_offset()),
+        (Offset(3), None)
+    );
+}

@@ -56,7 +56,6 @@ pub fn heartbeat(
     if next != current {
         enter(&mut draft, registration, next);
     }
-    take_directories_offline(&mut draft, request);
     draft.reply(HeartbeatReply {
         outcome: Outcome::OK,
         is_caught_up,
@@ -149,22 +148,6 @@ fn enter(draft: &mut Draft<'_>, registration: &BrokerRegistration, next: State) 
             broker_gone::leave_isrs(draft, registration.id);
         }
     }
-}
-
-/// Directories that failed. Which replicas they hold the broker says itself: see [`super::replica_states()`].
-fn take_directories_offline(draft: &mut Draft<'_>, request: &Heartbeat) {
-    let Some(registration) = draft.image.brokers.get(&request.broker).cloned() else {
-        return;
-    };
-    let online = |d: &&_| !request.offline_directories.contains(d);
-    let directories: Vec<_> = registration.directories.iter().filter(online).copied().collect();
-    if directories.len() == registration.directories.len() {
-        return;
-    }
-    draft.push(MetadataRecord::Broker(BrokerRegistration {
-        directories,
-        ..registration.as_ref().clone()
-    }));
 }
 
 #[cfg(test)]

@@ -62,24 +62,47 @@ pub fn register_broker(
 
 /// The epoch is the version of the image in which the registration will first be.
 fn registration(image: &MetadataImage, request: &RegisterBroker) -> BrokerRegistration {
+    let mut directories = request.directories.clone();
+    if let Some(before) = image.broker(request.broker)
+        && !is_missing(before, request)
+    {
+        directories.extend(absent(before, request));
+    }
     BrokerRegistration {
         id: request.broker,
         epoch: BrokerEpoch(i64::try_from(image.version.next().0).unwrap_or(i64::MAX)),
         incarnation: request.incarnation,
         endpoints: request.endpoints.clone(),
         rack: request.rack.clone(),
-        directories: request.directories.clone(),
+        directories,
         fenced: true,
         in_controlled_shutdown: false,
     }
 }
 
-/// What is left of the data of the registration before this one. Which replica is in which directory is not known
-/// here, so that one missing directory makes all suspect.
+/// The directories of the registration before that are not in this one.
+fn absent<'a>(
+    before: &'a BrokerRegistration,
+    request: &'a RegisterBroker,
+) -> impl Iterator<Item = DirectoryId> + 'a {
+    let known = before.directories.iter().copied();
+    known.filter(|directory| !request.directories.contains(directory))
+}
+
+/// True when a directory is gone for good, or another disk is in its place; one that cannot be read now may come back as it was.
+fn is_missing(before: &BrokerRegistration, request: &RegisterBroker) -> bool {
+    let unreadable = usize::try_from(request.unreadable_directories).unwrap_or(usize::MAX);
+    absent(before, request).count() > unreadable
+}
+
+/// What is left of the data of the registration before this one. Which replica is in which directory is not known here, so that
+/// one missing directory makes all suspect. One that cannot be read does not: its replicas keep what they may claim, but the broker
+/// reports them offline before it is unfenced, so that none of them is elected, and makes no empty log for one of them while a
+/// directory cannot be read. In Kafka likewise they are offline replicas (KIP-858), which catch up when the directory is back.
 fn storage(existing: Option<&BrokerRegistration>, request: &RegisterBroker) -> Storage {
     match existing {
         None => Storage::Lost,
-        Some(before) if !before.directories.iter().all(|d| request.directories.contains(d)) => Storage::Lost,
+        Some(before) if is_missing(before, request) => Storage::Lost,
         Some(before) if request.previous_epoch == Some(before.epoch) => Storage::Clean,
         Some(_) => Storage::Survived,
     }

@@ -1,6 +1,6 @@
 //! Registration: refusals, amendments, and what a returning process may have lost.
 
-use crate::plan::testing::{Cluster, registration};
+use crate::plan::testing::{Cluster, heartbeat, registration};
 use crate::request::RegisterBroker;
 use milena_types::*;
 
@@ -221,6 +221,68 @@ fn one_of_two_disks_missing_makes_all_suspect_and_a_new_one_none() {
     cluster.register(&more);
     assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[0, 1])));
     cluster.register(&registration(BrokerId(0), 3, 1));
+    assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[1])));
+}
+
+/// Broker 0 with two disks is the last of the ISR {0, 1}; its registration with the first disk and `others`.
+fn two_disks() -> (Cluster, TopicId, impl Fn(u8, &[u8], u32) -> RegisterBroker) {
+    let with = |run: u8, others: &[u8], unreadable| {
+        let mut request = registration(BrokerId(0), run, 1);
+        let others = others.iter().map(|disk| DirectoryId(Uuid([*disk; 16])));
+        request.directories.extend(others);
+        request.unreadable_directories = unreadable;
+        request
+    };
+    let mut cluster = Cluster::empty();
+    cluster.register(&with(1, &[9], 0));
+    cluster.unfence(BrokerId(0));
+    cluster.register(&registration(BrokerId(1), 1, 1));
+    cluster.unfence(BrokerId(1));
+    let topic = cluster.create("t", 1, 2);
+    cluster.fence(BrokerId(1));
+    (cluster, topic, with)
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_costs_no_claim_until_it_is_gone() {
+    let claims = (vec![], ids(&[0, 1]));
+    // It comes back as it was.
+    let (mut cluster, topic, with) = two_disks();
+    for (run, others, unreadable) in [(2, &[][..], 1), (3, &[], 1), (4, &[9], 0)] {
+        cluster.register(&with(run, others, unreadable));
+        assert_eq!(isr_and_elr(&cluster, topic), claims, "run {run}");
+    }
+    // Another one is in its place, or none is expected there any more.
+    for (others, unreadable) in [(&[8][..], 0), (&[], 0)] {
+        let (mut cluster, topic, with) = two_disks();
+        cluster.register(&with(2, &[], 1));
+        cluster.register(&with(3, others, unreadable));
+        assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[1])), "{others:?}");
+        // That is over with this registration.
+        assert!(
+            !cluster
+                .image
+                .broker(BrokerId(0))
+                .unwrap()
+                .directories
+                .contains(&DirectoryId(Uuid([9; 16])))
+        );
+    }
+    // One that cannot be read explains one that is missing, and no more.
+    let (mut cluster, topic, with) = two_disks();
+    cluster.register(&with(2, &[9, 8], 0));
+    assert_eq!(isr_and_elr(&cluster, topic), claims);
+    cluster.register(&with(3, &[], 1));
+    assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[1])));
+}
+
+#[test]
+fn a_disk_that_failed_and_was_replaced_is_missed() {
+    let (mut cluster, topic, with) = two_disks();
+    let mut failed = heartbeat(BrokerId(0), cluster.epoch(0), cluster.image.version);
+    failed.offline_directories = vec![DirectoryId(Uuid([9; 16]))];
+    cluster.beat(&failed);
+    cluster.register(&with(2, &[8], 0));
     assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[1])));
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn registration(broker: BrokerId, run: u8, disk: u8) -> RegisterBroke
         }],
         rack: None,
         directories: vec![DirectoryId(uuid(2, broker.0, disk))],
+        unreadable_directories: 0,
         previous_epoch: None,
     }
 }

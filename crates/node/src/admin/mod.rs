@@ -1,6 +1,7 @@
 //! The HTTP admin endpoint (`milena.admin.listen`): health, readiness, metrics, log level. For loopback: it asks for no password.
 
 mod client;
+mod metrics;
 mod process;
 mod routes;
 mod server;

@@ -1,8 +1,8 @@
 //! What each path answers: from method, path and body to status and text. No IO but `/proc`.
 
-use super::process;
+use super::metrics::metrics;
 use crate::telemetry::LogControl;
-use std::fmt::Write as _;
+use milena_broker::metrics::Metric;
 
 /// Whether the node serves, and why not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct Watched {
     pub(crate) node_id: i32,
     pub(crate) log: Option<std::sync::Arc<LogControl>>,
     pub(crate) readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// Of the broker, when it runs.
+    pub(crate) broker: Box<dyn Fn() -> Vec<Metric> + Send + Sync>,
 }
 
 /// An answer: status and `text/plain` body.
@@ -85,41 +87,11 @@ fn set_level(watched: &Watched, body: &str) -> Answer {
     }
 }
 
-/// Prometheus' text format.
-fn metrics(watched: &Watched) -> String {
-    let mut text = String::new();
-    let version = env!("CARGO_PKG_VERSION");
-    let mut gauge = |name: &str, help: &str, labels: &str, value: f64| {
-        let _ = write!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}\n"
-        );
-    };
-    gauge(
-        "milena_build_info",
-        "The version that runs.",
-        &format!("{{version=\"{version}\"}}"),
-        1.0,
-    );
-    gauge("milena_node_id", "node.id.", "", f64::from(watched.node_id));
-    let is_ready = (watched.readiness)().is_ready();
-    gauge(
-        "milena_ready",
-        "1 when every role serves.",
-        "",
-        f64::from(u8::from(is_ready)),
-    );
-    for (name, help, value) in process::figures() {
-        gauge(name, help, "", value);
-    }
-    text
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn watched(waiting: Vec<(&'static str, String)>) -> Watched {
+    pub(in crate::admin) fn watched(waiting: Vec<(&'static str, String)>) -> Watched {
         let readiness = move || Readiness {
             waiting: waiting.clone(),
         };
@@ -127,6 +99,7 @@ mod tests {
             node_id: 7,
             log: None,
             readiness: Box::new(readiness),
+            broker: Box::new(Vec::new),
         }
     }
 
@@ -150,24 +123,5 @@ mod tests {
             );
         }
         assert_eq!(answer(&waiting, "GET", "/ready", "").body, "broker: fenced\n");
-    }
-
-    #[test]
-    fn metrics_are_in_the_text_format_of_prometheus() {
-        let text = answer(&watched(Vec::new()), "GET", "/metrics", "").body;
-        for line in [
-            "milena_ready 1\n",
-            "milena_node_id 7\n",
-            "# TYPE process_resident_memory_bytes gauge\n",
-        ] {
-            assert!(text.contains(line), "{line} is not in {text}");
-        }
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            assert!(
-                line.rsplit_once(' ')
-                    .is_some_and(|(_, value)| value.parse::<f64>().is_ok()),
-                "{line}"
-            );
-        }
     }
 }

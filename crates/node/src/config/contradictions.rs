@@ -73,7 +73,27 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
     };
     compare(AT_MOST, false);
     compare(LESS_THAN, true);
+    cleaner_buffer(settings, problems);
     quorum_timing::check(settings, problems);
+}
+
+/// Each cleaner thread has more than a mebibyte for its key map.
+fn cleaner_buffer(settings: &Settings, problems: &mut Vec<Problem>) {
+    let (bytes, threads) = ("log.cleaner.dedupe.buffer.size", "log.cleaner.threads");
+    if settings.is_refused(bytes) || settings.is_refused(threads) {
+        return;
+    }
+    let count = settings.integer(threads).max(1);
+    if settings.integer(bytes) / count > 1 << 20 {
+        return;
+    }
+    let key = if settings.is_given(bytes) { bytes } else { threads };
+    problems.push(Problem {
+        key: key.to_owned(),
+        value: settings.written(key),
+        origin: settings.origin(key),
+        text: format!("{bytes} must be more than 1048576 for each of {threads} = {count}"),
+    });
 }
 
 /// What is allowed and yet hardly meant.

@@ -102,11 +102,14 @@ async fn open_admin(config: &NodeConfig, roles: &Arc<Roles>, log: Arc<LogControl
     let listener = tokio::net::TcpListener::bind(socket).await.map_err(error)?;
     tracing::info!(%address, "admin endpoint listens");
     let (roles, wanted) = (Arc::clone(roles), config.roles);
+    let running = Arc::clone(&roles);
     let readiness = Box::new(move || roles.readiness(wanted));
+    let broker = Box::new(move || running.broker().map_or_else(Vec::new, |broker| broker.metrics()));
     let watched = Arc::new(Watched {
         node_id: config.node_id.0,
         log: Some(log),
         readiness,
+        broker,
     });
     tokio::spawn(serve(listener, watched));
     Ok(())

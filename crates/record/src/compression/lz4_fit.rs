@@ -15,7 +15,9 @@ const SIZE_IDS: std::ops::RangeInclusive<u8> = 4..=7;
 pub(super) fn fitted_header(frame: &Frame<'_>) -> Option<Vec<u8>> {
     let checksum_at = frame.header.len() - 1;
     let id = frame.header[5] >> 4;
-    if frame.header[checksum_at] != checksum(&frame.header[4..checksum_at]) || !SIZE_IDS.contains(&id) {
+    // Nothing is smaller than 64 KiB, which Java writes.
+    let may_shrink = SIZE_IDS.contains(&id) && id > *SIZE_IDS.start();
+    if !may_shrink || frame.header[checksum_at] != checksum(&frame.header[4..checksum_at]) {
         return None;
     }
     let largest = largest_block(frame, id)?;

@@ -80,11 +80,14 @@ impl Leader {
             // The metadata that names it as a replica has not arrived here yet.
             return AttachAnswer::Refused(ErrorCode::UnknownLeaderEpoch);
         };
-        if follower.newest.is_some_and(|newest| attach.broker_epoch < newest) {
+        if follower
+            .newest()
+            .is_some_and(|newest| attach.broker_epoch < newest)
+        {
             return AttachAnswer::Refused(ErrorCode::StaleBrokerEpoch);
         }
         let position = (attach.broker_epoch, attach.attachment.attach);
-        if follower.last_attach.is_some_and(|last| position <= last) {
+        if follower.last_attach().is_some_and(|last| position <= last) {
             // It was on its way on an older stream while the follower attached on a newer one.
             return AttachAnswer::Refused(ErrorCode::StaleBrokerEpoch);
         }
@@ -118,9 +121,9 @@ impl Leader {
     /// The stream of an attachment is gone: it says nothing any more. What it said stays true.
     pub fn detach(&mut self, broker: BrokerId, attachment: AttachmentId) {
         if let Some(follower) = self.follower_mut(broker)
-            && follower.attached.is_some_and(|(held, _)| held == attachment)
+            && follower.attachment() == Some(attachment)
         {
-            follower.attached = None;
+            follower.detach();
         }
     }
 
@@ -128,7 +131,7 @@ impl Leader {
     #[must_use]
     pub fn is_attached(&self, broker: BrokerId, attachment: AttachmentId) -> bool {
         self.follower(broker)
-            .is_some_and(|f| f.attached.is_some_and(|(held, _)| held == attachment))
+            .is_some_and(|f| f.attachment() == Some(attachment))
     }
 }
 

@@ -12,7 +12,7 @@ use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IsrProposal {
     /// Names the attempt in [`Leader::on_proposal_answered`].
-    pub attempt: u64,
+    pub attempt: u32,
     /// The leader's epoch.
     pub leader_epoch: LeaderEpoch,
     /// The registration that it is built on.
@@ -27,7 +27,7 @@ impl Leader {
     ///
     /// Source: `Partition.maybeExpandIsr`, `Partition.maybeShrinkIsr`.
     pub fn propose(&mut self, own_epoch: BrokerEpoch, now: Moment) -> Option<IsrProposal> {
-        if self.in_flight.is_some() {
+        if self.attempt_waits {
             return None;
         }
         let mut isr = vec![(self.term.leader, own_epoch)];
@@ -37,7 +37,7 @@ impl Leader {
             } else {
                 self.is_in_sync(follower)
             };
-            let epoch = follower.attached.map(|(_, epoch)| epoch).or(follower.registered);
+            let epoch = follower.attached_epoch().or(follower.registered());
             if wanted && let Some(epoch) = epoch {
                 isr.push((follower.broker, epoch));
             }
@@ -54,9 +54,9 @@ impl Leader {
                 self.proposed.push(*broker);
             }
         }
-        let attempt = self.next_attempt;
-        self.next_attempt += 1;
-        self.in_flight = Some(attempt);
+        self.attempts = self.attempts.wrapping_add(1);
+        self.attempt_waits = true;
+        let attempt = self.attempts;
         let (leader_epoch, partition_epoch) = (self.term.leader_epoch, self.term.partition_epoch);
         Some(IsrProposal {
             attempt,
@@ -70,8 +70,8 @@ impl Leader {
     ///
     /// After NONE, and after errors which say that newer metadata exists, the attempt stays in flight until that
     /// metadata arrives.
-    pub fn on_proposal_answered(&mut self, attempt: u64, error: ErrorCode) -> bool {
-        if self.in_flight != Some(attempt) {
+    pub fn on_proposal_answered(&mut self, attempt: u32, error: ErrorCode) -> bool {
+        if !self.waits_for(attempt) {
             return false;
         }
         let metadata_will_tell = matches!(
@@ -83,38 +83,40 @@ impl Leader {
                 | ErrorCode::InvalidUpdateVersion
                 | ErrorCode::NewLeaderElected
         );
-        if !metadata_will_tell {
-            self.in_flight = None;
-        }
+        self.attempt_waits = metadata_will_tell;
         !metadata_will_tell
     }
 
     /// The metadata that an answered attempt waits for is overdue: allows the next attempt.
-    pub fn forget_attempt(&mut self, attempt: u64) {
-        if self.in_flight == Some(attempt) {
-            self.in_flight = None;
+    pub fn forget_attempt(&mut self, attempt: u32) {
+        if self.waits_for(attempt) {
+            self.attempt_waits = false;
         }
+    }
+
+    fn waits_for(&self, attempt: u32) -> bool {
+        self.attempt_waits && self.attempts == attempt
     }
 
     /// True when what is now known of this follower may change the ISR: it is outside, or has lost what was committed.
     #[must_use]
     pub fn may_change_isr(&self, follower: BrokerId) -> bool {
-        let lost = |f: &Progress| f.ends.is_some_and(|ends| ends.log_end < self.high_watermark);
+        let lost = |f: &Progress| f.ends().is_some_and(|ends| ends.log_end < self.high_watermark);
         !self.term.isr.contains(&follower) || self.follower(follower).is_some_and(lost)
     }
 
     /// True while an attempt waits for its answer or for the metadata.
     #[must_use]
     pub fn proposal_in_flight(&self) -> bool {
-        self.in_flight.is_some()
+        self.attempt_waits
     }
 
     /// A member that lacks records older than the lag limit, that the controller has fenced, or that has lost what was
     /// committed: a damaged or exchanged disk.
     fn is_out_of_sync(&self, follower: &Progress, now: Moment) -> bool {
-        let gone = follower.registered.is_some() && !follower.eligible;
+        let gone = follower.registered().is_some() && !follower.eligible;
         let lost = follower
-            .ends
+            .ends()
             .is_some_and(|ends| ends.log_end < self.high_watermark);
         gone || lost || !follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
     }
@@ -122,7 +124,7 @@ impl Leader {
     /// KIP-497 and more: it has everything committed, in this epoch, durably, under its current registration.
     fn is_in_sync(&self, follower: &Progress) -> bool {
         follower.may_join()
-            && follower.ends.is_some_and(|ends| {
+            && follower.ends().is_some_and(|ends| {
                 ends.advertised >= self.high_watermark && ends.advertised >= self.epoch_start
             })
     }

@@ -82,7 +82,7 @@ enum Message {
     },
     AlterAnswer {
         leader: usize,
-        attempt: u64,
+        attempt: u32,
         epoch: LeaderEpoch,
         error: ErrorCode,
     },
@@ -432,7 +432,7 @@ impl Model {
             leader_epoch: state.leader_epoch,
             partition_epoch: state.partition_epoch,
             replicas: (0..BROKERS).map(id).collect(),
-            isr: state.isr.clone(),
+            isr: state.isr.as_slice().into(),
             recovering: false,
         };
         // A new process acts only on metadata that knows it: what is older may call it a leader of an epoch whose last

@@ -2,8 +2,9 @@
 
 use super::attach::AttachmentId;
 use super::progress::{LogEnds, Progress, ReplicaStatus};
-use crate::Moment;
+use crate::{BrokerIds, Moment};
 use milena_types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The registration under which a broker leads: hard state, from the metadata.
@@ -16,9 +17,9 @@ pub struct LeaderTerm {
     /// The version of this registration.
     pub partition_epoch: PartitionEpoch,
     /// All replicas, the leader included.
-    pub replicas: Vec<BrokerId>,
+    pub replicas: BrokerIds,
     /// The committed ISR, the leader included.
-    pub isr: Vec<BrokerId>,
+    pub isr: BrokerIds,
     /// Elected uncleanly, and not yet reported as recovered.
     pub recovering: bool,
 }
@@ -36,17 +37,17 @@ pub struct LeaderRules {
 #[derive(Clone, Debug)]
 pub struct Leader {
     pub(super) term: LeaderTerm,
-    pub(super) rules: LeaderRules,
+    pub(super) rules: Arc<LeaderRules>,
     /// The leader's log end when the epoch began: whoever joins the ISR must have reached it.
     pub(super) epoch_start: Offset,
     pub(super) local: LogEnds,
     pub(super) high_watermark: Offset,
-    pub(super) followers: Vec<Progress>,
+    pub(super) followers: Box<[Progress]>,
     /// Everybody in any ISR proposed since `term.partition_epoch` was committed.
-    pub(super) proposed: Vec<BrokerId>,
-    /// The attempt that waits for its answer.
-    pub(super) in_flight: Option<u64>,
-    pub(super) next_attempt: u64,
+    pub(super) proposed: BrokerIds,
+    /// How many attempts there were, and whether the last one waits for its answer.
+    pub(super) attempts: u32,
+    pub(super) attempt_waits: bool,
 }
 
 impl Leader {
@@ -54,7 +55,7 @@ impl Leader {
     #[must_use]
     pub fn new(
         term: LeaderTerm,
-        rules: LeaderRules,
+        rules: impl Into<Arc<LeaderRules>>,
         local: LogEnds,
         high_watermark: Offset,
         now: Moment,
@@ -63,11 +64,11 @@ impl Leader {
             epoch_start: local.log_end,
             local,
             high_watermark: high_watermark.min(local.log_end),
-            followers: Vec::new(),
-            proposed: Vec::new(),
-            in_flight: None,
-            next_attempt: 1,
-            rules,
+            followers: Box::default(),
+            proposed: BrokerIds::default(),
+            attempts: 0,
+            attempt_waits: false,
+            rules: rules.into(),
             term,
         };
         leader.sync_followers(now);
@@ -106,8 +107,8 @@ impl Leader {
     }
 
     /// The topic's settings changed.
-    pub fn set_rules(&mut self, rules: LeaderRules) {
-        self.rules = rules;
+    pub fn set_rules(&mut self, rules: impl Into<Arc<LeaderRules>>) {
+        self.rules = rules.into();
     }
 
     /// The leader appended up to `log_end` (not yet flushed).
@@ -115,7 +116,7 @@ impl Leader {
         let before = self.local.log_end;
         for follower in &mut self.followers {
             // It had everything until this very moment; without this an idle hour would count as lag.
-            if follower.ends.is_some_and(|ends| ends.log_end >= before) {
+            if follower.ends().is_some_and(|ends| ends.log_end >= before) {
                 follower.last_caught_up = follower.last_caught_up.max(Some(now));
             }
         }
@@ -141,11 +142,11 @@ impl Leader {
         let Some(follower) = self.follower_mut(broker) else {
             return false;
         };
-        if follower.attached.is_none_or(|(held, _)| held != attachment) {
+        if follower.attachment() != Some(attachment) {
             return false;
         }
         let back = follower
-            .ends
+            .ends()
             .is_some_and(|now| ends.log_end < now.log_end || ends.advertised < now.advertised);
         if back || ends.log_end > leader_log_end || ends.advertised > ends.log_end {
             return false;
@@ -163,8 +164,8 @@ impl Leader {
             return false;
         }
         self.term = term;
-        self.proposed.clear();
-        self.in_flight = None;
+        self.proposed = BrokerIds::default();
+        self.attempt_waits = false;
         self.sync_followers(now);
         self.check_invariants();
         true
@@ -175,16 +176,7 @@ impl Leader {
         let Some(follower) = self.follower_mut(broker) else {
             return;
         };
-        follower.registered = registered;
-        follower.eligible = eligible && registered.is_some();
-        follower.newest = follower.newest.max(registered);
-        if follower
-            .attached
-            .is_some_and(|(_, epoch)| Some(epoch) < follower.newest)
-        {
-            // An older incarnation: nothing that is still on its way from it may count.
-            follower.attached = None;
-        }
+        follower.on_registration(registered, eligible);
     }
 
     /// The smallest log start offset of the replicas that are attached, the leader's included.
@@ -205,7 +197,7 @@ impl Leader {
         self.followers
             .iter()
             .fold(self.local.advertised, |low, follower| {
-                let ends = follower.ends.filter(|_| follower.attached.is_some());
+                let ends = follower.ends().filter(|_| follower.attachment().is_some());
                 low.min(ends.map_or(Offset::ZERO, |ends| ends.advertised))
             })
     }
@@ -220,8 +212,8 @@ impl Leader {
         };
         std::iter::once(own).chain(self.followers.iter().map(|f| ReplicaStatus {
             broker: f.broker,
-            ends: f.ends,
-            attached: f.attached.is_some(),
+            ends: f.ends(),
+            attached: f.attachment().is_some(),
             in_sync: self.in_maximal_isr(f.broker),
         }))
     }
@@ -236,24 +228,18 @@ impl Leader {
 
     /// Keeps what is known of the replicas that stay, forgets the others, and adds the new ones.
     fn sync_followers(&mut self, now: Moment) {
-        let mut known = std::mem::take(&mut self.followers);
-        // No room for more than there are: an idle partition has them too.
-        self.followers
-            .reserve_exact(self.term.replicas.len().saturating_sub(1));
-        for broker in self
-            .term
-            .replicas
-            .iter()
-            .filter(|broker| **broker != self.term.leader)
-        {
-            let kept = known
-                .iter()
-                .position(|f| f.broker == *broker)
-                .map(|at| known.swap_remove(at));
-            let fresh = || Progress::new(*broker, self.term.isr.contains(broker).then_some(now));
-            let follower = kept.unwrap_or_else(fresh);
-            self.followers.push(follower);
-        }
+        let mut known = std::mem::take(&mut self.followers).into_vec();
+        let term = &self.term;
+        let others = term.replicas.iter().filter(|broker| **broker != term.leader);
+        self.followers = others
+            .map(|broker| {
+                let kept = known.iter().position(|f| f.broker == *broker);
+                kept.map_or_else(
+                    || Progress::new(*broker, term.isr.contains(broker).then_some(now)),
+                    |at| known.swap_remove(at),
+                )
+            })
+            .collect();
     }
 
     /// INV-R-10: the bounds of the module documentation, in debug builds.
@@ -271,7 +257,7 @@ impl Leader {
             "the epoch starts beyond the leader's log"
         );
         for follower in &self.followers {
-            let ends = follower.ends.unwrap_or_default();
+            let ends = follower.ends().unwrap_or_default();
             debug_assert!(
                 ends.advertised <= ends.log_end,
                 "{} advertises beyond its log",

@@ -1,7 +1,7 @@
 //! One test per rule: each fails when its rule is removed.
 
 use super::*;
-use crate::Moment;
+use crate::{BrokerIds, Moment};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const LAG: Duration = Duration::from_secs(30);
 const ME: BrokerId = BrokerId(1);
 const EPOCH: LeaderEpoch = LeaderEpoch(5);
 
-fn ids(ids: &[i32]) -> Vec<BrokerId> {
+fn ids(ids: &[i32]) -> BrokerIds {
     ids.iter().map(|id| BrokerId(*id)).collect()
 }
 

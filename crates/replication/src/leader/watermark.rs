@@ -43,7 +43,7 @@ impl Leader {
                 follower.may_join() && follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
             };
             if in_sync || joining() {
-                let advertised = match follower.ends {
+                let advertised = match follower.ends() {
                     Some(ends) => ends.advertised,
                     None if in_sync => return None,
                     None => continue,

@@ -27,6 +27,7 @@ impl From<&RegisterBroker> for proto::RegisterBrokerRequest {
             endpoints: request.endpoints.iter().map(Into::into).collect(),
             rack: request.rack.clone(),
             directories: directory_bytes(&request.directories),
+            unreadable_directories: request.unreadable_directories,
             previous_epoch: request.previous_epoch.map(|epoch| epoch.0),
         }
     }
@@ -49,6 +50,7 @@ impl TryFrom<proto::RegisterBrokerRequest> for RegisterBroker {
             endpoints: each(request.endpoints)?,
             rack: request.rack,
             directories: directories(&request.directories)?,
+            unreadable_directories: request.unreadable_directories,
             previous_epoch: request.previous_epoch.map(BrokerEpoch),
         })
     }

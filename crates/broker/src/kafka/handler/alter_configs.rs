@@ -2,11 +2,11 @@
 //! controller, and its answers, are shared with IncrementalAlterConfigs.
 
 use super::broker_logger;
+use super::broker_settings::{Change, check, idle};
 use super::config_resource::{BROKER, BROKER_LOGGER, parse, wire};
 use super::text::{owned, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::{code_and_message, controller_failed};
-use milena_metadata::config::is_broker_synonym;
 use milena_metadata::request::{AdminReply, AdminRequest, AlterConfig, ConfigOp, Outcome};
 use milena_types::ErrorCode;
 use milena_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
@@ -43,7 +43,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: AlterConfigsRequest) 
 pub(super) struct Asked {
     pub(super) kind: i8,
     pub(super) name: String,
-    pub(super) changes: Result<Vec<(String, ConfigOp, Option<String>)>, Outcome>,
+    pub(super) changes: Result<Vec<Change>, Outcome>,
 }
 
 /// Forwards the resources that make sense and gives the outcome of each, in the request's order.
@@ -68,7 +68,11 @@ pub(super) async fn alter(
                 ErrorCode::InvalidRequest,
                 "Each resource must appear at most once.",
             )),
-            false => parse(kind, &name).and_then(|resource| Ok((resource, changes?))),
+            false => parse(kind, &name).and_then(|resource| {
+                let changes = changes?;
+                check(&call.peer.ctx, &resource, &changes, replace_all)?;
+                Ok((resource, changes))
+            }),
         };
         let refusal = match checked {
             Ok((resource, changes)) => {
@@ -144,7 +148,7 @@ fn warn_of_idle(settings: Vec<(i8, String, String)>, outcomes: &[(i8, String, Ou
 fn alter_loggers(
     call: &Call,
     name: &str,
-    changes: Result<Vec<(String, ConfigOp, Option<String>)>, Outcome>,
+    changes: Result<Vec<Change>, Outcome>,
     validate_only: bool,
     replace_all: bool,
 ) -> Outcome {
@@ -156,10 +160,4 @@ fn alter_loggers(
         Ok(changes) => broker_logger::alter(&call.peer.ctx, name, &changes, validate_only),
         Err(outcome) => outcome,
     }
-}
-
-/// The keys of a broker that would be set and that nothing acts upon while it runs.
-fn idle(changes: &[(String, ConfigOp, Option<String>)]) -> impl Iterator<Item = &String> {
-    let set = changes.iter().filter(|(_, op, _)| *op != ConfigOp::Delete);
-    set.map(|(key, ..)| key).filter(|key| !is_broker_synonym(key))
 }

@@ -37,6 +37,7 @@ pub(super) mod sync_group;
 pub(super) mod unregister_broker;
 
 mod broker_logger;
+mod broker_settings;
 mod config_resource;
 mod group_context;
 mod partition_view;

@@ -169,6 +169,68 @@ async fn dynamic_settings_of_brokers_are_taken_and_read_only_ones_refused() {
 }
 
 #[tokio::test]
+async fn the_number_of_cleaner_threads_changes_by_half_or_double_at_most() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    let refused = |why: &str| {
+        let text = format!(
+            "Invalid value org.apache.kafka.common.config.ConfigException: {why} for configuration Invalid dynamic configuration"
+        );
+        (42, text)
+    };
+    let key = "log.cleaner.threads";
+    let too_many = "Log cleaner threads cannot be increased to more than double the current value 1";
+    for (name, value, expected) in [
+        ("1", "3", refused(too_many)),
+        ("", "3", refused(too_many)),
+        ("1", "0", refused("Log cleaner threads should be at least 1")),
+        ("1", "2", (0, String::new())),
+        ("1", "4", (0, String::new())),
+        (
+            "1",
+            "1",
+            refused("Log cleaner threads cannot be reduced to less than half the current value 4"),
+        ),
+        // The broker's own value stands over it.
+        ("", "100", (0, String::new())),
+        // 128 MiB are not enough for so many.
+        (
+            "1",
+            "128",
+            (
+                42,
+                "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
+                    .to_owned(),
+            ),
+        ),
+    ] {
+        let altered = alter(&mut client, BROKER, name, SET, key, value).await;
+        assert_eq!(altered, expected, "{value} of {name:?}");
+    }
+    let back = alter(&mut client, BROKER, "1", DELETE, key, "").await;
+    assert_eq!(
+        back,
+        refused("Log cleaner threads cannot be increased to more than double the current value 4")
+    );
+    let key = "replica.alter.log.dirs.io.max.bytes.per.second";
+    let refused = alter(&mut client, BROKER, "1", SET, key, "-1").await;
+    let text = format!("Invalid value -1 for configuration {key}: Value must be at least 0");
+    assert_eq!(refused, (42, text));
+    assert_eq!(alter(&mut client, BROKER, "1", SET, key, "1000000").await.0, 0);
+    let result = describe(&mut client, BROKER, "1").await;
+    let config = of(&result, key);
+    assert_eq!(
+        (
+            config.value.as_deref(),
+            config.config_source,
+            config.is_sensitive,
+            config.read_only
+        ),
+        (Some("1000000"), 2, false, false)
+    );
+}
+
+#[tokio::test]
 async fn log_levels_change_at_run_time() {
     let broker = TestBroker::start().await;
     let mut client = Client::connect(&broker).await;

@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn the_dirtiest_that_is_due() {
-        let candidate = |partition, clean_bytes, dirty_bytes, overdue| Candidate {
+        let candidate = |partition, clean_bytes, dirty_bytes, delay_ms| Candidate {
             id: TopicIdPartition {
                 topic: TopicId(Uuid([1; 16])),
                 partition: PartitionIndex(partition),
@@ -38,23 +38,23 @@ mod tests {
                 upper: Offset(9),
                 clean_bytes,
                 dirty_bytes,
-                overdue,
+                delay_ms,
             },
             rules: CompactionRules::default(),
         };
         let chosen = |candidates: &[Candidate]| choose(candidates).map(|id| id.partition.0);
         assert_eq!(chosen(&[]), None);
-        assert_eq!(chosen(&[candidate(1, 60, 40, false)]), None);
+        assert_eq!(chosen(&[candidate(1, 60, 40, 0)]), None);
         assert_eq!(
             chosen(&[
-                candidate(1, 60, 40, true),
-                candidate(2, 10, 90, false),
-                candidate(3, 20, 80, false)
+                candidate(1, 60, 40, 1),
+                candidate(2, 10, 90, 0),
+                candidate(3, 20, 80, 0)
             ]),
             Some(2)
         );
         assert_eq!(
-            chosen(&[candidate(1, 60, 40, true), candidate(2, 59, 41, false)]),
+            chosen(&[candidate(1, 60, 40, 1), candidate(2, 59, 41, 0)]),
             Some(1)
         );
     }

@@ -8,13 +8,17 @@
 //!   may it be committed? ────────────────────────► does every replica have what it forgets
 //!   swap ────────────────────────────────────────► takes the new segments by name
 //! over ──────────────────────────────────────────► notes how far the log is clean
+//!
+//! pool: how many threads, their settings (which follow the metadata), what they tell of themselves
 //! ```
 //! Nothing here touches a log; the data threads do only what moves names and numbers. Source: `LogCleaner.java`.
 
 mod choose;
+mod figures;
 mod owner;
-mod pace;
+mod pass;
+mod pool;
 mod settings;
-mod thread;
 
-pub(super) use thread::Cleaners;
+pub(super) use pool::{Cleaner, Cleaners};
+pub use settings::CleanerRefused;

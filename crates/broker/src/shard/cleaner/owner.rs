@@ -25,11 +25,7 @@ pub(super) enum Over {
 impl Shard {
     /// The partitions whose topics are compacted.
     pub(super) fn compacted_partitions(&self) -> Vec<TopicIdPartition> {
-        let compacted = self
-            .partitions
-            .iter()
-            .filter(|(_, partition)| partition.settings.log.compact);
-        compacted.map(|(id, _)| *id).collect()
+        self.cx.compacted.iter().copied().collect()
     }
 
     /// Those of `ids` that have something to compact.
@@ -37,10 +33,27 @@ impl Shard {
         ids.iter().filter_map(|id| self.candidate(*id)).collect()
     }
 
+    /// The directory of each partition that cannot be compacted any more, and its bytes that wait for it.
+    pub(super) fn uncleanable(&mut self) -> Vec<(usize, u64)> {
+        let ids: Vec<TopicIdPartition> = self.cx.uncleanable.iter().copied().collect();
+        let of = |id: TopicIdPartition| {
+            let bytes = self
+                .measure(id)
+                .map_or(0, |candidate| candidate.cleanable.dirty_bytes);
+            Some((self.partitions.get(&id)?.dir, bytes))
+        };
+        ids.into_iter().filter_map(of).collect()
+    }
+
     fn candidate(&mut self, id: TopicIdPartition) -> Option<Candidate> {
         if self.cx.uncleanable.contains(&id) {
             return None;
         }
+        self.measure(id)
+    }
+
+    /// How much of a log could be compacted, if something.
+    fn measure(&mut self, id: TopicIdPartition) -> Option<Candidate> {
         let (partition, cx) = self.partition(id).ok()?;
         if partition.moving.is_some() {
             // A copy of half of it from before and half from after could bring deleted keys back.

@@ -23,15 +23,12 @@ use milena_types::{Offset, TopicIdPartition};
 const READ_AHEAD_BYTES: usize = 1 << 20;
 
 /// A read of a closed segment for a follower.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) enum ReadAhead {
-    /// None.
-    #[default]
-    Idle,
     /// On its way.
     Running,
-    /// Done; boxed, because every feed has room for it.
-    Ready(Box<ReadyRead>),
+    /// Done.
+    Ready(ReadyRead),
 }
 
 /// A read that is done.
@@ -144,19 +141,20 @@ fn next_records(
     if lane == Lane::Live {
         return Next::End(other_lane(attach), None);
     }
-    match std::mem::take(&mut feed.read_ahead) {
-        ReadAhead::Running => {
-            feed.read_ahead = ReadAhead::Running;
-            Next::Later
-        }
-        ReadAhead::Ready(ready) if ready.from == from && ready.next > from && !ready.records.is_empty() => {
+    if let Some(ReadAhead::Running) = feed.read_ahead.as_deref() {
+        return Next::Later;
+    }
+    match feed.read_ahead.take().map(|read| *read) {
+        Some(ReadAhead::Ready(ready))
+            if ready.from == from && ready.next > from && !ready.records.is_empty() =>
+        {
             // The disk works on while this is being sent.
             read_ahead(feed, ready.next, log, id);
             Next::Records(vec![ready.records], ready.next)
         }
-        ReadAhead::Idle if read_ahead(feed, from, log, id) => Next::Later,
+        None if read_ahead(feed, from, log, id) => Next::Later,
         // Of the active segment, or a place that the read-ahead could not get past.
-        ReadAhead::Idle | ReadAhead::Ready(_) => match log.read(from, quantum, log.log_end_offset(), true) {
+        _ => match log.read(from, quantum, log.log_end_offset(), true) {
             Ok(read) => Next::Records(vec![read.records], read.next_offset),
             Err(error) => Next::End(refused(attach, error.code()), Some(error)),
         },
@@ -171,7 +169,7 @@ fn read_ahead(feed: &mut Feed, from: Offset, log: &PartitionLog, id: TopicIdPart
     let Ok(Some(plan)) = log.plan_read(from, READ_AHEAD_BYTES, log.log_end_offset(), true) else {
         return false;
     };
-    feed.read_ahead = ReadAhead::Running;
+    feed.read_ahead = Some(Box::new(ReadAhead::Running));
     let attachment = feed.attachment;
     tokio::task::spawn_local(async move {
         // A runtime that is stopping feeds nobody.
@@ -204,7 +202,7 @@ impl Shard {
             // Read again on the owner, which tells the follower what is wrong.
             Err(_) => (Bytes::new(), from),
         };
-        feed.read_ahead = ReadAhead::Ready(Box::new(ReadyRead { from, records, next }));
+        feed.read_ahead = Some(Box::new(ReadAhead::Ready(ReadyRead { from, records, next })));
         if !feed.queued {
             feed.queued = true;
             cx.links_out.queue(attachment.stream, id);

@@ -297,20 +297,25 @@ impl Shard {
             FrameKind::FrameData => {
                 let followed = partition.follow(cx, epoch, frame);
                 if let Err(FollowerAppendError::Log(error)) = &followed {
-                    // It is attached again when the directory has space.
+                    // It is attached again when the directory has space, or soon.
+                    let soon = error.is_shortage();
                     partition.storage_failed(cx, error);
+                    if soon {
+                        self.on_append_failed(key, frame.attach_id, id);
+                    }
                 } else if let Err(error) = followed {
                     tracing::error!(partition = %partition.name, %error, "cannot append what the leader sent");
                     self.on_append_failed(key, frame.attach_id, id);
                 }
             }
             FrameKind::FrameDiverged => {
-                partition.truncate_diverged(cx, LeaderEpoch(frame.epoch), Offset(frame.end_offset));
-                cx.links_in.want(key.0, key.1, id);
+                let cut = partition.truncate_diverged(cx, LeaderEpoch(frame.epoch), Offset(frame.end_offset));
+                self.attach_after_cut(key, id, cut);
             }
             FrameKind::FrameOutOfRange => {
-                partition.truncate_out_of_range(cx, Offset(frame.log_start_offset), Offset(frame.end_offset));
-                cx.links_in.want(key.0, key.1, id);
+                let (start, end) = (Offset(frame.log_start_offset), Offset(frame.end_offset));
+                let cut = partition.truncate_out_of_range(cx, start, end);
+                self.attach_after_cut(key, id, cut);
             }
             FrameKind::FrameOtherLane => cx.links_in.want(key.0, key.1.other(), id),
             FrameKind::FrameRefused => {
@@ -334,6 +339,15 @@ impl Shard {
         self.attach_later(key, id);
     }
 
+    /// A log that could not be cut would only be refused again.
+    fn attach_after_cut(&mut self, key: LinkKey, id: TopicIdPartition, cut: bool) {
+        if cut {
+            self.cx.links_in.want(key.0, key.1, id);
+        } else {
+            self.attach_later(key, id);
+        }
+    }
+
     fn attach_later(&mut self, key: LinkKey, id: TopicIdPartition) {
         tokio::task::spawn_local(async move {
             tokio::time::sleep(REFUSED_PAUSE).await;
@@ -353,7 +367,7 @@ fn follower_role(
     id: TopicIdPartition,
 ) -> Option<&mut FollowerRole> {
     match &mut partitions.get_mut(&id)?.role {
-        Role::Follower(role) => Some(role),
+        Role::Follower(role) => Some(&mut **role),
         Role::Leader(_) | Role::Idle => None,
     }
 }

@@ -1,6 +1,5 @@
 //! The leader's side of the streams: followers attach, acknowledge and leave.
 
-use super::feeding::ReadAhead;
 use super::out_links::{LinkShared, other_lane, refused};
 use super::{Lane, partition_follow};
 use crate::shard::context::Context;
@@ -96,7 +95,7 @@ impl Shard {
             sent_log_start: Offset(-1),
             sent_replicated: Offset(-1),
             queued: true,
-            read_ahead: ReadAhead::default(),
+            read_ahead: None,
         });
         partition.on_follower_progress(cx, request.broker);
         Ok(())

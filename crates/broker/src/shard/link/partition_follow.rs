@@ -85,7 +85,8 @@ impl Partition {
     }
 
     /// The leader's log and this one have parted: what is not the leader's goes.
-    pub(super) fn truncate_diverged(&mut self, cx: &mut Context, epoch: LeaderEpoch, end: Offset) {
+    /// False: it could not be cut.
+    pub(super) fn truncate_diverged(&mut self, cx: &mut Context, epoch: LeaderEpoch, end: Offset) -> bool {
         let truncation = truncation_for_divergence(
             self.log.end_offset_for_epoch(epoch),
             self.log.log_start_offset(),
@@ -93,21 +94,21 @@ impl Partition {
             self.high_watermark.get(),
             end,
         );
-        self.truncate(cx, truncation);
+        self.truncate(cx, truncation)
     }
 
-    /// The log end lies outside the leader's log.
+    /// The log end lies outside the leader's log. False: it could not be cut.
     pub(super) fn truncate_out_of_range(
         &mut self,
         cx: &mut Context,
         leader_start: Offset,
         leader_end: Offset,
-    ) {
+    ) -> bool {
         let truncation = truncation_out_of_range(self.log.log_end_offset(), leader_start, leader_end);
-        self.truncate(cx, truncation);
+        self.truncate(cx, truncation)
     }
 
-    fn truncate(&mut self, cx: &mut Context, truncation: Truncation) {
+    fn truncate(&mut self, cx: &mut Context, truncation: Truncation) -> bool {
         let before = (self.log.log_start_offset(), self.log.log_end_offset());
         let result = match truncation {
             Truncation::To(offset) => self.log.truncate_to(offset),
@@ -115,7 +116,7 @@ impl Partition {
         };
         if let Err(error) = result {
             self.storage_failed(cx, &error);
-            return;
+            return false;
         }
         let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
         match change(before, (start, end)) {
@@ -133,6 +134,7 @@ impl Partition {
             tracing::error!(partition = %self.name, high_watermark = %known, log_end = %end, "committed records are gone");
         }
         cx.checkpoint_dirty.insert(self.id);
+        true
     }
 }
 

@@ -25,6 +25,8 @@ struct Known {
     outcomes: Vec<Model>,
     /// Power was cut since: only what was flushed need be there.
     lossy: bool,
+    /// Its compactions may die while they swap, however long the disk has to live.
+    deadly: bool,
     epoch: i32,
     serial: u64,
     history: Vec<String>,
@@ -37,6 +39,7 @@ impl Known {
             model: Model::default(),
             outcomes: Vec::new(),
             lossy: false,
+            deadly: false,
             epoch: 0,
             serial: 0,
             history: Vec::new(),
@@ -138,6 +141,7 @@ fn adopt(log: &PartitionLog, known: &Known) -> Result<Model, String> {
     model.start_checkpoint = checkpoint.min(start);
     model.recovery_point = before.recovery_point;
     model.long |= before.long;
+    model.mark = None;
     Ok(model)
 }
 
@@ -166,6 +170,7 @@ fn life(known: &mut Known, config: &LogConfig, random: &mut Random, operations: 
     let mut run = Run::new(disk.clone(), log, model, config.clone());
     run.epoch = run.epoch.max(known.epoch) + 1;
     run.serial = known.serial;
+    run.deadly = known.deadly;
     run.settle();
     run.done = std::mem::take(&mut known.history);
     run.outcomes.clear();
@@ -225,6 +230,7 @@ fn chain(seed: u64, crashes: u64) -> u64 {
     for _ in 0..crashes {
         let limit = [60, 400, 1500][random.below(3) as usize];
         known.disk.die_after(1 + random.below(limit));
+        known.deadly = true;
         match random.below(12) {
             0 => known.disk.inject(Fault::NoSpaceAtWrite(1 + random.below(20))),
             1 => known.disk.inject(Fault::SyncFails(1 + random.below(8))),
@@ -238,6 +244,7 @@ fn chain(seed: u64, crashes: u64) -> u64 {
         }
     }
     // And in the end it starts.
+    known.deadly = false;
     assert!(life(&mut known, &config, &mut random, 3));
     crashes
 }

@@ -3,6 +3,8 @@
 //! A failure prints the seed; `MILENA_LOG_SEED=<seed> cargo test -p milena-log --test it model` runs it alone.
 
 mod check;
+mod cleaned;
+mod compact;
 mod crashes;
 mod entry;
 mod operations;

@@ -17,19 +17,21 @@ pub(crate) struct Run {
     pub(crate) model: Model,
     /// The operation that is under way would end in one of these; else it changes no record.
     pub(crate) outcomes: Vec<Model>,
-    config: LogConfig,
+    pub(crate) config: LogConfig,
     tickets: Vec<FlushTicket>,
     pub(crate) epoch: i32,
     pub(crate) clock: i64,
     pub(crate) serial: u64,
     coordinator: i32,
+    /// Some compactions die while they swap.
+    pub(crate) deadly: bool,
     pub(crate) done: Vec<String>,
 }
 
 /// What an operation ended in when it did not end well: the disk died.
-type Step = Result<(), String>;
+pub(crate) type Step = Result<(), String>;
 
-fn told(error: impl std::fmt::Debug) -> String {
+pub(crate) fn told(error: impl std::fmt::Debug) -> String {
     format!("{error:?}")
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn config(random: &mut Random) -> LogConfig {
         segment_bytes: 400 + random.below(900),
         index_interval_bytes: 80 + random.below(250) as u32,
         file_delete_delay_ms: 0,
+        compact: random.one_in(2),
         ..LogConfig::default()
     }
 }
@@ -72,6 +75,7 @@ impl Run {
             clock: 1000,
             serial: 0,
             coordinator: 0,
+            deadly: false,
             done: Vec::new(),
         }
     }
@@ -80,7 +84,7 @@ impl Run {
     pub(crate) fn step(&mut self, random: &mut Random) -> Step {
         self.outcomes.clear();
         self.model.long |= self.log.segments() >= 8;
-        let kind = random.below(43);
+        let kind = random.below(46);
         self.done
             .push(format!("{kind}@{}..{}", self.model.start, self.model.end()));
         match kind {
@@ -100,9 +104,8 @@ impl Run {
             38 => self.idle(),
             39..=40 => self.high_watermark(random),
             41 => self.reopen(true),
-            _ => self.reopen(false),
-            // Compaction plugs in here, as an operation of its own: run it on the log, and remove from `model.lineage` what it
-            // removes (`Model::push` then must allow holes, and `Entry` keep its records apart).
+            42 => self.reopen(false),
+            _ => self.compact(random),
         }
     }
 
@@ -144,7 +147,7 @@ impl Run {
         Ok(())
     }
 
-    fn append_plain(&mut self, random: &mut Random) -> Step {
+    pub(crate) fn append_plain(&mut self, random: &mut Random) -> Step {
         let records = random.between(1, 3);
         let content = self.content(random, records);
         self.append(&content)
@@ -159,9 +162,11 @@ impl Run {
         let known = producers.get(&id).cloned().unwrap_or_default();
         let mut epoch = known.epoch.unwrap_or(0);
         content.transactional = id > 1;
-        let last = known.batches.last().map(|(sequence, _, _)| *sequence);
+        let last = known.batches.last().map(|(sequence, ..)| *sequence);
         // Of a producer whose records are all deleted, a restart may have forgotten all or nothing.
-        let forgotten = known.newest < self.model.start_max && known.epoch.is_some();
+        // Nor need it know one of which only compacted batches are left, because a crash took the newest.
+        let gone = known.batches.last().is_some_and(|(.., there)| !there);
+        let forgotten = gone || (known.newest < self.model.start_max && known.epoch.is_some());
         if forgotten || (random.one_in(8) && known.open_since.is_none()) {
             epoch += 1;
             content.producer = Some((id, epoch, 0));
@@ -169,8 +174,9 @@ impl Run {
         }
         content.producer = Some((id, epoch, last.map_or(0, |last| last + 1)));
         let repeated = known.batches.len().checked_sub(1 + random.below(5) as usize);
-        match repeated.and_then(|at| known.batches.get(at)).copied() {
-            Some((sequence, base, end))
+        let there = |at: &usize| known.batches[*at..].iter().all(|(.., there)| *there);
+        match repeated.filter(there).map(|at| known.batches[at]) {
+            Some((sequence, base, end, true))
                 if base >= self.model.start_max && !self.model.long && random.one_in(4) =>
             {
                 let count = (end - base + 1) as i32;
@@ -254,14 +260,14 @@ impl Run {
         Ok(())
     }
 
-    fn flush(&mut self) -> Step {
+    pub(crate) fn flush(&mut self) -> Step {
         match self.log.take_flush().map_err(told)? {
             Some(ticket) => self.sync(&ticket),
             None => Ok(()),
         }
     }
 
-    fn truncate(&mut self, random: &mut Random) -> Step {
+    pub(crate) fn truncate(&mut self, random: &mut Random) -> Step {
         let (start, end) = (self.model.start, self.model.end());
         let back = if random.one_in(3) {
             end - start
@@ -269,6 +275,17 @@ impl Run {
             (end - start).min(6)
         };
         let to = random.between(end - back, end);
+        let compacted = |entry: &Entry| entry.is_gone() && entry.producer.is_some();
+        let below = to < self.model.compacted && self.model.lineage.iter().any(compacted);
+        let (_, ended) = self.model.producers();
+        if below
+            || ended
+                .iter()
+                .any(|txn| txn.first < self.model.compacted && txn.marker >= to)
+        {
+            // Below the high watermark, and what is left does not say what producers and transactions were there.
+            return Ok(());
+        }
         let mut after = self.model.clone();
         if to >= end {
             after.epochs.retain(|(_, at)| *at < end);
@@ -387,7 +404,7 @@ impl Run {
         Ok(())
     }
 
-    fn roll(&mut self) -> Step {
+    pub(crate) fn roll(&mut self) -> Step {
         if self
             .log
             .active_base_offset()
@@ -412,7 +429,7 @@ impl Run {
         Ok(())
     }
 
-    fn reopen(&mut self, clean: bool) -> Step {
+    pub(crate) fn reopen(&mut self, clean: bool) -> Step {
         self.tickets.clear();
         if clean {
             let closed: Result<(), LogError> = self.log.close();

@@ -22,14 +22,20 @@ pub(crate) struct Model {
     /// The checkpoints of the directory.
     pub(crate) recovery_point: i64,
     pub(crate) start_checkpoint: i64,
+    /// How far a compaction has come that returned; not known after a crash.
+    pub(crate) mark: Option<i64>,
+    /// How far any has ever come.
+    pub(crate) compacted: i64,
+    /// The cleaner's clock.
+    pub(crate) cleaner_ms: i64,
 }
 
 /// One producer, as the batches tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producer {
     pub(crate) epoch: Option<i16>,
-    /// Last sequence, base and last offset of its newest five batches of this epoch.
-    pub(crate) batches: Vec<(i32, i64, i64)>,
+    /// Last sequence, base and last offset of its batches of this epoch; and is the batch still there?
+    pub(crate) batches: Vec<(i32, i64, i64, bool)>,
     pub(crate) coordinator: i32,
     pub(crate) open_since: Option<i64>,
     /// Its newest data batch ends here, whatever its epoch.
@@ -54,13 +60,13 @@ impl Model {
     }
 
     /// Batches that hold an offset that may be read.
-    pub(crate) fn visible(&self) -> &[Entry] {
+    pub(crate) fn visible(&self) -> impl Iterator<Item = &Entry> {
         let from = self.lineage.partition_point(|entry| entry.last < self.start);
-        &self.lineage[from..]
+        self.lineage[from..].iter().filter(|entry| !entry.is_gone())
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
-        assert_eq!(entry.base, self.end(), "the model is dense");
+        assert_eq!(entry.base, self.end(), "no hole but by compaction");
         self.assign(entry.epoch, entry.base);
         self.lineage.push(entry);
     }
@@ -76,7 +82,12 @@ impl Model {
     /// Keeps whole batches below `to`.
     pub(crate) fn truncate(&mut self, to: i64) {
         self.lineage.retain(|entry| entry.last < to);
+        // Not inside a hole.
+        while self.lineage.last().is_some_and(Entry::is_gone) {
+            self.lineage.pop();
+        }
         let end = self.end();
+        self.mark = self.mark.map(|mark| if mark > end { 0 } else { mark });
         self.epochs.retain(|(_, start)| *start < end);
         self.high_watermark = self.high_watermark.min(end);
         self.flushed = self.flushed.min(end);
@@ -87,6 +98,7 @@ impl Model {
         self.epochs.clear();
         (self.begin, self.start, self.flushed) = (at, at, at);
         (self.high_watermark, self.start_max) = (at, at);
+        (self.mark, self.compacted) = (None, 0);
     }
 
     pub(crate) fn set_start(&mut self, start: i64) {
@@ -149,10 +161,8 @@ impl Model {
                 sequence + (entry.last - entry.base) as i32,
                 entry.base,
                 entry.last,
+                !entry.is_gone(),
             ));
-            if producer.batches.len() > 5 {
-                producer.batches.remove(0);
-            }
             if entry.transactional && producer.open_since.is_none() {
                 producer.open_since = Some(entry.base);
             }
@@ -183,10 +193,11 @@ impl Model {
 
     /// The part of a transaction that can be read: a restart may have forgotten the rest.
     pub(crate) fn readable(&self, id: i64, first: i64, marker: i64) -> Option<(i64, i64, i64)> {
-        let data = self.visible().iter().find(|entry| {
+        let data = self.visible().find(|entry| {
             entry.base >= first.max(self.start)
                 && entry.base < marker
                 && entry.marker.is_none()
+                && !entry.items.is_empty()
                 && entry.producer.is_some_and(|(owner, _, _)| owner == id)
         });
         data.map(|entry| (id, entry.base, marker))
@@ -194,10 +205,8 @@ impl Model {
 
     /// The first record that may be read with this timestamp or a later one.
     pub(crate) fn at_time(&self, timestamp: i64) -> Option<(i64, i64)> {
-        let records = self.visible().iter().flat_map(|entry| {
-            let offsets = entry.base..=entry.last;
-            offsets.zip(entry.times.iter().copied())
-        });
+        let items = self.visible().flat_map(|entry| &entry.items);
+        let records = items.map(|item| (item.offset, item.time));
         records
             .filter(|(offset, _)| *offset >= self.start)
             .find(|(_, time)| *time >= timestamp)

@@ -2,6 +2,7 @@
 
 use super::dynamic::is_dynamic;
 use super::key::{KeySpec, all_keys, lookup};
+use super::quota_table::quota_key;
 use crate::config::{ConfigSource, TOPIC_KEYS};
 use crate::image::MetadataImage;
 use crate::record::ConfigResource;
@@ -133,7 +134,7 @@ fn entry(
         name: name.to_owned(),
         value: strongest.and_then(|synonym| synonym.value.clone()),
         source: strongest.map_or(ConfigSource::Default, |synonym| synonym.source),
-        read_only: spec.is_some() && !is_dynamic(name),
+        read_only: spec.is_some() && !is_dynamic(name) && quota_key(name).is_none(),
         sensitive,
         kind: spec.map_or(UNKNOWN_TYPE, |key| key.kind.wire_code()),
         doc: doc(name),
@@ -143,7 +144,7 @@ fn entry(
 
 /// The row of a key; for `listener.name.<listener>.[<mechanism>.]<key>` that of the key at its end.
 fn typed(name: &str) -> Option<&'static KeySpec> {
-    if let Some(found) = lookup(name) {
+    if let Some(found) = lookup(name).or_else(|| quota_key(name)) {
         return Some(found);
     }
     let mut rest = name.strip_prefix("listener.name.")?;

@@ -8,6 +8,7 @@ mod dynamic;
 mod kafka_table;
 mod key;
 mod own_table;
+mod quota_table;
 mod validate;
 
 pub use describe::{

@@ -1,7 +1,8 @@
 //! Whether settings may be made on running brokers. Source: `DynamicBrokerConfig.validate`; the texts are Kafka's.
 
 use super::dynamic::{is_dynamic, is_per_broker, needs_listener_prefix};
-use super::key::{Kind, Value, lookup};
+use super::key::{Allowed, KeySpec, Kind, Value, lookup};
+use super::quota_table::quota_key;
 use crate::config::key::ConfigError;
 use crate::config::validate_broker;
 use std::collections::BTreeMap;
@@ -57,25 +58,36 @@ pub fn validate_broker_resource(
 }
 
 fn validate_value(name: &str, value: &str) -> Result<(), ConfigError> {
-    let Some(spec) = lookup(name).filter(|spec| spec.parse(value).is_none()) else {
+    let spec = lookup(name).or_else(|| quota_key(name));
+    let Some(spec) = spec.filter(|spec| spec.parse(value).is_none()) else {
         return Ok(());
-    };
-    let (is_number, kind) = match spec.kind {
-        Kind::Short => (value.trim().parse::<i16>().is_ok(), "SHORT"),
-        Kind::Int => (value.trim().parse::<i32>().is_ok(), "INT"),
-        Kind::Long => (value.trim().parse::<i64>().is_ok(), "LONG"),
-        Kind::Double => (value.trim().parse::<f64>().is_ok(), "DOUBLE"),
-        _ => (true, ""),
-    };
-    let reason = match is_number {
-        true => format!("allowed: {}", spec.allowed_text()),
-        false => format!("Not a number of type {kind}"),
     };
     Err(ConfigError::Value {
         key: name.to_owned(),
         value: if spec.is_sensitive() { "[hidden]" } else { value }.to_owned(),
-        reason,
+        reason: reason(spec, value.trim()),
     })
+}
+
+/// Why the key does not allow the value. Source: `ConfigDef.parseType`, `ConfigDef.Range`.
+fn reason(spec: &KeySpec, value: &str) -> String {
+    let (number, kind) = match spec.kind {
+        Kind::Short => (value.parse::<i16>().ok().map(f64::from), "SHORT"),
+        Kind::Int => (value.parse::<i32>().ok().map(f64::from), "INT"),
+        #[expect(clippy::cast_precision_loss, reason = "compared with small bounds")]
+        Kind::Long => (value.parse::<i64>().ok().map(|number| number as f64), "LONG"),
+        Kind::Double => (value.parse().ok(), "DOUBLE"),
+        _ => return format!("allowed: {}", spec.allowed_text()),
+    };
+    match (number, spec.allowed) {
+        (None, _) => format!("Not a number of type {kind}"),
+        #[expect(clippy::cast_precision_loss, reason = "bounds are small")]
+        (Some(number), Allowed::Min(min) | Allowed::Range(min, _)) if number < min as f64 => {
+            format!("Value must be at least {min}")
+        }
+        (Some(_), Allowed::Range(_, max)) => format!("Value must be no more than {max}"),
+        (Some(_), _) => format!("allowed: {}", spec.allowed_text()),
+    }
 }
 
 /// The default of a key of brokers whose type is a list; `None` when it is not.
@@ -103,7 +115,7 @@ mod tests {
     #[test]
     fn refusals_are_kafkas() {
         type Case<'a> = (bool, &'a [(&'a str, &'a str)], &'a str);
-        let cases: [Case<'_>; 7] = [
+        let cases: [Case<'_>; 9] = [
             (
                 false,
                 &[("num.partitions", "5"), ("node.id", "4")],
@@ -127,7 +139,17 @@ mod tests {
             (
                 false,
                 &[("log.cleaner.threads", "-1")],
-                "Invalid value -1 for configuration log.cleaner.threads: allowed: an integer of 32 bits, at least 0",
+                "Invalid value -1 for configuration log.cleaner.threads: Value must be at least 0",
+            ),
+            (
+                true,
+                &[("replica.alter.log.dirs.io.max.bytes.per.second", "-5")],
+                "Invalid value -5 for configuration replica.alter.log.dirs.io.max.bytes.per.second: Value must be at least 0",
+            ),
+            (
+                false,
+                &[("leader.replication.throttled.rate", "much")],
+                "Invalid value much for configuration leader.replication.throttled.rate: Not a number of type LONG",
             ),
             (
                 true,

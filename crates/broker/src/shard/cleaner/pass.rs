@@ -1,117 +1,44 @@
-//! The threads: choose, compact, and pause when nothing is due.
+//! One pass of a thread: choose, compact, say how it went.
 
 use super::choose::{Candidate, choose};
+use super::figures::{LastPass, Uncleanable};
 use super::owner::Over;
-use super::pace::Pacer;
-use super::settings::effective;
-use crate::config::{CleanerConfig, LogWorkConfig};
+use super::pool::Cleaner;
+use crate::config::CleanerConfig;
 use crate::shard::id::ShardId;
-use crate::shard::mailbox::Mailboxes;
 use crate::shard::state::Shard;
 use milena_log::compaction::{CompactionError, CompactionJob, GroupDone, OffsetMap};
 use milena_types::TopicIdPartition;
+use std::sync::PoisonError;
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 /// Logs that a data thread looks at before it turns to other work.
 const CANDIDATES_CHUNK: usize = 64;
 
-/// What the threads share.
-struct Shared {
-    mailboxes: Mailboxes,
-    pacer: Pacer,
-    /// Held while a log is chosen, so that two threads do not choose the same. The flag: stop.
-    choosing: Mutex<()>,
-    stopped: Mutex<bool>,
-    wake: Condvar,
-}
-
-/// The running cleaner threads.
-pub(in crate::shard) struct Cleaners {
-    shared: Arc<Shared>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Cleaners {
-    /// Starts `log.cleaner.threads` threads.
-    ///
-    /// # Errors
-    /// A thread could not be made.
-    pub(in crate::shard) fn start(work: &LogWorkConfig, mailboxes: &Mailboxes) -> std::io::Result<Self> {
-        let config = work.cleaner.clone();
-        let count = if config.enable { config.threads } else { 0 };
-        let shared = Arc::new(Shared {
-            pacer: Pacer::new(config.io_bytes_per_second),
-            mailboxes: mailboxes.clone(),
-            choosing: Mutex::default(),
-            stopped: Mutex::default(),
-            wake: Condvar::new(),
-        });
-        let mut threads = Vec::with_capacity(count);
-        for number in 0..count {
-            let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("log-cleaner-{number}"));
-            threads.push(thread.spawn(move || shared.run())?);
-        }
-        Ok(Self { shared, threads })
-    }
-
-    /// Tells the threads to stop; a compaction under way is abandoned.
-    pub(in crate::shard) fn request_stop(&self) {
-        self.shared.pacer.request_stop();
-        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.shared.wake.notify_all();
-    }
-
-    /// Waits for the threads to end; [`Self::request_stop`] comes before.
-    pub(in crate::shard) fn join(&mut self) {
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a cleaner thread panicked");
-            }
-        }
-    }
-}
-
-impl Drop for Cleaners {
-    fn drop(&mut self) {
-        self.request_stop();
-    }
-}
-
-impl Shared {
-    fn run(&self) {
-        while !self.pacer.is_stopped() {
-            let Some(config) = self.ask(ShardId(0), |shard| {
-                let cleaner = &shard.cx.config.log_work.cleaner;
-                effective(cleaner, &shard.cx.image, shard.cx.node)
-            }) else {
-                return;
-            };
-            self.pacer.set_rate(config.io_bytes_per_second);
-            // After a failure the same log would be chosen again at once.
-            if self.compact_one(&config) != Some(true) && self.pause(config.backoff) {
-                return;
-            }
-        }
-    }
-
-    /// True when it is time to stop.
-    fn pause(&self, pause: Duration) -> bool {
-        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.wake.wait_timeout_while(stopped, pause, |stopped| !*stopped);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
+impl Cleaner {
     /// Compacts one log; `None` when none is due, false when it could not be finished.
-    fn compact_one(&self, config: &CleanerConfig) -> Option<bool> {
-        let (id, mut job) = self.begin_next()?;
-        let began = std::time::Instant::now();
-        let over = match self.compact(id, &mut job, config) {
+    pub(super) fn compact_one(&self, number: usize, config: &CleanerConfig) -> Option<bool> {
+        let (id, mut job) = self.begin_next(number)?;
+        let began = Instant::now();
+        let mut map = OffsetMap::new(
+            config.dedupe_buffer_bytes / config.threads.max(1),
+            config.load_factor,
+        );
+        let over = match self.compact(number, id, &mut job, &mut map) {
             Ok(true) => {
-                let stats = job.stats();
-                tracing::info!(partition = %job.partition(), clean_upto = job.end_offset().0, keys = stats.keys, bytes_read = stats.bytes_read, bytes_before = stats.bytes_before, bytes_after = stats.bytes_after, milliseconds = began.elapsed().as_millis(), "compacted the log");
+                let (stats, took) = (job.stats(), began.elapsed());
+                tracing::info!(partition = %job.partition(), clean_upto = job.end_offset().0, keys = stats.keys, bytes_read = stats.bytes_read, bytes_before = stats.bytes_before, bytes_after = stats.bytes_after, milliseconds = took.as_millis(), "compacted the log");
+                let utilization = map.utilization();
+                self.note(|figures| {
+                    if let Some(thread) = figures.threads.get_mut(number) {
+                        thread.last = LastPass {
+                            utilization,
+                            stats,
+                            took,
+                        };
+                    }
+                });
                 Over::Clean(job.end_offset())
             }
             Ok(false) => {
@@ -128,11 +55,15 @@ impl Shared {
         }
         let compaction = job.id();
         self.tell(id, move |shard| shard.compaction_over(id, compaction, over));
+        if over == Over::Unreadable {
+            self.look_at_uncleanable();
+        }
         Some(matches!(over, Over::Clean(_)))
     }
 
-    fn begin_next(&self) -> Option<(TopicIdPartition, CompactionJob)> {
+    fn begin_next(&self, number: usize) -> Option<(TopicIdPartition, CompactionJob)> {
         let _choosing = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.note(|figures| figures.last_run = Instant::now());
         let mut candidates: Vec<Candidate> = Vec::new();
         for shard in self.mailboxes.shards() {
             let ids = self.ask(shard, |shard| shard.compacted_partitions())?;
@@ -141,27 +72,53 @@ impl Shared {
                 candidates.extend(self.ask(shard, move |shard| shard.cleanable(&chunk))?);
             }
         }
+        self.note(|figures| figures.on_run(&candidates));
+        self.look_at_uncleanable();
         let id = choose(&candidates)?;
+        let delays = candidates.iter().map(|candidate| candidate.cleanable.delay_ms);
+        let delay_ms = delays.max().unwrap_or_default();
+        self.note(|figures| {
+            if let Some(thread) = figures.threads.get_mut(number) {
+                thread.delay_ms = delay_ms;
+            }
+        });
         let job = self.ask(self.mailboxes.owner_of(id), move |shard| {
             shard.begin_compaction(id)
         })??;
         Some((id, job))
     }
 
+    /// Counts what cannot be compacted, for the metrics.
+    fn look_at_uncleanable(&self) {
+        let mut found: Vec<(usize, u64)> = Vec::new();
+        for shard in self.mailboxes.shards() {
+            // One that has stopped has none.
+            found.extend(self.ask(shard, Shard::uncleanable).unwrap_or_default());
+        }
+        self.note(|figures| {
+            figures.uncleanable.fill(Uncleanable::default());
+            for (dir, bytes) in found {
+                if let Some(sum) = figures.uncleanable.get_mut(dir) {
+                    sum.partitions += 1;
+                    sum.bytes += bytes;
+                }
+            }
+        });
+    }
+
     /// False: some replica lacks what would be forgotten.
     fn compact(
         &self,
+        number: usize,
         id: TopicIdPartition,
         job: &mut CompactionJob,
-        config: &CleanerConfig,
+        map: &mut OffsetMap,
     ) -> Result<bool, CompactionError> {
-        let bytes = config.dedupe_buffer_bytes / config.threads.max(1);
-        let mut map = OffsetMap::new(bytes, config.load_factor);
-        let mut pace = |bytes| self.pacer.take(bytes);
-        job.build_map(&mut map, &mut pace)?;
+        let mut pace = |bytes| self.pacer.take(bytes, || self.is_over(number));
+        job.build_map(map, &mut pace)?;
         let (owner, compaction) = (self.mailboxes.owner_of(id), job.id());
         loop {
-            match job.clean_group(&map, &mut pace)? {
+            match job.clean_group(map, &mut pace)? {
                 GroupDone::Last => break,
                 GroupDone::Unchanged => {}
                 GroupDone::Ready { deletes_below } => {

@@ -1,10 +1,16 @@
-//! What a log costs: appends against a bare `pwritev` of the same bytes, recovery against a bare read.
+//! What a log costs: appends against a bare `pwritev` of the same bytes, recovery against a bare read, compaction against a
+//! bare copy.
 //!
-//! `cargo bench -p milena-log [MEBIBYTES]` prints MB per second of CPU time (of this thread, kernel included), MB per second
-//! of wall time, and the ratio to the bare call, in CPU time. Everything stays in the page cache: nothing is flushed.
+//! `cargo bench -p milena-log -- [MEBIBYTES] [NAME]` prints MB per second of CPU time (of this thread, kernel included), MB
+//! per second of wall time, and the ratio to the bare call, in CPU time; of the benches with NAME in their names only, when it
+//! is given. Everything stays in the page cache; only a compaction and the copy beside it force what they write to the disk.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 
+mod compaction;
+mod cost;
+
 use bytes::{Bytes, BytesMut};
+use cost::Cost;
 use milena_log::{AppendContext, AppendOrigin, CorruptionPolicy, Env, LogConfig, OpenOptions, PartitionLog};
 use milena_record::{BatchBuilder, crc32c, stamp};
 use milena_types::{
@@ -15,47 +21,10 @@ use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Batches that are made before the clock runs.
 const AHEAD_BYTES: usize = 16 << 20;
 const RECORD_BYTES: usize = 1000;
-
-/// CPU time of this thread.
-fn cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanos = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap();
-    Duration::from_nanos(nanos)
-}
-
-/// CPU and wall time of what is measured.
-#[derive(Clone, Copy, Default)]
-struct Cost {
-    cpu: Duration,
-    wall: Duration,
-}
-
-impl Cost {
-    fn measure<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let (cpu_before, began) = (cpu(), Instant::now());
-        let result = work();
-        self.wall += began.elapsed();
-        self.cpu += cpu() - cpu_before;
-        result
-    }
-
-    fn print(self, what: &str, bytes: usize, bare: Option<Cost>) {
-        let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
-        let ratio = bare.map_or(String::new(), |bare| {
-            format!("{:8.2} of bare", bare.cpu.as_secs_f64() / self.cpu.as_secs_f64())
-        });
-        println!(
-            "{what:<34} {:8.0} MB/CPU-s {:8.0} MB/s {ratio}",
-            rate(self.cpu),
-            rate(self.wall)
-        );
-    }
-}
 
 fn batch(bytes: usize) -> BytesMut {
     let mut builder = BatchBuilder::plain(Offset(0));
@@ -179,11 +148,21 @@ fn bench_recovery(size: usize, total: usize) {
 
 fn main() {
     // cargo passes `--bench`.
-    let asked = std::env::args().skip(1).find_map(|word| word.parse().ok());
-    let total = asked.unwrap_or(512_usize) << 20;
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    let mebibytes = words.iter().find_map(|word| word.parse::<usize>().ok());
+    let total = mebibytes.unwrap_or(512) << 20;
+    let name = words.iter().find(|word| word.parse::<usize>().is_err());
+    let is_asked = |bench: &str| name.is_none_or(|name| bench.contains(name.as_str()));
     for size in [16 << 10, 64 << 10] {
-        bench_appends(size, total);
-        bench_recovery(size, total);
+        if is_asked("append") {
+            bench_appends(size, total);
+        }
+        if is_asked("recovery") {
+            bench_recovery(size, total);
+        }
     }
-    // Compaction joins here: MB per second of a log of repeated keys, against a bare copy of what it keeps.
+    compaction::bench(total / 4, is_asked);
 }
