@@ -218,7 +218,11 @@ impl Shard {
             let Some(partition) = self.partitions.get_mut(id) else {
                 continue;
             };
-            // Else it is of the log that was open under this name before: what it says of offsets is not about this one.
+            // Else it is of the log that was open under this name before, in this directory or another one: what it says of
+            // offsets is not about this one.
+            if partition.dir != dir {
+                continue;
+            }
             let Some(left) = partition.flush_tickets.checked_sub(1) else {
                 continue;
             };

@@ -104,7 +104,7 @@ impl Shard {
             name: &name,
             config: &config,
             corruption,
-            is_new: state.partition_epoch == PartitionEpoch(0) || state.adding.contains(&self.cx.node),
+            is_new: is_new(self.cx.node, state),
             now: wall_clock(),
         };
         let dir = match self.cx.dirs.find_partition(&request) {
@@ -276,12 +276,16 @@ impl Shard {
         self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
         self.cx.leadership.publish(id, &partition.name.topic, role);
-        self.cx.dirs.forget_partition(partition.dir, &partition.name);
         match partition.log.delete() {
-            Ok(removal) => super::retention::remove_in_background(removal.into_iter().collect()),
+            Ok(removal) => {
+                self.cx.dirs.forget_partition(partition.dir, &partition.name);
+                super::retention::remove_in_background(removal.into_iter().collect());
+            }
             Err(error) => {
-                tracing::error!(partition = %partition.name, %error, "cannot delete the log");
-                self.cx.dirs_failed.push(partition.dir);
+                // Its files are known to be there: who takes the name meets them, and removes them before it creates its own.
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(partition = %partition.name, error = cause, "cannot delete the log");
+                self.cx.dir_failed(partition.dir, &error);
             }
         }
         self.release_name(id, &partition.name);
@@ -499,6 +503,14 @@ impl Partition {
     }
 }
 
+/// True when this broker cannot have a log of the partition yet. One that was added and counts for something has one, also
+/// while the others that were added with it are on their way.
+fn is_new(node: BrokerId, state: &PartitionRegistration) -> bool {
+    let claims = [&state.isr, &state.elr, &state.last_known_elr];
+    let counts = claims.iter().any(|list| list.contains(&node));
+    state.partition_epoch == PartitionEpoch(0) || (state.adding.contains(&node) && !counts)
+}
+
 fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
     LeaderTerm {
         leader,
@@ -517,4 +529,38 @@ fn tell_broker(leader: &mut Leader, image: &MetadataImage, offline: &[BrokerId],
     let eligible =
         !offline.contains(&broker) && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
     leader.on_broker(broker, epoch, eligible);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_added_replica_is_new_until_it_counts_for_something() {
+        let node = BrokerId(3);
+        let state = PartitionRegistration {
+            replicas: vec![BrokerId(1), node, BrokerId(4)],
+            isr: vec![BrokerId(1)],
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            offline: Vec::new(),
+            adding: vec![node, BrokerId(4)],
+            removing: Vec::new(),
+            leader: Some(BrokerId(1)),
+            recovering: false,
+            leader_epoch: LeaderEpoch(2),
+            partition_epoch: PartitionEpoch(7),
+        };
+        assert!(is_new(node, &state) && !is_new(BrokerId(1), &state));
+        for at in 0..3 {
+            let mut counts = state.clone();
+            [&mut counts.isr, &mut counts.elr, &mut counts.last_known_elr][at].push(node);
+            assert!(!is_new(node, &counts), "{counts:?}");
+        }
+        let created = PartitionRegistration {
+            partition_epoch: PartitionEpoch(0),
+            ..state
+        };
+        assert!(is_new(BrokerId(1), &created));
+    }
 }

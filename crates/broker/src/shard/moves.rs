@@ -365,10 +365,10 @@ impl Partition {
                     }
                 });
             }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(partition = %self.name, error, "cannot delete the former log");
-                cx.dirs_failed.push(from);
+            Err(failed) => {
+                let error: &dyn std::error::Error = &failed;
+                tracing::error!(partition = %self.name, error, "cannot delete the former log; the next start does");
+                cx.dir_failed(from, &failed);
             }
         }
         cx.checkpoint_dirty.insert(self.id);

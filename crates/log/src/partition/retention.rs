@@ -241,9 +241,6 @@ impl PartitionLog {
         // What a compaction has written goes with the directory.
         self.compaction = None;
         self.env.sealed.remove_log(self.log_id);
-        if self.segments.is_empty() && self.env.fs.read_dir(&self.dir).is_err() {
-            return Ok(None);
-        }
         if let Some(files) = &self.in_flight.small_files {
             files.mark_deleted();
         }
@@ -251,8 +248,13 @@ impl PartitionLog {
             .dir
             .with_file_name(deleted_dir_name(&self.partition, &unique()));
         let fs = self.env.fs.clone();
-        fs.rename(&self.dir, &renamed)
-            .map_err(LogError::new("rename", &*self.dir))?;
+        match fs.rename(&self.dir, &renamed) {
+            // A log without a record has no directory.
+            Err(error) if self.segments.is_empty() && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            renamed => renamed.map_err(LogError::new("rename", &*self.dir))?,
+        }
         Ok(Some(Removal {
             fs,
             path: renamed,

@@ -467,6 +467,74 @@ fn a_time_entry_that_claims_too_much_is_not_believed() {
     assert_eq!(found.map(|found| found.offset), Some(Offset(own + 1)));
 }
 
+/// A log of two closed segments with some batches between the entries of their indexes, and the first one's offset index.
+fn sparsely_indexed() -> (FaultyFileSystem, LogConfig, std::path::PathBuf) {
+    let fs = disk();
+    let config = LogConfig {
+        segment_bytes: 3_000,
+        index_interval_bytes: 400,
+        ..small()
+    };
+    let (mut log, _) = open(&fs, &config);
+    (0..100).for_each(|_| drop(append(&mut log, &["a", "b"])));
+    assert!(log.segments() > 2);
+    log.close().unwrap();
+    (fs, config, file("00000000000000000000.index"))
+}
+
+fn put(bytes: &mut [u8], at: usize, number: i64) {
+    bytes[at..at + 4].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+}
+
+/// The index says that a batch begins where a later one does: what lies between would be left out of a read.
+#[test]
+fn a_read_does_not_begin_behind_its_batch() {
+    let (fs, config, path) = sparsely_indexed();
+    let mut bytes = fs.content(&path).unwrap();
+    let (delta, position, next) = (number(&bytes, 8), number(&bytes, 12), number(&bytes, 20));
+    let size = (next - position) / ((number(&bytes, 16) - delta) / 2);
+    assert!(position + 2 * size < next, "the entries stay in order");
+    put(&mut bytes, 12, position + 2 * size);
+    fs.overwrite(&path, &bytes);
+    let clean = OpenOptions {
+        clean: true,
+        ..options(&fs, &config)
+    };
+    let (log, _) = PartitionLog::open(clean).unwrap();
+    let read = log
+        .read(Offset(delta + 1), 1 << 20, log.log_end_offset(), true)
+        .unwrap();
+    let (first, _) = milena_record::batches(&read.records).next().unwrap().unwrap();
+    assert_eq!(first.base_offset, Offset(delta + 1));
+}
+
+/// An offset index that is out of order, or whose last entry names another batch, is written anew when its segment is used,
+/// whatever is read of it.
+#[test]
+fn an_offset_index_that_is_wrong_is_written_again() {
+    let swapped = |bytes: &mut Vec<u8>| (8..16).for_each(|at| bytes.swap(at, at + 8));
+    let another = |bytes: &mut Vec<u8>| {
+        let last = bytes.len() - 8;
+        let delta = number(bytes, last);
+        put(bytes, last, delta + 1);
+    };
+    for damage in [&swapped as &dyn Fn(&mut Vec<u8>), &another] {
+        let (fs, config, path) = sparsely_indexed();
+        let good = fs.content(&path).unwrap();
+        assert!(good.len() >= 32);
+        let mut bad = good.clone();
+        damage(&mut bad);
+        fs.overwrite(&path, &bad);
+        let clean = OpenOptions {
+            clean: true,
+            ..options(&fs, &config)
+        };
+        let (log, _) = PartitionLog::open(clean).unwrap();
+        log.read(Offset(0), 100, log.log_end_offset(), true).unwrap();
+        assert_eq!(fs.content(&path), Some(good));
+    }
+}
+
 #[test]
 fn a_snapshot_is_of_the_records_below_it() {
     let fs = disk();
