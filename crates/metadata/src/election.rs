@@ -16,6 +16,7 @@
 //! An unclean choice makes the ISR the leader alone and marks the partition as recovering.
 //! Source: `PartitionChangeBuilder`, KIP-966. Pure.
 
+use crate::reassignment::Reassignment;
 use crate::record::PartitionRegistration;
 use milena_types::BrokerId;
 
@@ -176,8 +177,8 @@ impl<'a> PartitionChange<'a> {
             }
         } else if !self.elr_enabled && self.isr.is_empty() {
             // Without ELR the last member of the ISR is the only memory of who holds everything.
-            self.isr
-                .extend(self.before.isr.iter().copied().filter(|b| self.wiped != Some(*b)));
+            let stays = |b: &BrokerId| self.wiped != Some(*b) && self.replicas.contains(b);
+            self.isr.extend(self.before.isr.iter().copied().filter(stays));
         }
         // With a leader and enough in sync, what is acknowledged from here on is unknown to the ELR.
         if !self.elr_enabled || self.isr.len() >= min_isr {
@@ -213,22 +214,20 @@ impl<'a> PartitionChange<'a> {
         Some(after)
     }
 
-    /// KIP-455: done when every replica that stays is in sync.
     fn complete_reassignment(&mut self) {
-        if self.adding.is_empty() && self.removing.is_empty() {
-            return;
+        let now = Reassignment {
+            replicas: std::mem::take(&mut self.replicas),
+            adding: std::mem::take(&mut self.adding),
+            removing: std::mem::take(&mut self.removing),
+        };
+        match now.completed(&self.isr, self.min_isr) {
+            Some(done) => (self.replicas, self.isr) = (done.replicas, done.isr),
+            None => {
+                self.replicas = now.replicas;
+                self.adding = now.adding;
+                self.removing = now.removing;
+            }
         }
-        let stays = |b: &BrokerId| !self.removing.contains(b);
-        let isr: Vec<_> = self.isr.iter().copied().filter(|b| stays(b)).collect();
-        let replicas: Vec<_> = self.replicas.iter().copied().filter(|b| stays(b)).collect();
-        if isr.is_empty() || replicas.is_empty() || !replicas.iter().all(|b| isr.contains(b)) {
-            return;
-        }
-        self.isr = isr;
-        self.elr.retain(|b| replicas.contains(b));
-        self.replicas = replicas;
-        self.adding.clear();
-        self.removing.clear();
     }
 
     /// Who leaves the ISR below min.insync.replicas holds everything that is committed: nothing more is acknowledged.

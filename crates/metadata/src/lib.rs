@@ -18,6 +18,7 @@ pub mod liveness;
 pub mod placement;
 pub mod plan;
 pub mod quorum;
+pub mod reassignment;
 pub mod record;
 pub mod request;
 

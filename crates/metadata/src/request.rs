@@ -290,6 +290,17 @@ pub struct ElectLeader {
     pub partition: i32,
 }
 
+/// One partition for AlterPartitionReassignments. Source: `AlterPartitionReassignmentsRequest.ReassignablePartition`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reassign {
+    /// The topic, as the client wrote it.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The replicas that it is to have; `None` cancels the reassignment that is in progress.
+    pub replicas: Option<Vec<BrokerId>>,
+}
+
 /// Everything that a client's administrative request can ask; any broker forwards it to the active controller.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdminRequest {
@@ -318,6 +329,13 @@ pub enum AdminRequest {
         /// `None`: every partition.
         partitions: Option<Vec<ElectLeader>>,
     },
+    /// AlterPartitionReassignments (45).
+    AlterPartitionReassignments {
+        /// The partitions.
+        partitions: Vec<Reassign>,
+        /// Whether a target may have more or fewer replicas than the partition (KIP-860).
+        allow_replication_factor_change: bool,
+    },
     /// UnregisterBroker (64).
     UnregisterBroker(BrokerId),
     /// A block of producer ids for a broker (67).
@@ -342,6 +360,8 @@ pub enum AdminReply {
     AlterConfigs(Vec<AlterConfigResult>),
     /// To ElectLeaders: (topic, partition, outcome).
     ElectLeaders(Vec<(TopicName, i32, Outcome)>),
+    /// To AlterPartitionReassignments: an outcome for each partition, in the order of the request.
+    AlterPartitionReassignments(Vec<Outcome>),
     /// To UnregisterBroker.
     UnregisterBroker(Outcome),
     /// To AllocateProducerIds: ids `[first, first + count)`.

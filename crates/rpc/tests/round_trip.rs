@@ -412,6 +412,17 @@ fn admin_requests() -> Vec<AdminRequest> {
             }],
             validate_only: true,
         },
+        AdminRequest::AlterPartitionReassignments {
+            partitions: [None, Some(vec![]), Some(vec![BrokerId(3), BrokerId(1)])]
+                .into_iter()
+                .map(|replicas| Reassign {
+                    topic: "t".into(),
+                    partition: 2,
+                    replicas,
+                })
+                .collect(),
+            allow_replication_factor_change: true,
+        },
         AdminRequest::UnregisterBroker(BrokerId(4)),
         AdminRequest::AllocateProducerIds {
             broker: BrokerId(4),
@@ -443,6 +454,7 @@ fn admin_replies() -> Vec<AdminReply> {
             outcome: failed.clone(),
         }]),
         AdminReply::ElectLeaders(vec![(name("t"), 3, failed.clone())]),
+        AdminReply::AlterPartitionReassignments(vec![Outcome::OK, failed.clone()]),
         AdminReply::UnregisterBroker(failed),
         AdminReply::AllocateProducerIds {
             outcome: Outcome::OK,

@@ -204,6 +204,8 @@ requests! {
     DeleteGroupsRequest => DeleteGroupsResponse, DeleteGroups, DELETE_GROUPS;
     ElectLeadersRequest => ElectLeadersResponse, ElectLeaders, ELECT_LEADERS;
     IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, IncrementalAlterConfigs, INCREMENTAL_ALTER_CONFIGS;
+    AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse, AlterPartitionReassignments, ALTER_PARTITION_REASSIGNMENTS;
+    ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse, ListPartitionReassignments, LIST_PARTITION_REASSIGNMENTS;
     OffsetDeleteRequest => OffsetDeleteResponse, OffsetDelete, OFFSET_DELETE;
     DescribeQuorumRequest => DescribeQuorumResponse, DescribeQuorum, DESCRIBE_QUORUM;
     DescribeClusterRequest => DescribeClusterResponse, DescribeCluster, DESCRIBE_CLUSTER;

@@ -10,6 +10,7 @@ mod cluster;
 mod lines;
 mod load;
 mod ports;
+pub mod reassign;
 mod replicas;
 mod wait;
 

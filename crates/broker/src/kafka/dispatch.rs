@@ -112,6 +112,12 @@ fn route(call: Call, body: BytesMut) -> Result<Begun, DecodeError> {
         ApiKey::DeleteGroups => reply(call, body, handler::delete_groups::handle),
         ApiKey::ElectLeaders => reply(call, body, handler::elect_leaders::handle),
         ApiKey::IncrementalAlterConfigs => reply(call, body, handler::incremental_alter_configs::handle),
+        ApiKey::AlterPartitionReassignments => {
+            reply(call, body, handler::alter_partition_reassignments::handle)
+        }
+        ApiKey::ListPartitionReassignments => {
+            reply(call, body, handler::list_partition_reassignments::handle)
+        }
         ApiKey::OffsetDelete => reply(call, body, handler::offset_delete::handle),
         ApiKey::DescribeQuorum => reply(call, body, handler::describe_quorum::handle),
         ApiKey::DescribeCluster => reply(call, body, handler::describe_cluster::handle),

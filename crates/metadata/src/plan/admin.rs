@@ -2,8 +2,8 @@
 
 use super::context::{PlanContext, Planned};
 use super::{
-    PRODUCER_ID_BLOCK, allocate_producer_ids, alter_configs, create_partitions, create_topics, delete_topics,
-    elect_leaders, unregister_broker,
+    PRODUCER_ID_BLOCK, allocate_producer_ids, alter_configs, alter_partition_reassignments,
+    create_partitions, create_topics, delete_topics, elect_leaders, unregister_broker,
 };
 use crate::image::MetadataImage;
 use crate::request::{AdminReply, AdminRequest};
@@ -25,6 +25,11 @@ pub fn admin(image: &MetadataImage, request: &AdminRequest, ctx: &PlanContext<'_
         AdminRequest::ElectLeaders { election, partitions } => {
             elect_leaders(image, *election, partitions.as_deref(), ctx).map(AdminReply::ElectLeaders)
         }
+        AdminRequest::AlterPartitionReassignments {
+            partitions,
+            allow_replication_factor_change,
+        } => alter_partition_reassignments(image, partitions, *allow_replication_factor_change, ctx)
+            .map(AdminReply::AlterPartitionReassignments),
         AdminRequest::UnregisterBroker(broker) => {
             unregister_broker(image, *broker, ctx).map(AdminReply::UnregisterBroker)
         }

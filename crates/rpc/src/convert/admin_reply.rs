@@ -43,6 +43,11 @@ impl From<&AdminReply> for Reply {
             AdminReply::ElectLeaders(results) => Reply::ElectLeaders(proto::ElectLeadersResponse {
                 partitions: results.iter().map(elected).collect(),
             }),
+            AdminReply::AlterPartitionReassignments(outcomes) => {
+                Reply::AlterPartitionReassignments(proto::AlterPartitionReassignmentsResponse {
+                    outcomes: outcomes.iter().map(Into::into).collect(),
+                })
+            }
             AdminReply::UnregisterBroker(outcome) => Reply::UnregisterBroker(outcome.into()),
             AdminReply::AllocateProducerIds {
                 outcome,
@@ -79,6 +84,9 @@ impl TryFrom<proto::AdminResponse> for AdminReply {
                     .map(|item| Ok((topic_name(&item.topic)?, item.partition, outcome(item.outcome)?)))
                     .collect::<Result<_, ConvertError>>()?,
             ),
+            Reply::AlterPartitionReassignments(reply) => {
+                AdminReply::AlterPartitionReassignments(reply.outcomes.into_iter().map(Into::into).collect())
+            }
             Reply::UnregisterBroker(outcome) => AdminReply::UnregisterBroker(outcome.into()),
             Reply::AllocateProducerIds(reply) => AdminReply::AllocateProducerIds {
                 outcome: outcome(reply.outcome)?,

@@ -4,7 +4,7 @@ use super::{ConvertError, each, ids, narrow, required, topic_name, uuid, uuid_by
 use crate::proto::{self, admin_request::Request, topic_ref::Topic};
 use milena_metadata::request::{
     AdminRequest, AlterConfig, ConfigOp, CreateTopic, CreateTopics, ElectLeader, ElectionType, GrowTopic,
-    TopicRef,
+    Reassign, TopicRef,
 };
 use milena_types::{BrokerEpoch, BrokerId, TopicId};
 
@@ -45,6 +45,13 @@ impl From<&AdminRequest> for proto::AdminRequest {
                     }),
                 })
             }
+            AdminRequest::AlterPartitionReassignments {
+                partitions,
+                allow_replication_factor_change,
+            } => Request::AlterPartitionReassignments(proto::AlterPartitionReassignmentsRequest {
+                partitions: partitions.iter().map(Into::into).collect(),
+                allow_replication_factor_change: *allow_replication_factor_change,
+            }),
             AdminRequest::UnregisterBroker(id) => Request::UnregisterBroker(id.0),
             AdminRequest::AllocateProducerIds { broker, epoch } => {
                 Request::AllocateProducerIds(proto::AllocateProducerIdsRequest {
@@ -86,6 +93,10 @@ impl TryFrom<proto::AdminRequest> for AdminRequest {
                     }
                 },
                 partitions: request.partitions.map(|list| each(list.partitions)).transpose()?,
+            },
+            Request::AlterPartitionReassignments(request) => AdminRequest::AlterPartitionReassignments {
+                partitions: request.partitions.into_iter().map(Into::into).collect(),
+                allow_replication_factor_change: request.allow_replication_factor_change,
             },
             Request::UnregisterBroker(id) => AdminRequest::UnregisterBroker(BrokerId(id)),
             Request::AllocateProducerIds(request) => AdminRequest::AllocateProducerIds {
@@ -223,6 +234,29 @@ impl From<proto::GrowTopic> for GrowTopic {
                     .map(|list| brokers(list.brokers))
                     .collect()
             }),
+        }
+    }
+}
+
+impl From<&Reassign> for proto::Reassign {
+    fn from(item: &Reassign) -> Self {
+        Self {
+            topic: item.topic.clone(),
+            partition: item.partition,
+            replicas: item
+                .replicas
+                .as_ref()
+                .map(|list| proto::ReplicaList { brokers: ids(list) }),
+        }
+    }
+}
+
+impl From<proto::Reassign> for Reassign {
+    fn from(item: proto::Reassign) -> Self {
+        Self {
+            topic: item.topic,
+            partition: item.partition,
+            replicas: item.replicas.map(|list| brokers(list.brokers)),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod cluster;
 mod groups;
 mod offsets;
+mod reassignments;
 #[cfg(test)]
 mod sample;
 mod topics;
@@ -26,6 +27,7 @@ pub(crate) use groups::{
 #[cfg(test)]
 pub(crate) use offsets::OFFSET_FETCH;
 pub(crate) use offsets::{LIST_OFFSETS, OFFSET_COMMIT, OFFSET_DELETE, OFFSET_FOR_LEADER_EPOCH};
+pub(crate) use reassignments::{ALTER_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS};
 pub(crate) use topics::{
     CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS, DESCRIBE_TOPIC_PARTITIONS,
     ELECT_LEADERS, METADATA,

@@ -1,6 +1,7 @@
 //! One file for each API: from its request to its response. Rules of the API live here; what it asks for lives below.
 
 pub(super) mod alter_configs;
+pub(super) mod alter_partition_reassignments;
 pub(super) mod alter_replica_log_dirs;
 pub(super) mod api_versions;
 pub(super) mod create_partitions;
@@ -25,6 +26,7 @@ pub(super) mod leave_group;
 pub(super) mod list_config_resources;
 pub(super) mod list_groups;
 pub(super) mod list_offsets;
+pub(super) mod list_partition_reassignments;
 pub(super) mod metadata;
 pub(super) mod offset_commit;
 pub(super) mod offset_delete;
