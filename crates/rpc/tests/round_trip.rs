@@ -415,7 +415,7 @@ fn admin_requests() -> Vec<AdminRequest> {
         AdminRequest::AlterPartitionReassignments {
             partitions: [None, Some(vec![]), Some(vec![BrokerId(3), BrokerId(1)])]
                 .into_iter()
-                .map(|replicas| Reassign {
+                .map(|replicas| milena_metadata::request::Reassign {
                     topic: "t".into(),
                     partition: 2,
                     replicas,
