@@ -61,6 +61,8 @@ pub struct TailCut {
     pub offset: Offset,
     /// Why, in words.
     pub reason: String,
+    /// Whole batches in the same segment behind the one that could not be taken: a write that was never completed leaves none.
+    pub whole_batches: u64,
 }
 
 /// What opening a log did.

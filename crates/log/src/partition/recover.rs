@@ -13,7 +13,7 @@ use crate::error::{LogError, OpenError};
 use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::index::IndexBuilder;
 use crate::segment::{ScanDepth, Scanner};
-use milena_record::BatchHeader;
+use milena_record::{BatchHeader, HEADER_BYTES};
 use milena_types::{LeaderEpoch, Offset};
 use std::collections::BTreeMap;
 use std::io;
@@ -325,8 +325,19 @@ impl PartitionLog {
         let path = self.path(self.segments[at].base, FileKind::Log);
         let behind: u64 = self.segments[at + 1..].iter().map(|segment| segment.size).sum();
         let bytes = self.segments[at].size - position + behind;
-        tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason,
-            "cut off a tail that was never completely written");
+        let whole_batches = self
+            .whole_batches_behind(at, position)
+            .map_err(LogError::new("read", &path))?;
+        match whole_batches {
+            0 => {
+                tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason,
+                    "cut off a tail that was never completely written");
+            }
+            whole_batches => {
+                tracing::error!(partition = %self.partition, path = %path.display(), position, bytes, whole_batches, log_end = offset.0, reason,
+                    "cut off a batch that is not what was written, and whole batches behind it: what no other replica has of them is lost");
+            }
+        }
         for doomed in (at + 1..self.segments.len()).rev() {
             self.remove_segment_files(self.segments[doomed].base)?;
         }
@@ -345,7 +356,29 @@ impl PartitionLog {
             bytes,
             offset,
             reason,
+            whole_batches,
         })
+    }
+
+    fn whole_batches_behind(&self, at: usize, position: u64) -> io::Result<u64> {
+        let meta = &self.segments[at];
+        let path = self.path(meta.base, FileKind::Log);
+        let file = self.env.fs.open(&path, OpenMode::Read)?;
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        file.read_at(&mut head, HEADER_BYTES, position)?;
+        let Ok(header) = BatchHeader::parse(&head) else {
+            return Ok(0);
+        };
+        let behind = position.saturating_add(header.size_bytes() as u64);
+        if behind >= meta.size {
+            return Ok(0);
+        }
+        let mut scanner = Scanner::new(&*file, behind, meta.size, ScanDepth::Checked);
+        let mut whole = 0;
+        while let Some(Ok(_)) = scanner.next()? {
+            whole += 1;
+        }
+        Ok(whole)
     }
 
     /// Writes the indexes that a scan has built, where the files differ; the next flush makes those of closed segments durable.

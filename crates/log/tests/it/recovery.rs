@@ -3,6 +3,7 @@
 use crate::support::*;
 use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
 use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
+use milena_record::HEADER_BYTES;
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::path::PathBuf;
 
@@ -60,20 +61,33 @@ fn junk_zeros_and_flipped_bits_are_cut_off() {
         let crashed = fs.after_crash(Survival::ProcessKilled);
         let (log, report) = open(&crashed, &small());
         assert_eq!(dump(&log, 1), all, "{name}");
-        assert_eq!(report.cut.unwrap().position, whole.len() as u64, "{name}");
+        let cut = report.cut.unwrap();
+        assert_eq!(
+            (cut.position, cut.whole_batches),
+            (whole.len() as u64, 0),
+            "{name}"
+        );
         let (_, again) = open(&crashed, &small());
         assert_eq!(again.cut, None, "{name}: a second recovery finds nothing to do");
     }
+    let size = whole.len() / (whole.len() / batch(&["a10", "b10"]).len());
     // The leader epoch (bytes 12 to 15 of a header) is outside the checksum; all else is seen.
-    for at in (0..whole.len())
-        .filter(|at| !(12..16).contains(&(at % (whole.len() / (whole.len() / batch(&["a10", "b10"]).len())))))
-    {
+    for at in (0..whole.len()).filter(|at| !(12..16).contains(&(at % size))) {
         let mut flipped = whole.clone();
         flipped[at] ^= 0x10;
         fs.overwrite(&path, &flipped);
         let (log, report) = open(&fs.after_crash(Survival::ProcessKilled), &small());
         let end = log.log_end_offset().0 as usize;
-        assert!(report.cut.is_some() && end < all.len(), "flip at {at}");
+        let cut = report.cut.unwrap();
+        assert!(end < all.len(), "flip at {at}");
+        if at % size >= HEADER_BYTES {
+            // Where it ends can be told, and that a torn write is not all of it.
+            assert_eq!(
+                cut.whole_batches as usize,
+                whole.len() / size - 1 - at / size,
+                "flip at {at}"
+            );
+        }
         assert_eq!(dump(&log, 1), all[..end]);
     }
 }
