@@ -26,7 +26,7 @@ impl PartitionLog {
         }
         if self.high_watermark > offset {
             tracing::warn!(partition = %self.partition, to = offset.0, high_watermark = self.high_watermark.0, log_end = self.log_end.0,
-                "truncating below the high watermark: after an unclean election this loses acknowledged records");
+                "truncating below the high watermark: a repair has these records from the leader, after an unclean election they are lost");
         }
         self.verify()?;
         // It may put fewer segments in the place of some.
