@@ -3,7 +3,7 @@
 # Results: $OUT/{flushed,replicated,kafka}.json (OUT: ./data/bench by default). ONLY="flushed kafka" leaves the others out.
 # Needs Java and Maven for Kafka; fetches and compiles librdkafka's rdkafka_performance into the user's cache.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd); top=$(cd "$here/../.." && pwd)
+bench=$(cd "$(dirname "$0")" && pwd); top=$(cd "$bench/../.." && pwd) # lib.sh has a "here" of its own
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/milena; OUT=${OUT:-$top/data/bench}; mkdir -p "$OUT" "$cache"
 . "$top/tests/interop/clients/setup.sh"
 if [ ! -x "$cache/rdkafka_performance" ]; then
@@ -17,7 +17,7 @@ export PERF=$cache/rdkafka_performance
 for what in ${ONLY:-flushed replicated kafka}; do
   work=$(mktemp -d "${TMPDIR:-/tmp}/milena-bench.XXXXXX")
   if [ "$what" = kafka ]; then
-    export AK=$work; ln -s "$CLIENTS/kafka-lib" "$work/lib"; adapter=$here/ak.sh
+    export AK=$work; ln -s "$CLIENTS/kafka-lib" "$work/lib"; adapter=$bench/ak.sh
     export BOOT=127.0.0.1:11092,127.0.0.1:12092,127.0.0.1:13092 TOPIC=
   else
     export MILENA_DATA=$work; adapter=$top/deploy/quickstart.sh
@@ -25,6 +25,6 @@ for what in ${ONLY:-flushed replicated kafka}; do
   fi
   "$adapter" up 3 > /dev/null
   echo "== $what"
-  "$CLIENTS/venv/bin/python" "$here/ruler.py" "$adapter" "$OUT/$what.json" "$@" || true
+  "$CLIENTS/venv/bin/python" "$bench/ruler.py" "$adapter" "$OUT/$what.json" "$@" || true
   "$adapter" down; rm -rf "$work"
 done
