@@ -5,7 +5,7 @@ use bytes::Bytes;
 use milena_coordinator::record::{CoordinatorRecord, DecodeError};
 use milena_coordinator::{GroupLimits, GroupShard};
 use milena_record::control::ControlRecord;
-use milena_record::{BatchError, BatchHeader, batches, crc_is_valid, record_iter};
+use milena_record::{BatchError, BatchHeader, batches, check_crc, record_iter};
 use milena_types::{ErrorCode, Offset, ProducerId, TopicIdPartition};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,17 +114,12 @@ fn replay(shard: &mut GroupShard, records: &Bytes, from: Offset) -> Result<Offse
     let mut next = from;
     for batch in batches(records) {
         let (header, bytes) = batch.map_err(|source| LoadError::Batch { at: next, source })?;
-        if !crc_is_valid(bytes) {
-            let source = BatchError::Invalid("checksum");
-            return Err(LoadError::Batch {
-                at: header.base_offset,
-                source,
-            });
-        }
-        replay_batch(shard, &header, &records.slice_ref(bytes), from).map_err(|source| LoadError::Batch {
+        let failed = |source| LoadError::Batch {
             at: header.base_offset,
             source,
-        })?;
+        };
+        check_crc(bytes).map_err(failed)?;
+        replay_batch(shard, &header, &records.slice_ref(bytes), from).map_err(failed)?;
         next = header.next_offset();
     }
     Ok(next)

@@ -9,7 +9,7 @@ use super::tail_ring::TailRing;
 use crate::config::BrokerConfig;
 use bytes::BytesMut;
 use milena_counting::peak_bytes;
-use milena_log::{AppendContext, AppendOrigin, CorruptionPolicy, Env, OpenOptions, PartitionLog};
+use milena_log::{AppendContext, AppendOrigin, Env, OpenOptions, PartitionLog};
 use milena_metadata::MetadataImage;
 use milena_record::{BatchBuilder, Compression, TimestampType};
 use milena_replication::{
@@ -42,24 +42,12 @@ impl Maker {
         let topic = TopicName::new("orders-of-the-day").unwrap();
         let mut cache = SettingsCache::new(&BrokerConfig::default());
         let settings = cache.of(&MetadataImage::default(), &topic);
-        let options = OpenOptions {
-            env: Env::real(),
-            dir: dir.to_owned(),
-            partition: TopicPartition {
-                topic,
-                partition: PartitionIndex(0),
-            },
-            topic_id: TopicId::random(),
-            config: std::sync::Arc::clone(&settings.log),
-            recovery_point: Offset(0),
-            stale_recovery_point: Offset::ZERO,
-            log_start_offset: Offset(0),
-            compacted: false,
-            clean: false,
-            has_files: false,
-            corruption: CorruptionPolicy::Refuse,
-            now: Timestamp(0),
+        let partition = TopicPartition {
+            topic,
+            partition: PartitionIndex(0),
         };
+        let (id, config) = (TopicId::random(), std::sync::Arc::clone(&settings.log));
+        let options = OpenOptions::new(Env::real(), dir.to_owned(), partition, id, config, Timestamp(0));
         Self {
             settings,
             options,

@@ -524,28 +524,41 @@ mod lives_tests {
         assert_eq!((dir, log.log_end_offset()), (1, Offset(5)));
     }
 
-    /// A topic with 50 records and `checkpointed` offsets is deleted and made again, gets 10 records, and the process is killed
+    const FIFTY: Checkpointed = Checkpointed {
+        recovery_point: Offset(50),
+        high_watermark: Offset(0),
+        log_start: Offset(0),
+    };
+
+    fn fill_in(dirs: &LogDirs, topic: u8, records: usize) -> PartitionLog {
+        let Found::Log(_, mut log, _) = find(dirs, topic, true) else {
+            panic!("it lies nowhere")
+        };
+        append(&mut log, 0, records);
+        log.flush().unwrap();
+        *log
+    }
+
+    /// A log of 50 records, and these offsets of it in the checkpoints on disk.
+    fn checkpointed(dirs: &LogDirs, topic: u8, offsets: Checkpointed) -> PartitionLog {
+        let log = fill_in(dirs, topic, 50);
+        dirs.note_offsets(0, life(topic), &name(), offsets);
+        dirs.write_checkpoints();
+        log
+    }
+
+    /// A topic with 50 records and these offsets in its checkpoints is deleted and made again, gets 10 records, and the process is killed
     /// before it writes checkpoints again.
-    fn made_again(checkpointed: Checkpointed) -> (tempfile::TempDir, LogDirs) {
+    fn made_again(offsets: Checkpointed) -> (tempfile::TempDir, LogDirs) {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];
         {
             let dirs = open(&paths);
-            let Found::Log(dir, mut log, _) = find(&dirs, 1, true) else {
-                panic!("it lies nowhere")
-            };
-            append(&mut log, 0, 50);
-            log.flush().unwrap();
-            dirs.note_offsets(dir, life(1), &name(), checkpointed);
-            dirs.write_checkpoints();
+            let log = checkpointed(&dirs, 1, offsets);
             // As the data thread does when the topic is deleted.
-            dirs.forget_partition(dir, &name());
+            dirs.forget_partition(0, &name());
             log.delete().unwrap().unwrap().run().unwrap();
-            let Found::Log(_, mut log, _) = find(&dirs, 2, true) else {
-                panic!("it lies nowhere")
-            };
-            append(&mut log, 0, 10);
-            log.flush().unwrap();
+            fill_in(&dirs, 2, 10);
         }
         let dirs = open(&paths);
         (root, dirs)
@@ -554,12 +567,11 @@ mod lives_tests {
     #[test]
     fn a_checkpoint_of_a_deleted_topic_says_nothing_of_the_one_made_again() {
         for log_start in [0, 5, 30] {
-            let checkpointed = Checkpointed {
-                recovery_point: Offset(50),
+            let (_root, dirs) = made_again(Checkpointed {
                 high_watermark: Offset(50),
                 log_start: Offset(log_start),
-            };
-            let (_root, dirs) = made_again(checkpointed);
+                ..FIFTY
+            });
             let (_, log, high_watermark) = opened(&dirs, 2).unwrap();
             let offsets = (log.log_start_offset(), log.log_end_offset(), high_watermark);
             assert_eq!(offsets, (Offset(0), Offset(10), Offset(0)), "{log_start}");
@@ -570,17 +582,13 @@ mod lives_tests {
     fn the_recovery_point_of_a_log_that_is_gone_is_remembered_until_files_without_it_are_written() {
         let root = tempfile::tempdir().unwrap();
         let dirs = open(&[root.path().join("a")]);
-        let offsets = Checkpointed {
-            recovery_point: Offset(50),
-            ..Checkpointed::default()
-        };
         let stale = || {
             let config = Arc::new(LogConfig::default());
             dirs.empty_options(0, life(2), &name(), config)
                 .unwrap()
                 .stale_recovery_point
         };
-        dirs.note_offsets(0, life(1), &name(), offsets);
+        dirs.note_offsets(0, life(1), &name(), FIFTY);
         // A write that began before may be under way.
         dirs.forget_partition(0, &name());
         assert_eq!(stale(), Offset(50));
@@ -592,15 +600,9 @@ mod lives_tests {
     fn nor_does_it_of_one_that_was_opened_again_before_it_had_records() {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];
-        let checkpointed = Checkpointed {
-            recovery_point: Offset(50),
-            ..Checkpointed::default()
-        };
         {
             let dirs = open(&paths);
-            fill_in(&dirs, 1, 50);
-            dirs.note_offsets(0, life(1), &name(), checkpointed);
-            dirs.write_checkpoints();
+            checkpointed(&dirs, 1, FIFTY);
             // Another topic's log lies there: it is removed.
             let (_, log, _) = opened(&dirs, 2).unwrap();
             drop(log);
@@ -612,27 +614,13 @@ mod lives_tests {
         assert_eq!(log.log_end_offset(), Offset(10));
     }
 
-    fn fill_in(dirs: &LogDirs, topic: u8, records: usize) {
-        let Found::Log(_, mut log, _) = find(dirs, topic, true) else {
-            panic!("it lies nowhere")
-        };
-        append(&mut log, 0, records);
-        log.flush().unwrap();
-    }
-
     #[test]
     fn a_copy_is_not_trusted_because_of_the_checkpoint_of_a_log_that_was_in_its_directory_once() {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];
-        let checkpointed = Checkpointed {
-            recovery_point: Offset(50),
-            ..Checkpointed::default()
-        };
         {
             let dirs = open(&paths);
-            fill_in(&dirs, 1, 50);
-            dirs.note_offsets(0, life(1), &name(), checkpointed);
-            dirs.write_checkpoints();
+            checkpointed(&dirs, 1, FIFTY);
             dirs.discard(&name());
             let config = Arc::new(LogConfig::default());
             let options = dirs.copy_options(0, life(2), &name(), config).unwrap();

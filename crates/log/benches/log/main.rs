@@ -11,7 +11,7 @@ mod cost;
 
 use bytes::{Bytes, BytesMut};
 use cost::Cost;
-use milena_log::{AppendContext, AppendOrigin, CorruptionPolicy, Env, LogConfig, OpenOptions, PartitionLog};
+use milena_log::{AppendContext, AppendOrigin, Env, LogConfig, OpenOptions, PartitionLog};
 use milena_record::{BatchBuilder, crc32c, stamp};
 use milena_types::{
     LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition, Uuid,
@@ -40,24 +40,12 @@ fn batch(bytes: usize) -> BytesMut {
 }
 
 fn open(dir: &Path) -> PartitionLog {
-    let options = OpenOptions {
-        env: Env::real(),
-        dir: dir.to_owned(),
-        partition: TopicPartition {
-            topic: TopicName::new("bench").unwrap(),
-            partition: PartitionIndex(0),
-        },
-        topic_id: TopicId(Uuid([1; 16])),
-        config: Arc::new(LogConfig::default()),
-        recovery_point: Offset(0),
-        stale_recovery_point: Offset::ZERO,
-        log_start_offset: Offset(0),
-        compacted: false,
-        clean: false,
-        has_files: false,
-        corruption: CorruptionPolicy::Refuse,
-        now: Timestamp(1),
+    let partition = TopicPartition {
+        topic: TopicName::new("bench").unwrap(),
+        partition: PartitionIndex(0),
     };
+    let (id, config) = (TopicId(Uuid([1; 16])), Arc::new(LogConfig::default()));
+    let options = OpenOptions::new(Env::real(), dir.to_owned(), partition, id, config, Timestamp(1));
     PartitionLog::open(options).unwrap().0
 }
 

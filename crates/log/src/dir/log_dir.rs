@@ -15,7 +15,7 @@ use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, deleted_dir_name, future_dir_name, parse_future_dir_name,
     parse_partition_dir_name, partition_dir_name, unique,
 };
-use crate::partition::{CorruptionPolicy, OpenOptions, PartitionLog, Removal, read_floor, read_topic_id};
+use crate::partition::{OpenOptions, PartitionLog, Removal, read_floor, read_topic_id};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
@@ -339,20 +339,19 @@ impl LogDir {
                 .copied()
                 .unwrap_or(Offset::ZERO)
         };
+        let recovery_point = look_up(&self.recovery_points);
+        let log_start_offset = look_up(&self.log_starts);
+        let (dir, compacted) = (
+            self.partition_path(&partition),
+            self.compacted.contains(&partition),
+        );
         OpenOptions {
-            env: self.env.clone(),
-            dir: self.partition_path(&partition),
-            topic_id,
-            config,
-            recovery_point: look_up(&self.recovery_points),
-            stale_recovery_point: look_up(&self.recovery_points),
-            log_start_offset: look_up(&self.log_starts),
-            compacted: self.compacted.contains(&partition),
+            recovery_point,
+            stale_recovery_point: recovery_point,
+            log_start_offset,
+            compacted,
             clean: self.clean.is_some(),
-            has_files: false,
-            corruption: CorruptionPolicy::Refuse,
-            now,
-            partition,
+            ..OpenOptions::new(self.env.clone(), dir, partition, topic_id, config, now)
         }
     }
 

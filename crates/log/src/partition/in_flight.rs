@@ -52,9 +52,13 @@ impl Unsettled {
 pub(super) struct InFlight(Option<Box<Unsettled>>);
 
 impl InFlight {
-    /// Gives back the memory if nothing is in flight.
+    /// Gives back the memory that nothing in flight takes.
     pub(super) fn shrink(&mut self) {
         self.0.take_if(|unsettled| unsettled.is_nothing());
+        if let Some(unsettled) = &mut self.0 {
+            unsettled.unsynced_seals.shrink_to_fit();
+            unsettled.removals.shrink_to_fit();
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
 use crate::format::{
     DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
-    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, file_path, parse_file_name,
+    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, file_path, is_temporary,
+    parse_file_name,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
@@ -74,9 +75,10 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
             }
             Some(other) => listing.others.push(other),
             // Half-written small files, retired segments, and what a compaction left unfinished.
-            None if [".tmp", ".deleted", ".cleaned", ".swap"]
-                .iter()
-                .any(|end| name.ends_with(end)) =>
+            None if is_temporary(&name)
+                || [".deleted", ".cleaned", ".swap"]
+                    .iter()
+                    .any(|end| name.ends_with(end)) =>
             {
                 listing.strays.push(name)
             }

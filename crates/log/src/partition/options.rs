@@ -48,6 +48,35 @@ pub struct OpenOptions {
     pub now: Timestamp,
 }
 
+impl OpenOptions {
+    /// For a log of which no checkpoint says anything: all of it is scanned, and damage cannot be told from a torn write.
+    #[must_use]
+    pub fn new(
+        env: Arc<Env>,
+        dir: PathBuf,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        config: Arc<LogConfig>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            env,
+            dir,
+            partition,
+            topic_id,
+            config,
+            recovery_point: Offset::ZERO,
+            stale_recovery_point: Offset::ZERO,
+            log_start_offset: Offset::ZERO,
+            compacted: false,
+            clean: false,
+            has_files: false,
+            corruption: CorruptionPolicy::Refuse,
+            now,
+        }
+    }
+}
+
 /// Where and why a tail was cut off during recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TailCut {

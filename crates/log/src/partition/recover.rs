@@ -441,14 +441,12 @@ impl PartitionLog {
                 passed = at;
                 if header.producer_id.is_some()
                     && let Some(completed) = super::producers::apply_to(&mut producers, header, batch)
+                    && completed.aborted
+                    && recovered.is_some()
                 {
                     let stable = producers.last_stable_offset_after(&completed);
-                    if completed.aborted {
-                        aborts
-                            .entry(at)
-                            .or_default()
-                            .push(AbortedTxn::of(&completed, stable));
-                    }
+                    let aborted = AbortedTxn::of(&completed, stable);
+                    aborts.entry(at).or_default().push(aborted);
                 }
                 Ok(())
             })?;
@@ -457,11 +455,13 @@ impl PartitionLog {
                 self.add_snapshot(offset);
             }
         }
-        for at in recovered.map_or(0..0, |start| start.at..self.segments.len()) {
-            // What the replay has passed it knows better.
-            let known = recovered.and_then(|start| start.snapshot.filter(|_| at == start.at));
-            let replayed = aborts.remove(&at).unwrap_or_default();
-            self.settle_txn_index(at, known.map(|known| known.min(from)), replayed)?;
+        if let Some(start) = recovered {
+            for at in start.at..self.segments.len() {
+                // What the replay has passed it knows better.
+                let known = start.snapshot.filter(|_| at == start.at);
+                let replayed = aborts.remove(&at).unwrap_or_default();
+                self.settle_txn_index(at, known.map(|known| known.min(from)), replayed)?;
+            }
         }
         self.producers.on_high_watermark(self.high_watermark);
         Ok((from, discarded))

@@ -8,7 +8,7 @@ use super::open::list;
 use super::txn_index::read_txn_index;
 use super::{OpenOptions, PartitionLog};
 use crate::error::LogError;
-use crate::format::FileKind;
+use crate::format::{FileKind, is_temporary};
 use milena_types::{Offset, Timestamp};
 use std::io;
 
@@ -104,7 +104,7 @@ impl PartitionLog {
         // Of Kafka's compaction there is no word in the directory.
         let same_marks = listing.has_floor == self.has_floor && (self.has_holes || !listing.has_holes);
         // A small file may be on its way to the disk.
-        let strays = listing.strays.iter().any(|name| !name.ends_with(".tmp"));
+        let strays = listing.strays.iter().any(|name| !is_temporary(name));
         if !same_snapshots || !same_marks || listing.unfinished_swap || strays {
             return Ok(Some("somebody worked on it".to_owned()));
         }
@@ -152,8 +152,7 @@ impl PartitionLog {
     pub(super) fn shrink(&mut self) {
         self.segments.shrink_to_fit();
         self.snapshots.shrink_to_fit();
-        self.in_flight.unsynced_seals.shrink_to_fit();
-        self.in_flight.removals.shrink_to_fit();
+        self.in_flight.shrink();
         self.epochs.shrink();
         self.producers.shrink();
     }

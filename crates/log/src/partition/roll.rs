@@ -261,6 +261,8 @@ impl PartitionLog {
             return Ok(self.active.is_none());
         }
         self.close_active()?;
+        // Of one without an open segment, too: a recovery or a compaction has written small files.
+        self.forget_small_files();
         self.env.sealed.remove_log(self.log_id);
         Ok(true)
     }
@@ -279,7 +281,6 @@ impl PartitionLog {
         self.active = None;
         self.modified = self.modified(base)?;
         self.shrink();
-        self.forget_small_files();
         Ok(())
     }
 }

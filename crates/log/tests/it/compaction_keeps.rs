@@ -127,6 +127,7 @@ fn compacted_segments_are_as_old_as_what_they_were_made_from() {
     let path = of.dir.join("00000000000000000000.log");
     set_modified(&path, 5);
     compact(&mut log).unwrap();
+    assert_eq!(pairs(&log).len(), 1, "it was written again");
     let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
     assert_eq!(
         modified,

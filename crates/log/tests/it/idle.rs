@@ -39,6 +39,9 @@ fn a_partition_that_was_never_written_costs_its_struct_and_its_path() {
     assert!(fs.paths().is_empty());
 }
 
+/// What a log takes beside its own struct when it is had back by word, and beside what the word held.
+const RESUMED_BYTES_MAX: usize = 100;
+
 #[test]
 fn a_partition_that_has_gone_idle_costs_little_more() {
     let temp = tempfile::tempdir().unwrap();
@@ -64,6 +67,18 @@ fn a_partition_that_has_gone_idle_costs_little_more() {
     let each = (bytes - 4096) / logs;
     assert!(each <= IDLE_BYTES_MAX, "{each} bytes");
     assert_eq!((idle.len(), from.env.sealed_open()), (logs, 0));
+    // Nor does it cost more after a restart.
+    let words: Vec<_> = idle.iter().map(|log| log.idle_log().unwrap()).collect();
+    let known: Vec<_> = (0..logs).map(|index| options_of(&from, index)).collect();
+    let resume = |(of, word)| PartitionLog::resume_clean(of, word).unwrap();
+    let (resumed, bytes) = peak_bytes(|| known.iter().zip(words).map(resume).collect::<Vec<_>>());
+    println!("idle {each}, resumed {}", bytes / logs);
+    assert!(
+        bytes / logs <= size_of::<PartitionLog>() + RESUMED_BYTES_MAX,
+        "{}",
+        bytes / logs
+    );
+    assert_eq!(resumed.len(), logs);
 }
 
 struct Disk {

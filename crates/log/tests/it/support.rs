@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use milena_log::env::{FaultyFileSystem, FileSystem};
 use milena_log::{
-    AppendContext, AppendError, AppendOrigin, Appended, CorruptionPolicy, Env, LogConfig, OpenError,
-    OpenOptions, OpenReport, PartitionLog,
+    AppendContext, AppendError, AppendOrigin, Appended, Env, LogConfig, OpenError, OpenOptions, OpenReport,
+    PartitionLog,
 };
 use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType, batches, records};
 use milena_types::{
@@ -34,24 +34,13 @@ pub(crate) fn small() -> LogConfig {
 }
 
 pub(crate) fn options(fs: &FaultyFileSystem, config: &LogConfig) -> OpenOptions {
-    OpenOptions {
-        env: Env::with(Arc::new(fs.clone()), 4),
-        dir: PathBuf::from(DIR),
-        partition: TopicPartition {
-            topic: TopicName::new("topic").unwrap(),
-            partition: PartitionIndex(0),
-        },
-        topic_id: TopicId(Uuid([7; 16])),
-        config: Arc::new(config.clone()),
-        recovery_point: Offset(0),
-        stale_recovery_point: Offset::ZERO,
-        log_start_offset: Offset(0),
-        compacted: false,
-        clean: false,
-        has_files: false,
-        corruption: CorruptionPolicy::Refuse,
-        now: Timestamp(1_000_000),
-    }
+    let partition = TopicPartition {
+        topic: TopicName::new("topic").unwrap(),
+        partition: PartitionIndex(0),
+    };
+    let (env, id) = (Env::with(Arc::new(fs.clone()), 4), TopicId(Uuid([7; 16])));
+    let (config, now) = (Arc::new(config.clone()), Timestamp(1_000_000));
+    OpenOptions::new(env, PathBuf::from(DIR), partition, id, config, now)
 }
 
 pub(crate) fn open(fs: &FaultyFileSystem, config: &LogConfig) -> (PartitionLog, OpenReport) {

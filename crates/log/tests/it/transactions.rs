@@ -226,6 +226,7 @@ fn a_marker_below_the_log_start_ends_its_transaction_after_a_truncation_too() {
 fn an_abort_that_is_in_no_index_stays_ahead_of_the_snapshots() {
     const SNAPSHOT_INTERVAL: u64 = 64 << 20;
     let faults = [1, 2].map(|nth| [Fault::TooManyOpen(nth), Fault::NoSpaceAtCreate(nth)]);
+    let mut waited = 0;
     for fault in faults.into_iter().flatten() {
         let fs = disk();
         let (mut log, _) = open(&fs, &LogConfig::default());
@@ -243,6 +244,7 @@ fn an_abort_that_is_in_no_index_stays_ahead_of_the_snapshots() {
         fs.inject(fault);
         marker(&mut log, ControlRecord::Abort, 1, 0, 1, false).unwrap();
         fs.disarm();
+        waited += usize::from(files(&fs, ".txnindex").is_empty());
         assert!(log.size_bytes() >= SNAPSHOT_INTERVAL, "too late");
         flush(&mut log);
         let end = log.log_end_offset();
@@ -251,4 +253,5 @@ fn an_abort_that_is_in_no_index_stays_ahead_of_the_snapshots() {
         let (again, _) = open_at(&fs.copied(), &LogConfig::default(), end).unwrap();
         assert_eq!(aborted(&again, 0, end.0), [(1, 0)], "{fault:?}: after a crash");
     }
+    assert!(waited > 0, "no fault has met the index");
 }

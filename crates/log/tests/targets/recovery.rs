@@ -45,24 +45,13 @@ fn config() -> LogConfig {
 
 fn options(disk: &FaultyFileSystem) -> OpenOptions {
     let topic = TopicName::new("topic").unwrap_or_else(|e| panic!("{e:?}"));
-    OpenOptions {
-        env: Env::with(Arc::new(disk.clone()), 4),
-        dir: PathBuf::from(DIR),
-        partition: TopicPartition {
-            topic,
-            partition: PartitionIndex(0),
-        },
-        topic_id: TopicId(Uuid([7; 16])),
-        config: Arc::new(config()),
-        recovery_point: Offset(0),
-        stale_recovery_point: Offset::ZERO,
-        log_start_offset: Offset(0),
-        compacted: false,
-        clean: false,
-        has_files: false,
-        corruption: CorruptionPolicy::Refuse,
-        now: Timestamp(1_000),
-    }
+    let partition = TopicPartition {
+        topic,
+        partition: PartitionIndex(0),
+    };
+    let (env, id) = (Env::with(Arc::new(disk.clone()), 4), TopicId(Uuid([7; 16])));
+    let (config, now) = (Arc::new(config()), Timestamp(1_000));
+    OpenOptions::new(env, PathBuf::from(DIR), partition, id, config, now)
 }
 
 fn append(log: &mut PartitionLog, batch: bytes::BytesMut, epoch: i32, client: bool) {

@@ -9,6 +9,10 @@ use milena_log::compaction::{CompactionError, CompactionJob, CompactionRules, Gr
 use milena_log::env::FileSystem;
 use milena_types::{Offset, Timestamp};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many groups were swapped in, in all lives.
+pub(crate) static SWAPPED: AtomicU64 = AtomicU64::new(0);
 
 const RULES: CompactionRules = CompactionRules {
     min_cleanable_dirty_ratio: 0.0,
@@ -200,6 +204,7 @@ impl Run {
                 return Ok(());
             }
             job.finish_swap().map_err(told)?;
+            SWAPPED.fetch_add(1, Ordering::Relaxed);
             for removal in self.log.take_removals(Timestamp(1_000_000)) {
                 removal.run().map_err(told)?;
             }

@@ -4,6 +4,7 @@
 //! flushed (and, when only the process died, all that was acknowledged); and everything that can be asked of the log must
 //! follow from those batches alone.
 
+use super::compact::SWAPPED;
 use super::random::Random;
 use super::run::{Run, config, open_model};
 use super::state::Model;
@@ -310,6 +311,10 @@ fn two_hundred_thousand_crashes_lose_nothing_and_invent_nothing() {
         }
     });
     let (bytes, chained) = (bytes.into_inner(), chained.into_inner());
-    println!("{bytes} crashes at every byte of a life, {chained} crashes in a row");
+    let swapped = SWAPPED.load(Ordering::Relaxed);
+    println!(
+        "{bytes} crashes at every byte of a life, {chained} crashes in a row, {swapped} groups compacted"
+    );
+    assert!(swapped > 5_000);
     assert!(bytes + chained >= cases && bytes > cases / 3 && chained > cases / 4);
 }
