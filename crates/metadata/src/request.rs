@@ -79,9 +79,6 @@ pub struct Heartbeat {
     pub want_fence: bool,
     /// It wants a controlled shutdown.
     pub want_shutdown: bool,
-    /// Directories that failed since the registration. They stay in it; what becomes of their replicas is reported one by one, see
-    /// [`ReplicaStates`].
-    pub offline_directories: Vec<DirectoryId>,
 }
 
 /// The answer to [`Heartbeat`].

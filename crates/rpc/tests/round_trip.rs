@@ -285,7 +285,6 @@ fn heartbeats_survive() {
         applied: MetadataVersion(9),
         want_fence: true,
         want_shutdown: true,
-        offline_directories: vec![DirectoryId(Uuid([5; 16]))],
     };
     assert_eq!(
         Heartbeat::try_from(proto::HeartbeatRequest::from(&heartbeat)),

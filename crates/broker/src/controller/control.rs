@@ -11,7 +11,7 @@ use crate::metadata::MetadataCache;
 use crate::shard::ControlPlane;
 use futures_util::future::BoxFuture;
 use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
-use milena_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -94,9 +94,5 @@ impl ControlPlane for BrokerControl {
         self.cache.doubt(broker);
         // At shutdown nobody looks any more.
         let _ = self.lost.send(broker);
-    }
-
-    fn log_dir_failed(&self, directory: DirectoryId) {
-        self.registration.directory_failed(directory);
     }
 }

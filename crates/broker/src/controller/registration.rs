@@ -18,8 +18,6 @@ use milena_rpc::proto;
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, MetadataVersion,
 };
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -99,7 +97,6 @@ pub struct Registration {
     epoch: watch::Sender<Option<BrokerEpoch>>,
     state: watch::Sender<BrokerState>,
     shutdown_wanted: watch::Sender<bool>,
-    offline: Mutex<BTreeSet<DirectoryId>>,
     /// Something to tell the controller has come up.
     beat_now: Notify,
 }
@@ -119,7 +116,6 @@ impl Registration {
             epoch: watch::channel(None).0,
             state: watch::channel(BrokerState::Unregistered).0,
             shutdown_wanted: watch::channel(false).0,
-            offline: Mutex::new(BTreeSet::new()),
             beat_now: Notify::new(),
         }
     }
@@ -134,15 +130,6 @@ impl Registration {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         self.state.subscribe()
-    }
-
-    /// A log directory failed: the controller hears of it with the next heartbeat, which is sent at once.
-    pub fn directory_failed(&self, directory: DirectoryId) {
-        self.offline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(directory);
-        self.beat_now.notify_one();
     }
 
     /// Asks the controller to move all leaders away, and waits until it has or `deadline` has passed. True: it has.
@@ -307,25 +294,16 @@ impl Registration {
         cache: &MetadataCache,
         deadline: Duration,
     ) -> Result<HeartbeatReply, ControllerError> {
-        let offline_directories = self
-            .offline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .copied()
-            .collect();
         let request = proto::HeartbeatRequest::from(&Heartbeat {
             broker: me.broker,
             epoch: self.epoch().unwrap_or_default(),
             applied: cache.image().version,
             want_fence: false,
             want_shutdown: *self.shutdown_wanted.borrow(),
-            offline_directories,
         });
         let response = client
-            .call(deadline.max(ATTEMPT), ATTEMPT, |mut stub| {
-                let request = request.clone();
-                async move { stub.heartbeat(request).await }
+            .call(deadline.max(ATTEMPT), ATTEMPT, |mut stub| async move {
+                stub.heartbeat(request).await
             })
             .await?;
         Ok(HeartbeatReply::try_from(response)?)

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
-use milena_types::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode};
 
 /// The control side of a broker. Called from data threads: nothing may block.
 pub trait ControlPlane: Send + Sync + 'static {
@@ -18,7 +18,4 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// A replication stream to or from this broker broke: look whether it still lives.
     fn peer_lost(&self, broker: BrokerId);
-
-    /// A log directory failed for good.
-    fn log_dir_failed(&self, directory: DirectoryId);
 }

@@ -72,7 +72,6 @@ impl Shard {
             if let Some(directory) = self.cx.dirs.take_offline(dir) {
                 let path = self.cx.dirs.path(dir).unwrap_or(std::path::Path::new(""));
                 tracing::error!(%directory, path = %path.display(), "log directory is offline");
-                self.cx.control.log_dir_failed(directory);
                 let tell = move |shard: &mut Shard| shard.on_dir_offline(dir);
                 self.cx.mailboxes.run_on_others(self.cx.shard, tell);
             }

@@ -8,8 +8,8 @@ use milena_metadata::record::{
 use milena_metadata::request::{AlterPartitionItem, ReplicaState, ReplicaStateItem};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch,
-    PartitionIndex, TopicId, TopicIdPartition, TopicName,
+    BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex,
+    TopicId, TopicIdPartition, TopicName,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -321,6 +321,4 @@ impl ControlPlane for Control {
             .lost
             .push((self.broker, broker));
     }
-
-    fn log_dir_failed(&self, _directory: DirectoryId) {}
 }

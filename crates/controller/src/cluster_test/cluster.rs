@@ -244,13 +244,9 @@ impl Cluster {
             applied: MetadataVersion(u64::MAX),
             want_fence: false,
             want_shutdown: false,
-            offline_directories: vec![],
         };
         let message = proto::HeartbeatRequest::from(&heartbeat);
-        let answer = self.call(|mut client| {
-            let message = message.clone();
-            async move { client.heartbeat(message).await }
-        });
+        let answer = self.call(|mut client| async move { client.heartbeat(message).await });
         assert_eq!(answer.await.outcome.unwrap().error, 0);
     }
 }

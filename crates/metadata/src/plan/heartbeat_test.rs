@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::testing::{Cluster, heartbeat, registration};
-use milena_types::{DirectoryId, MetadataVersion, Timestamp, Uuid};
+use milena_types::{MetadataVersion, Timestamp};
 
 #[test]
 fn a_broker_is_unfenced_when_it_has_applied_its_own_registration() {
@@ -84,28 +84,4 @@ fn a_shutdown_goes_on_under_a_new_controller() {
     assert!(!cluster.beat(&leaving).should_shutdown);
     cluster.beat(&heartbeat(BrokerId(1), cluster.epoch(1), cluster.image.version));
     assert!(cluster.beat(&leaving).should_shutdown);
-}
-
-#[test]
-fn a_failed_directory_stays_registered_and_leaves_its_replicas_to_the_broker() {
-    let mut cluster = Cluster::empty();
-    let mut two = registration(BrokerId(0), 1, 1);
-    two.directories.push(DirectoryId(Uuid([9; 16])));
-    cluster.register(&two);
-    cluster.unfence(BrokerId(0));
-    cluster.register(&registration(BrokerId(1), 1, 1));
-    cluster.unfence(BrokerId(1));
-    let shared = cluster.create("shared", 4, 2);
-    let mut failed = heartbeat(BrokerId(0), cluster.epoch(0), cluster.image.version);
-    failed.offline_directories = vec![DirectoryId(Uuid([9; 16]))];
-    let version = cluster.image.version;
-    cluster.beat(&failed);
-    for index in 0..4 {
-        assert_eq!(cluster.partition(shared, index).isr.len(), 2);
-    }
-    assert_eq!(
-        cluster.image.broker(BrokerId(0)).unwrap().directories,
-        two.directories
-    );
-    assert_eq!(cluster.image.version, version);
 }

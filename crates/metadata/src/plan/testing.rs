@@ -24,7 +24,6 @@ pub(crate) fn heartbeat(broker: BrokerId, epoch: BrokerEpoch, applied: MetadataV
         applied,
         want_fence: false,
         want_shutdown: false,
-        offline_directories: vec![],
     }
 }
 

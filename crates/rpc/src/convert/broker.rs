@@ -86,7 +86,6 @@ impl From<&Heartbeat> for proto::HeartbeatRequest {
             applied: request.applied.0,
             want_fence: request.want_fence,
             want_shutdown: request.want_shutdown,
-            offline_directories: directory_bytes(&request.offline_directories),
         }
     }
 }
@@ -101,7 +100,6 @@ impl TryFrom<proto::HeartbeatRequest> for Heartbeat {
             applied: MetadataVersion(request.applied),
             want_fence: request.want_fence,
             want_shutdown: request.want_shutdown,
-            offline_directories: directories(&request.offline_directories)?,
         })
     }
 }

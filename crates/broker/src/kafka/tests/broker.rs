@@ -14,9 +14,7 @@ use milena_metadata::plan::{PlanContext, Planned, admin, bootstrap};
 use milena_metadata::quorum::{QuorumDescription, QuorumReplica};
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
 use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem, ReplicaStateItem};
-use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid,
-};
+use milena_types::{BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -124,8 +122,6 @@ impl ControlPlane for NoControl {
     }
 
     fn peer_lost(&self, _broker: BrokerId) {}
-
-    fn log_dir_failed(&self, _directory: DirectoryId) {}
 }
 
 /// Two loggers that only remember.
