@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) subscriptions: Vec<proto::SubscribeRequest>,
     /// Registrations are answered with these codes before one succeeds.
     pub(super) refuse_registrations: Vec<ErrorCode>,
+    /// Reports on replicas are answered with these codes before they are taken.
+    pub(super) refuse_reports: Vec<ErrorCode>,
     /// The next subscriptions get these events first.
     pub(super) nonsense: Vec<Event>,
     /// Administrative requests are refused as malformed.
@@ -277,7 +279,7 @@ impl Controller for Service {
     ) -> Result<Response<proto::HeartbeatResponse>, Status> {
         let mut state = self.leading()?;
         let request = request.into_inner();
-        state.heartbeats.push(request.clone());
+        state.heartbeats.push(request);
         let known = state.image.broker(BrokerId(request.broker)).cloned();
         let Some(mut known) = known.filter(|known| known.epoch.0 == request.epoch) else {
             let outcome = Some((&Outcome::failed(ErrorCode::StaleBrokerEpoch, "stale")).into());
@@ -323,10 +325,13 @@ impl Controller for Service {
         request: Request<proto::ReportReplicasRequest>,
     ) -> Result<Response<proto::AlterPartitionResponse>, Status> {
         let request = request.into_inner();
-        self.leading()?.reports.push(request.clone());
+        let mut state = self.leading()?;
+        state.reports.push(request.clone());
+        let error = state.refuse_reports.pop().unwrap_or(ErrorCode::None);
+        drop(state);
         let result = |item: proto::ReplicaStateItem| proto::AlterPartitionResult {
             id: item.id,
-            error: 0,
+            error: i32::from(error.code()),
         };
         let partitions = request.replicas.into_iter().map(result).collect();
         Ok(Response::new(proto::AlterPartitionResponse { partitions }))

@@ -88,7 +88,12 @@ async fn run(
             None => HashMap::new(),
         };
         let before = open.len();
-        let undelivered = |(item, answer): Report| match results.get(&item.id) {
+        // Under a registration that is over nothing was taken: it goes out again under the next one.
+        let taken = |item: &ReplicaStateItem| {
+            let error = results.get(&item.id);
+            error.filter(|error| **error != ErrorCode::StaleBrokerEpoch)
+        };
+        let undelivered = |(item, answer): Report| match taken(&item) {
             Some(error) => {
                 let _ = answer.send(*error);
                 None
