@@ -215,18 +215,18 @@ impl<'a> PartitionChange<'a> {
     }
 
     fn complete_reassignment(&mut self) {
+        if self.adding.is_empty() && self.removing.is_empty() {
+            return;
+        }
         let now = Reassignment {
-            replicas: std::mem::take(&mut self.replicas),
-            adding: std::mem::take(&mut self.adding),
-            removing: std::mem::take(&mut self.removing),
+            replicas: self.replicas.clone(),
+            adding: self.adding.clone(),
+            removing: self.removing.clone(),
         };
-        match now.completed(&self.isr, self.min_isr) {
-            Some(done) => (self.replicas, self.isr) = (done.replicas, done.isr),
-            None => {
-                self.replicas = now.replicas;
-                self.adding = now.adding;
-                self.removing = now.removing;
-            }
+        if let Some(done) = now.completed(&self.isr, self.min_isr) {
+            (self.replicas, self.isr) = (done.replicas, done.isr);
+            self.adding.clear();
+            self.removing.clear();
         }
     }
 

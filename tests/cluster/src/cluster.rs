@@ -147,6 +147,21 @@ impl Cluster {
         dirs.find(|dir| dir.is_dir())
     }
 
+    /// The closed segments of partition 0 of a topic on a broker, in order.
+    ///
+    /// # Panics
+    /// When the broker has no directory of it.
+    #[must_use]
+    pub fn closed_segments(&self, id: i32, topic: &str) -> Vec<PathBuf> {
+        let dir = self.partition_dir(id, topic, 0).expect("the partition is here");
+        let entries = std::fs::read_dir(dir).expect("read").flatten();
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+        let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_log).collect();
+        logs.sort();
+        logs.pop();
+        logs
+    }
+
     /// A node's output.
     #[must_use]
     pub fn log_file(&self, id: i32) -> PathBuf {

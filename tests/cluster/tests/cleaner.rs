@@ -103,20 +103,6 @@ impl Node {
         producer.flush(WAIT).expect("flush");
     }
 
-    fn closed_segments(&self, topic: &str) -> Vec<PathBuf> {
-        let dir = self.cluster.partition_dir(1, topic, 0).expect("the partition");
-        let paths = std::fs::read_dir(dir)
-            .expect("read")
-            .flatten()
-            .map(|entry| entry.path());
-        let mut logs: Vec<PathBuf> = paths
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        logs.sort();
-        logs.pop();
-        logs
-    }
-
     fn cleaner_threads(&self) -> usize {
         let pid = self.cluster.pid(1).expect("it runs");
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
@@ -205,7 +191,7 @@ fn the_metrics_show_what_the_cleaner_does_and_cannot_do() {
     assert!(node.metric(&of("max_clean_time_secs")) < 30.0);
 
     node.cluster.stop(1, WAIT);
-    let closed = node.closed_segments("unreadable");
+    let closed = node.cluster.closed_segments(1, "unreadable");
     let bytes: u64 = closed
         .iter()
         .map(|path| path.metadata().expect("size").len())

@@ -98,23 +98,6 @@ fn a_failed_directory_moves_its_partitions_and_stops_nothing_else() {
     assert_replicas_identical(&cluster, topic, PARTITIONS);
 }
 
-/// The closed segments of a partition on a broker.
-fn closed(cluster: &Cluster, id: i32, topic: &str) -> Vec<PathBuf> {
-    let dir = cluster
-        .partition_dir(id, topic, 0)
-        .expect("the partition is here");
-    let entries = std::fs::read_dir(dir)
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut logs: Vec<PathBuf> = entries
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    logs.sort();
-    logs.pop();
-    logs
-}
-
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(path).unwrap();
     change(&mut bytes);
@@ -147,13 +130,13 @@ type Damage = fn(&Cluster, i32, &str);
 /// What becomes of a replica's files while its broker is down, and whether the broker was stopped cleanly before.
 const DAMAGES: &[(&str, bool, Damage)] = &[
     ("a closed segment is gone", true, |cluster, id, topic| {
-        std::fs::remove_file(&closed(cluster, id, topic)[1]).unwrap();
+        std::fs::remove_file(&cluster.closed_segments(id, topic)[1]).unwrap();
     }),
     (
         "a closed segment is gone after a kill",
         false,
         |cluster, id, topic| {
-            std::fs::remove_file(&closed(cluster, id, topic)[1]).unwrap();
+            std::fs::remove_file(&cluster.closed_segments(id, topic)[1]).unwrap();
         },
     ),
     (
@@ -165,7 +148,7 @@ const DAMAGES: &[(&str, bool, Damage)] = &[
         },
     ),
     ("the indexes are garbled", false, |cluster, id, topic| {
-        for log in closed(cluster, id, topic) {
+        for log in cluster.closed_segments(id, topic) {
             change(&log.with_extension("index"), flip);
             std::fs::remove_file(log.with_extension("timeindex")).unwrap();
         }
@@ -224,10 +207,10 @@ fn damaged_replicas_are_repaired_from_their_peers() {
         healed(&cluster, what);
     }
     // Bits that flip where no start looks: found by the first read, while the damaged replica leads.
-    let flipped = closed(&cluster, second, topic)[1].clone();
+    let flipped = cluster.closed_segments(second, topic)[1].clone();
     cluster.stop(second, PATIENCE);
     change(&flipped, flip);
-    let short = closed(&cluster, second, topic)[2].clone();
+    let short = cluster.closed_segments(second, topic)[2].clone();
     change(&short, |bytes| bytes.truncate(bytes.len() / 3));
     cluster.start_node(second);
     make_leader(&mut cluster, topic, second, first);

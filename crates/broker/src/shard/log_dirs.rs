@@ -307,16 +307,17 @@ impl LogDirs {
         let Some((dir, handle)) = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?))) else {
             return Found::Offline(Some(index));
         };
-        if existed && !request.is_new && !self.all_online() && is_of_other_topic(handle, name, id) {
-            // The log of a deleted topic; the living one may lie where nobody can look.
-            return Found::Offline(None);
-        }
+        // The log of a deleted topic may be here, and the living one where nobody can look.
+        let to_open = || match !request.is_new && !self.all_online() && is_of_other_topic(handle, name, id) {
+            true => Found::Offline(None),
+            false => Found::ToOpen(index),
+        };
         let known = dir.checkpoints.of(name);
         let by_word = self.believes_word(name, request.corruption)
             && handle.resumes_at_once(name)
             && !lock(&self.contested).contains_key(name);
         if existed && !by_word {
-            return Found::ToOpen(index);
+            return to_open();
         }
         let options = dir.options(handle, id, name, config, known, request.now);
         let log = if existed {
@@ -326,7 +327,7 @@ impl LogDirs {
         };
         match log {
             Some(log) => Found::Log(index, Box::new(log), known.high_watermark),
-            None => Found::ToOpen(index),
+            None => to_open(),
         }
     }
 

@@ -33,7 +33,7 @@ async fn wait_threads(counts: &[(&str, usize)]) {
     }
 }
 
-fn metric(cluster: &Cluster, broker: i32, name: &str) -> f64 {
+pub(crate) fn metric(cluster: &Cluster, broker: i32, name: &str) -> f64 {
     let metrics: Vec<Metric> = cluster.router(broker).metrics();
     metrics
         .iter()

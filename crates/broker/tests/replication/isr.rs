@@ -145,6 +145,8 @@ async fn a_follower_catches_up_with_a_log_that_starts_inside_a_batch() {
         let mut at = 15;
         while at <= last.0 {
             let read = crate::cluster::fetch(cluster.router(2), id, at).await;
+            assert_eq!(read.error, ErrorCode::None, "at {at}");
+            let before = at;
             for (offset, value) in values(&read.records) {
                 if offset >= at {
                     let expected = if offset == last.0 { "after" } else { "inside" };
@@ -152,6 +154,7 @@ async fn a_follower_catches_up_with_a_log_that_starts_inside_a_batch() {
                     at += 1;
                 }
             }
+            assert!(at > before, "nothing at {at}");
         }
         cluster.stop().await;
     }

@@ -135,10 +135,8 @@ impl Cleaner {
         let wanted = effective(&self.file, all, own);
         check_buffer(&wanted)?;
         match &self.pool().settings {
-            Some(settings) if settings.threads != wanted.threads => {
-                check_threads(settings.threads, wanted.threads)
-            }
-            Some(_) | None => Ok(()),
+            Some(settings) => check_threads(settings.threads, wanted.threads),
+            None => Ok(()),
         }
     }
 
@@ -151,9 +149,7 @@ impl Cleaner {
             return;
         };
         if is_following && let Err(error) = check_threads(current.threads, wanted.threads) {
-            if current.threads != wanted.threads {
-                tracing::error!(%error, "a setting of the cleaner takes effect at the next start only");
-            }
+            tracing::error!(%error, "a setting of the cleaner takes effect at the next start only");
             wanted.threads = current.threads;
         }
         if wanted == current {

@@ -30,6 +30,10 @@ pub enum CleanerRefused {
 
 /// Whether `current` threads may become `wanted`.
 pub(super) fn check_threads(current: usize, wanted: usize) -> Result<(), CleanerRefused> {
+    if wanted == current {
+        // Also none, where there is no cleaner.
+        return Ok(());
+    }
     if wanted < 1 {
         return Err(CleanerRefused::NoThread);
     }
