@@ -120,16 +120,16 @@ impl Shard {
         };
         self.cx.opening.insert(id);
         let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
-        let (owner, opened_name) = (self.cx.shard, name.clone());
+        let owner = self.cx.shard;
         let open = move || {
-            let opened = dirs.open_partition(dir, id, &opened_name, &config, corruption);
+            let opened = dirs.open_partition(dir, id, &name, &config, corruption);
             // The files are released before a thread that has stopped is told.
             drop(dirs);
             mailboxes.run_control(owner, move |shard| {
-                shard.on_opened(id, opened_name, dir, opened);
+                shard.on_opened(id, name, dir, opened);
             });
         };
-        self.cx.openings.submit(dir, name, Box::new(open));
+        self.cx.openings.submit(dir, Box::new(open));
         false
     }
 
@@ -192,9 +192,9 @@ impl Shard {
         self.cx.opening.remove(&id);
         match opened {
             Ok((log, high_watermark)) => {
-                self.add_partition(id, name.clone(), dir, log, high_watermark);
+                self.add_partition(id, name, dir, log, high_watermark);
             }
-            Err(error) => self.cannot_open(id, name.clone(), &error, Some(dir)),
+            Err(error) => self.cannot_open(id, name, &error, Some(dir)),
         }
         let image = Arc::clone(&self.cx.image);
         let wanted = image
@@ -207,7 +207,7 @@ impl Shard {
         } else {
             self.settle_replica(id);
         }
-        self.cx.openings.finished(&name);
+        self.cx.openings.finished();
     }
 
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {

@@ -2,9 +2,8 @@
 //! for it.
 //!
 //! Each log directory has at most `num.recovery.threads.per.data.dir` threads, which exist while logs wait to be opened.
-//! Logs of one name are opened one after the other, whoever asks: a topic may be deleted and made again meanwhile.
+//! Only the holder of a name asks for its log: see `name_claims`.
 
-use milena_types::TopicPartition;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,8 +23,6 @@ pub(crate) struct Openings {
 #[derive(Default)]
 struct State {
     dirs: HashMap<usize, DirQueue>,
-    /// Names that are being opened, with the openings that wait until that is over.
-    names: HashMap<TopicPartition, VecDeque<(usize, Job)>>,
     stopped: bool,
 }
 
@@ -50,28 +47,15 @@ impl Openings {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `job` on a thread of directory number `dir`, when no other log of this name is being opened. Its owner calls
-    /// [`Openings::finished`] once it has the log.
-    pub(crate) fn submit(self: &Arc<Self>, dir: usize, name: TopicPartition, job: Job) {
+    /// Runs `job` on a thread of directory number `dir`. Its owner calls [`Openings::finished`] once it has the log.
+    pub(crate) fn submit(self: &Arc<Self>, dir: usize, job: Job) {
         self.pending.send_modify(|pending| *pending += 1);
         let mut state = self.lock();
-        match state.names.get_mut(&name) {
-            Some(waiting) => waiting.push_back((dir, job)),
-            None => {
-                state.names.insert(name, VecDeque::new());
-                self.queue(&mut state, dir, job);
-            }
-        }
+        self.queue(&mut state, dir, job);
     }
 
-    /// The log of this name has an owner, or cannot be opened.
-    pub(crate) fn finished(self: &Arc<Self>, name: &TopicPartition) {
-        let mut state = self.lock();
-        match state.names.get_mut(name).and_then(VecDeque::pop_front) {
-            Some((dir, job)) => self.queue(&mut state, dir, job),
-            None => drop(state.names.remove(name)),
-        }
-        drop(state);
+    /// A log has its owner, or cannot be opened.
+    pub(crate) fn finished(&self) {
         self.pending
             .send_modify(|pending| *pending = pending.saturating_sub(1));
     }
@@ -120,7 +104,6 @@ impl Openings {
         let mut state = self.lock();
         state.stopped = true;
         state.dirs.values_mut().for_each(|queue| queue.jobs.clear());
-        state.names.values_mut().for_each(VecDeque::clear);
     }
 
     /// Waits until every log has its owner, at most `patience`. How many have none.
@@ -143,17 +126,9 @@ impl std::fmt::Debug for Openings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milena_types::{PartitionIndex, TopicName};
     use std::sync::mpsc;
 
     const PATIENCE: Duration = Duration::from_secs(10);
-
-    fn name(partition: i32) -> TopicPartition {
-        TopicPartition {
-            topic: TopicName::new("t").unwrap(),
-            partition: PartitionIndex(partition),
-        }
-    }
 
     /// A job that says when it begins, and ends when it is told.
     fn job(begun: &mpsc::Sender<i32>, id: i32) -> (Job, mpsc::Sender<()>) {
@@ -173,7 +148,7 @@ mod tests {
         let mut ends = Vec::new();
         for (id, dir) in [(1, 0), (2, 0), (3, 0), (4, 1)] {
             let (job, end) = job(&begun, id);
-            openings.submit(dir, name(id), job);
+            openings.submit(dir, job);
             ends.push(end);
         }
         let mut first: Vec<i32> = (0..3).map(|_| begins.recv_timeout(PATIENCE).unwrap()).collect();
@@ -182,30 +157,10 @@ mod tests {
         assert_eq!(openings.settled(Duration::ZERO).await, 4);
         // The first goes on for ever.
         drop(ends.remove(1));
-        openings.finished(&name(2));
+        openings.finished();
         assert_eq!(begins.recv_timeout(PATIENCE).unwrap(), 3);
         ends.clear();
-        for id in [1, 3, 4] {
-            openings.finished(&name(id));
-        }
+        (0..3).for_each(|_| openings.finished());
         assert_eq!(openings.settled(PATIENCE).await, 0);
-    }
-
-    #[test]
-    fn one_name_is_opened_by_one_at_a_time() {
-        let openings = Openings::new(4);
-        let (begun, begins) = mpsc::channel();
-        let (first, end) = job(&begun, 1);
-        let (second, _second_end) = job(&begun, 2);
-        openings.submit(0, name(7), first);
-        openings.submit(1, name(7), second);
-        assert_eq!(begins.recv_timeout(PATIENCE).unwrap(), 1);
-        drop(end);
-        assert!(
-            begins.recv_timeout(Duration::from_millis(50)).is_err(),
-            "its owner does not have it yet"
-        );
-        openings.finished(&name(7));
-        assert_eq!(begins.recv_timeout(PATIENCE).unwrap(), 2);
     }
 }

@@ -134,8 +134,9 @@ async fn a_follower_catches_up_with_a_log_that_starts_inside_a_batch() {
         cluster.wait_isr(id, &[1, 2]).await;
         let last = cluster.produce_until_ok(1, id, "after").await;
         cluster.controller.elect(id, 2);
-        until("the former follower to lead", || async {
-            crate::cluster::fetch(cluster.router(2), id, 15).await.error == ErrorCode::None
+        until("the former follower to lead, and to show everything", || async {
+            let read = crate::cluster::fetch(cluster.router(2), id, 15).await;
+            read.error == ErrorCode::None && read.high_watermark > last
         })
         .await;
         assert_eq!(
