@@ -94,6 +94,8 @@ pub struct ReplicaConfig {
     pub frame_bytes_max: usize,
     /// Memory of all tail rings of the broker: recent appends kept for followers and tail consumers.
     pub tail_ring_bytes: usize,
+    /// How long a replica whose log is in doubt waits for others to lead, before it goes on alone.
+    pub doubt_patience: Duration,
 }
 
 impl Default for ReplicaConfig {
@@ -105,6 +107,7 @@ impl Default for ReplicaConfig {
             link_credit_bytes: 8 << 20,
             frame_bytes_max: 1 << 20,
             tail_ring_bytes: 16 << 20,
+            doubt_patience: Duration::from_secs(30),
         }
     }
 }

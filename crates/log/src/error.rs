@@ -101,6 +101,21 @@ pub enum OpenError {
         /// What is wrong, in words.
         error: String,
     },
+    /// The log would be cut past its recovery point, and more may be wrong there than a write that was never completed. Nothing
+    /// was changed. Only under [`CorruptionPolicy::RefuseDoubtful`](crate::CorruptionPolicy::RefuseDoubtful).
+    #[error("{path} is in doubt from byte {position} (offset {offset}) on: {error}; {doubt}")]
+    Doubtful {
+        /// The segment.
+        path: PathBuf,
+        /// Where it would be cut.
+        position: u64,
+        /// Where the log would end.
+        offset: Offset,
+        /// What is wrong, in words.
+        error: String,
+        /// Why that may be more than a write that was never completed.
+        doubt: String,
+    },
 }
 
 /// The records of a batch that break a rule of the topic.

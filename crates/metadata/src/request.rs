@@ -158,6 +158,9 @@ pub enum ReplicaState {
     Full,
     /// It is about to be cut and fetched anew from the leader: what it held counts no more.
     Refill,
+    /// Its log is in doubt and about to be cut: what it held counts no more where others can go on; where nobody can, it is the
+    /// best there is, and may lead.
+    Cut,
     /// Its log is in use.
     Online,
 }

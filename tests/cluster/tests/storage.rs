@@ -224,6 +224,40 @@ fn damaged_replicas_are_repaired_from_their_peers() {
     check::assert_nothing_lost(&bootstrap, topic, 1, &report);
 }
 
+/// What was acknowledged since the last checkpoint is on disk all the same: a replica that is damaged there must not lead the
+/// others to be cut to its length.
+#[test]
+fn all_killed_at_once_and_one_of_them_damaged_lose_nothing() {
+    let topic = "doubt";
+    // No recovery point is written while the test runs.
+    let settings = Settings::default().with("log.flush.offset.checkpoint.interval.ms", "3600000");
+    let mut cluster = Cluster::start_separate(3, 1, settings);
+    let bootstrap = cluster.bootstrap();
+    admin::create_topic(&bootstrap, topic, 1, 3, &[("min.insync.replicas", "2")]);
+    let load = Load::start(&bootstrap, topic, 1, 20_000);
+    progress(&load, 20_000);
+    let report = load.finish();
+    for damaged in cluster.ids() {
+        let others: Vec<i32> = cluster.ids().into_iter().filter(|id| *id != damaged).collect();
+        // The last one stays eligible, whatever the controller sees of this.
+        others.iter().for_each(|id| cluster.kill(*id));
+        cluster.kill(damaged);
+        let dir = cluster.partition_dir(damaged, topic, 0).unwrap();
+        change(&newest(&dir, "log"), flip);
+        cluster.start_node(damaged);
+        until("the damage to be met", PATIENCE, || {
+            let path = format!("{topic}-0");
+            let met = |words: &str| said(&cluster, damaged, &[words, &path]);
+            (met("cut off") || met("is in doubt")).then_some(())
+        });
+        others.iter().for_each(|id| cluster.start_node(*id));
+        cluster.wait_brokers(3);
+        admin::wait_full_isr(&bootstrap, topic, 1, PATIENCE);
+        check::assert_nothing_lost(&bootstrap, topic, 1, &report);
+        assert_replicas_identical(&cluster, topic, 1);
+    }
+}
+
 /// A file system of that size; unmounted in the end.
 struct Mounted(PathBuf);
 

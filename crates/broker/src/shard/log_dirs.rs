@@ -338,7 +338,7 @@ impl LogDirs {
 
     /// Word of a log that is known to be damaged, or another one, is not gone by.
     fn believes_word(&self, name: &TopicPartition, corruption: CorruptionPolicy) -> bool {
-        corruption == CorruptionPolicy::Refuse && !lock(&self.distrusted).contains_key(name)
+        corruption != CorruptionPolicy::Truncate && !lock(&self.distrusted).contains_key(name)
     }
 
     /// Opens a partition's log in directory number `index`, which [`LogDirs::find_partition`] has named. A log of another life of
@@ -634,6 +634,7 @@ impl Dir {
             recovery_point: known.recovery_point,
             stale_recovery_point: on_disk.stale_recovery_point.max(forgotten),
             log_start_offset: known.log_start,
+            high_watermark: known.high_watermark,
             ..on_disk
         }
     }

@@ -9,7 +9,7 @@ use super::link::Lane;
 use super::log_dirs::Distrust;
 use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
-use super::replica_health::Unusable;
+use super::replica_health::{Unusable, policy};
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
 use super::storage_error::{Consequence, consequence, open_later};
@@ -46,10 +46,12 @@ impl Shard {
     /// Brings a partition to what the image says, opening its log if need be.
     pub(super) fn apply_partition(&mut self, id: TopicIdPartition) {
         // What is damaged is not opened before the controller knows: see `replica_health`.
-        self.apply_partition_as(id, CorruptionPolicy::Refuse);
+        let state = self.cx.image.partition(id);
+        let corruption = state.map_or(CorruptionPolicy::Refuse, policy);
+        self.apply_partition_as(id, corruption);
     }
 
-    /// Likewise; `corruption` says what becomes of a log that is damaged where it had been on disk for certain.
+    /// Likewise; `corruption` says what becomes of a log that is damaged.
     pub(super) fn apply_partition_as(&mut self, id: TopicIdPartition, corruption: CorruptionPolicy) {
         let image = Arc::clone(&self.cx.image);
         let Some(topic) = image.topics.get(&id.topic) else {
@@ -179,6 +181,9 @@ impl Shard {
         }
         let why = self.why_unusable(error, dir);
         self.cx.unusable.insert(id, (name, why));
+        if matches!(why, Unusable::Doubtful { .. }) {
+            self.wait_for_others(id);
+        }
     }
 
     /// A log was opened, or cannot be. What the metadata said meanwhile is done now.
@@ -213,6 +218,7 @@ impl Shard {
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
         match error {
             NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
+            NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful { waited: false },
             NoLog::Open(OpenError::Log(error)) => {
                 if let Some(dir) = dir {
                     self.cx.dir_failed(dir, error);

@@ -421,7 +421,9 @@ impl Partition {
 fn open_copy(options: OpenOptions, first: Offset) -> Result<PartitionLog, CopyError> {
     let (mut copy, _) = PartitionLog::open(options).map_err(|error| match error {
         OpenError::Log(error) => CopyError::Log(error),
-        OpenError::Corrupt { .. } | OpenError::TopicIdMismatch { .. } => CopyError::Ended,
+        OpenError::Corrupt { .. } | OpenError::Doubtful { .. } | OpenError::TopicIdMismatch { .. } => {
+            CopyError::Ended
+        }
     })?;
     copy.begin_at(first)?;
     Ok(copy)

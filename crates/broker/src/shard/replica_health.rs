@@ -10,6 +10,9 @@
 //!
 //! A damaged log is cut at the damage and filled again from the leader, but only after the controller has agreed that what
 //! this replica held counts no more: a short log must never lead, or the others would be cut to its length.
+//!
+//! A log in doubt (its tail past the recovery point may be damaged, or a write that was never completed) is treated so too,
+//! as long as somebody else may have what it lacks: then it is cut, and what is left of it may lead (`Cut`).
 
 use super::context::Context;
 use super::dir_state::DirState;
@@ -33,6 +36,8 @@ pub(super) enum Unusable {
     Offline,
     /// Its log is damaged, where it had been on disk for certain.
     Damaged,
+    /// The tail of its log may be: others are asked first, and have been waited for long enough.
+    Doubtful { waited: bool },
     /// There is no space to append to it, or there was none, or too few files or too little memory, to open it.
     NotNow,
 }
@@ -48,6 +53,14 @@ pub(super) struct Damage {
     error: String,
 }
 
+/// How closely a log is looked at when it is opened: where others may have what it lacks, doubts are refused.
+pub(super) fn policy(state: &PartitionRegistration) -> CorruptionPolicy {
+    match state.replicas.len() {
+        0 | 1 => CorruptionPolicy::Refuse,
+        _ => CorruptionPolicy::RefuseDoubtful,
+    }
+}
+
 /// What the controller is to be told, if anything.
 fn wanted_report(
     condition: Condition,
@@ -57,11 +70,14 @@ fn wanted_report(
     let listed = state.offline.contains(&node);
     let others_in_sync = state.isr.iter().any(|member| *member != node);
     let other_leads = state.leader.is_some_and(|leader| leader != node);
+    let mut eligible = state.isr.iter().chain(&state.elr);
+    let nobody_else = eligible.all(|member| *member == node || state.offline.contains(member));
     match condition {
         Ok(()) => listed.then_some(ReplicaState::Online),
         Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
-        Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
-        Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
+        Err(Unusable::Doubtful { waited }) if waited || nobody_else => Some(ReplicaState::Cut),
+        Err(Unusable::Damaged | Unusable::Doubtful { .. }) if other_leads => Some(ReplicaState::Refill),
+        Err(Unusable::Damaged | Unusable::Doubtful { .. }) => (!listed).then_some(ReplicaState::Offline),
         Err(Unusable::NotNow) => {
             let in_the_way = !listed && others_in_sync && state.isr.contains(&node);
             in_the_way.then_some(ReplicaState::Full)
@@ -118,7 +134,7 @@ impl Shard {
     /// The controller has taken a report. The metadata that follows from it may be here already, or on its way.
     fn on_reported(&mut self, id: TopicIdPartition, state: ReplicaState, seen: MetadataVersion) {
         self.cx.reporting.remove(&id);
-        if state == ReplicaState::Refill {
+        if matches!(state, ReplicaState::Refill | ReplicaState::Cut) {
             self.refill(id);
         } else if self.cx.image.version > seen {
             // What came while the answer was on its way has not been looked at.
@@ -126,13 +142,35 @@ impl Shard {
         }
     }
 
-    /// What this replica held counts no more: its log is cut where it is damaged, and the leader fills it again.
+    /// Nobody else leads who could tell whether the log here is complete: after a while it goes on alone.
+    pub(super) fn wait_for_others(&self, id: TopicIdPartition) {
+        let patience = self.cx.config.replica.doubt_patience;
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(patience).await;
+            with_local(|shard| {
+                if let Some((name, Unusable::Doubtful { waited })) = shard.cx.unusable.get_mut(&id)
+                    && !*waited
+                {
+                    tracing::error!(partition = %name, ?patience,
+                        "nobody else leads: the log is cut where it is in doubt, and may lead with what is left");
+                    *waited = true;
+                    shard.settle_replica(id);
+                }
+            });
+        });
+    }
+
+    /// What this replica held counts no more: its log is cut where it is damaged, and the leader fills it again. (Or there is
+    /// no other, and it leads.)
     fn refill(&mut self, id: TopicIdPartition) {
-        if self.condition(id) != Some(Err(Unusable::Damaged)) {
-            return;
-        }
+        let corruption = match self.condition(id) {
+            Some(Err(Unusable::Damaged)) => CorruptionPolicy::Truncate,
+            // Where more turns out to be damaged than that, it is refused again.
+            Some(Err(Unusable::Doubtful { .. })) => CorruptionPolicy::Refuse,
+            _ => return,
+        };
         if self.cx.unusable.remove(&id).is_some() {
-            self.apply_partition_as(id, CorruptionPolicy::Truncate);
+            self.apply_partition_as(id, corruption);
             return;
         }
         let Some(partition) = self.partitions.get_mut(&id) else {
@@ -270,7 +308,8 @@ mod tests {
     #[test]
     fn reports_follow_from_the_condition_and_the_metadata() {
         use ReplicaState as R;
-        use Unusable::{Damaged, NotNow, Offline};
+        use Unusable::{Damaged, Doubtful, NotNow, Offline};
+        let (fresh, waited) = (Doubtful { waited: false }, Doubtful { waited: true });
         for (condition, leader, isr, offline, expected) in [
             (Ok(()), Some(1), &[1, 2][..], &[][..], None),
             (Ok(()), Some(2), &[2], &[1], Some(R::Online)),
@@ -281,6 +320,16 @@ mod tests {
             (Err(Damaged), None, &[], &[1], None),
             (Err(Damaged), Some(2), &[2], &[1], Some(R::Refill)),
             (Err(Damaged), Some(2), &[1, 2], &[], Some(R::Refill)),
+            (Err(fresh), Some(1), &[1, 2], &[], Some(R::Offline)),
+            (Err(fresh), None, &[1, 2], &[1], None),
+            (Err(fresh), None, &[2], &[1], None),
+            (Err(fresh), None, &[1, 2], &[1, 2], Some(R::Cut)),
+            (Err(fresh), None, &[2], &[1, 2], Some(R::Cut)),
+            (Err(fresh), Some(1), &[1], &[], Some(R::Cut)),
+            (Err(fresh), Some(2), &[2], &[1], Some(R::Refill)),
+            (Err(fresh), Some(2), &[1, 2], &[], Some(R::Refill)),
+            (Err(waited), None, &[1, 2], &[1], Some(R::Cut)),
+            (Err(waited), Some(2), &[2], &[1], Some(R::Cut)),
             (Err(NotNow), Some(1), &[1, 2], &[], Some(R::Full)),
             (Err(NotNow), Some(1), &[1], &[], None),
             (Err(NotNow), Some(2), &[2], &[], None),

@@ -228,14 +228,30 @@ impl Controller {
 }
 
 impl Controller {
-    /// What `milena_metadata::plan::replica_states` decides, without ELR: another member of the ISR leads.
+    /// A broker is gone, and those with it who could have been elected instead: ISR and leaders stay.
+    pub(crate) fn lose(&self, id: BrokerId) {
+        let mut state = self.state.lock().unwrap();
+        state.routers.remove(&id);
+        let mut registration = state.image.brokers.get(&id).unwrap().as_ref().clone();
+        registration.fenced = true;
+        state.commit(vec![MetadataRecord::Broker(registration)]);
+    }
+
+    /// What `milena_metadata::plan::replica_states` decides, as if min.insync.replicas were that of all replicas: who leaves
+    /// stays eligible.
     fn report_replica(&self, broker: BrokerId, item: ReplicaStateItem) -> ErrorCode {
         let mut state = self.state.lock().unwrap();
         state.reports.push((broker, item.state));
         let Some(current) = state.image.partition(item.id).cloned() else {
             return ErrorCode::UnknownTopicId;
         };
-        let others = current.isr.iter().any(|member| *member != broker);
+        let can_lead = |member: &BrokerId, offline: &[BrokerId]| {
+            state.routers.contains_key(member) && !offline.contains(member)
+        };
+        let others = current
+            .isr
+            .iter()
+            .any(|member| *member != broker && can_lead(member, &current.offline));
         if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others {
             return ErrorCode::EligibleLeadersNotAvailable;
         }
@@ -244,13 +260,28 @@ impl Controller {
         if matches!(item.state, ReplicaState::Offline | ReplicaState::Full) {
             changed.offline.push(broker);
         }
-        if item.state != ReplicaState::Online {
+        let gives_way = match item.state {
+            ReplicaState::Online => false,
+            ReplicaState::Cut => others,
+            ReplicaState::Offline | ReplicaState::Full | ReplicaState::Refill => true,
+        };
+        if gives_way {
+            let was_in_sync = changed.isr.contains(&broker);
             changed.isr.retain(|member| *member != broker);
+            changed.elr.retain(|member| *member != broker);
+            if was_in_sync && matches!(item.state, ReplicaState::Offline | ReplicaState::Full) {
+                changed.elr.push(broker);
+            }
         }
         if changed.leader.is_none_or(|leader| leader == broker) {
-            let next = changed.replicas.iter().find(|r| changed.isr.contains(r));
-            changed.leader = next.copied();
+            let eligible = |r: &&BrokerId| changed.isr.contains(r) || changed.elr.contains(r);
+            let mut next = changed.replicas.iter().filter(eligible);
+            changed.leader = next.find(|r| can_lead(r, &changed.offline)).copied();
             changed.leader_epoch = changed.leader_epoch.next();
+            if let Some(leader) = changed.leader.filter(|leader| !changed.isr.contains(leader)) {
+                changed.elr.retain(|member| *member != leader);
+                changed.isr = vec![leader];
+            }
         }
         changed.partition_epoch = changed.partition_epoch.next();
         state.commit(vec![MetadataRecord::Partition {

@@ -5,6 +5,15 @@ use milena_broker::config::ReplicaConfig;
 use milena_metadata::request::ReplicaState;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Somebody may have what a log in doubt lacks.
+fn patient(doubt_patience: Duration) -> ReplicaConfig {
+    ReplicaConfig {
+        doubt_patience,
+        ..ReplicaConfig::default()
+    }
+}
 
 /// The smallest segments: two records each.
 const SMALL: &[(&str, &str)] = &[("segment.bytes", "1048576")];
@@ -157,6 +166,109 @@ async fn a_log_that_lacks_a_segment_is_not_opened_before_another_leads() {
             (BrokerId(1), ReplicaState::Refill)
         ]
     );
+    cluster.stop().await;
+}
+
+/// What the threads of a killed broker would not have written as they ended, nor yet before.
+const WRITTEN_AT_THE_END: [&str; 2] = ["recovery-point-offset-checkpoint", "milena-idle-logs"];
+
+/// Two replicas in sync, both killed: nothing of the log is below a recovery point. Gives what was on both disks.
+async fn killed_at_once(cluster: &mut Cluster) -> (TopicIdPartition, Vec<u8>) {
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &[]), 0);
+    fill(cluster, 1, id).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let before = cluster.segments(1, "t", 0);
+    for broker in [1, 2] {
+        cluster.stop_node(broker).await;
+        cluster.controller.lose(BrokerId(broker));
+        for file in WRITTEN_AT_THE_END {
+            std::fs::remove_file(cluster.disk(broker).join(file)).unwrap();
+        }
+    }
+    assert_eq!(cluster.segments(2, "t", 0), before);
+    (id, before)
+}
+
+fn damage(cluster: &Cluster, broker: i32) {
+    flip_a_bit(&logs(&cluster.disk(broker).join("t-0"))[0]);
+}
+
+#[tokio::test]
+async fn a_replica_in_doubt_waits_for_one_that_may_have_more() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(3600))).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    damage(&cluster, 1);
+    let damaged = cluster.segments(1, "t", 0);
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, None).await;
+    let error = fetch(cluster.router(1), id, 0).await.error;
+    assert_eq!(error, ErrorCode::KafkaStorageError);
+    assert_eq!(cluster.segments(1, "t", 0), damaged, "nothing was cut");
+    cluster.start_node(2).await;
+    cluster.controller.elect(id, 2);
+    cluster.wait_isr(id, &[1, 2]).await;
+    until("the same bytes", || async {
+        (1..=2).all(|broker| cluster.segments(broker, "t", 0) == before)
+    })
+    .await;
+    assert_complete(&cluster, 2, id).await;
+    let reports = cluster.controller.reports();
+    assert_eq!(
+        reports[..2],
+        [
+            (BrokerId(1), ReplicaState::Offline),
+            (BrokerId(1), ReplicaState::Refill)
+        ]
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_replica_in_doubt_goes_on_alone_when_nobody_comes() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_millis(300))).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    damage(&cluster, 1);
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, Some(1)).await;
+    let value = format!("again {}", "x".repeat(PADDING));
+    cluster.produce_until_ok(1, id, &value).await;
+    let all = read_all(cluster.router(1), id).await;
+    assert!(all.len() > 1 && all.len() < usize::try_from(RECORDS).unwrap());
+    assert!(all.last().unwrap().starts_with("again"));
+    let kept = cluster.segments(1, "t", 0);
+    let common = kept.iter().zip(&before).take_while(|(a, b)| a == b).count();
+    assert!(
+        common >= (all.len() - 1) * PADDING,
+        "it is cut where it is damaged"
+    );
+    let reports = cluster.controller.reports();
+    assert_eq!(
+        reports[..2],
+        [
+            (BrokerId(1), ReplicaState::Offline),
+            (BrokerId(1), ReplicaState::Cut)
+        ]
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn replicas_that_are_all_in_doubt_wait_for_nobody() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(3600))).await;
+    let (id, _) = killed_at_once(&mut cluster).await;
+    damage(&cluster, 1);
+    damage(&cluster, 2);
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, None).await;
+    cluster.start_node(2).await;
+    until("a leader", || async {
+        cluster.controller.partition(id).leader.is_some()
+    })
+    .await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let (one, two) = (cluster.segments(1, "t", 0), cluster.segments(2, "t", 0));
+    assert_eq!(one, two);
+    assert!(one.len() > PADDING, "what is good is kept");
     cluster.stop().await;
 }
 

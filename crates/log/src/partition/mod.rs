@@ -10,6 +10,7 @@ mod append_follower;
 mod append_leader;
 mod clean_end;
 mod compaction;
+mod doubt;
 mod enter;
 mod epochs;
 mod files;

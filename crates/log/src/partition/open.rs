@@ -505,7 +505,7 @@ impl PartitionLog {
 
     /// What to do about damage below the recovery point.
     pub(super) fn refuse_damage(policy: CorruptionPolicy) -> bool {
-        policy == CorruptionPolicy::Refuse
+        policy != CorruptionPolicy::Truncate
     }
 }
 

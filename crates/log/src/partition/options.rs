@@ -6,10 +6,15 @@ use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What to do about damage below the recovery point.
+/// What to do about damage, by where it is: below the recovery point it is certain, past it a write that was never completed
+/// may be all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CorruptionPolicy {
-    /// Refuse to open: acknowledged records would silently be gone. The default.
+    /// Like `Refuse`, and nothing is cut either where more may be wrong with the tail than a write that was never completed
+    /// ([`OpenError::Doubtful`](crate::OpenError::Doubtful)): for a replica whose peers may have what it lacks.
+    RefuseDoubtful,
+    /// Refuse to open where records are gone that were on disk: acknowledged ones would silently be gone. The tail past the
+    /// recovery point ends where it is not as it was written. The default.
     #[default]
     Refuse,
     /// Cut the log at the damage and say so: for a replica that is going to be refilled by a leader.
@@ -36,13 +41,15 @@ pub struct OpenOptions {
     pub stale_recovery_point: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
+    /// From the checkpoint: the high watermark. Only [`CorruptionPolicy::RefuseDoubtful`] asks for it.
+    pub high_watermark: Offset,
     /// The directory's `cleaner-offset-checkpoint` names the log: offsets may be missing in it.
     pub compacted: bool,
     /// The directory was shut down cleanly: nothing is scanned, but for the last batches of producers.
     pub clean: bool,
     /// Word of the last shutdown says that the log has files: if there are none, they are lost.
     pub has_files: bool,
-    /// What to do about damage below the recovery point.
+    /// What to do about damage.
     pub corruption: CorruptionPolicy,
     /// The clock.
     pub now: Timestamp,
@@ -68,6 +75,7 @@ impl OpenOptions {
             recovery_point: Offset::ZERO,
             stale_recovery_point: Offset::ZERO,
             log_start_offset: Offset::ZERO,
+            high_watermark: Offset::ZERO,
             compacted: false,
             clean: false,
             has_files: false,
@@ -90,8 +98,8 @@ pub struct TailCut {
     pub offset: Offset,
     /// Why, in words.
     pub reason: String,
-    /// Whole batches in the same segment behind the one that could not be taken: a write that was never completed leaves none.
-    pub whole_batches: u64,
+    /// What makes more of it than a write that was never completed, if anything does.
+    pub doubt: Option<String>,
 }
 
 /// What opening a log did.

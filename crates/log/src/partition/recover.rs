@@ -5,6 +5,7 @@
 //! not go back (stale bytes of a longer former segment have older ones). What follows the first bad byte is cut off.
 //! Then indexes are rebuilt from what the scan saw. Repeating all of it changes nothing. Source: `LogLoader.java`.
 
+use super::doubt::Tail;
 use super::enter::{Entry, ScanStart};
 use super::files::{OpenSegment, SegmentMeta};
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
@@ -13,10 +14,11 @@ use crate::error::{LogError, OpenError};
 use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::index::IndexBuilder;
 use crate::segment::{ScanDepth, Scanner};
-use milena_record::{BatchHeader, HEADER_BYTES};
+use milena_record::BatchHeader;
 use milena_types::{LeaderEpoch, Offset};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 /// One segment as the scan found it.
@@ -45,6 +47,29 @@ struct Scan {
     entered: Offset,
     progress: Progress,
     stop: Option<String>,
+}
+
+impl Scan {
+    /// Where it ended; `first` is the number of the segment that it began in.
+    fn tail(&self, first: usize) -> Tail {
+        Tail {
+            at: first + self.segments.len() - 1,
+            position: self.segments.last().map_or(0, |segment| segment.size),
+            expected: self.progress.expected,
+            epoch: self.progress.epoch,
+        }
+    }
+
+    fn doubtful(&self, path: PathBuf, tail: &Tail, doubt: String) -> OpenError {
+        let error = self.stop.clone();
+        OpenError::Doubtful {
+            path,
+            position: tail.position,
+            offset: tail.expected,
+            error: error.unwrap_or_else(|| "the log ends here".to_owned()),
+            doubt,
+        }
+    }
 }
 
 /// The state that a scan carries from segment to segment.
@@ -165,10 +190,10 @@ impl PartitionLog {
             let reason = scan.stop.as_deref().unwrap_or("the log ends here");
             self.flushed_is_lost(first + scan.segments.len() - 1, &scan, reason, trusted, policy)?;
         }
+        let tail = scan.tail(first);
+        let doubt = self.doubt(&tail, &scan, opts)?;
         if let Some(reason) = scan.stop {
-            let at = first + scan.segments.len() - 1;
-            let position = scan.segments.last().map_or(0, |segment| segment.size);
-            report.cut = Some(self.cut_tail(at, position, end, reason)?);
+            report.cut = Some(self.cut_tail(&tail, reason, doubt)?);
         }
         for (at, segment) in scan.segments.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
@@ -314,28 +339,45 @@ impl PartitionLog {
         Ok(self.write_recovery_floor(offset)?)
     }
 
-    /// Cuts off everything behind `position` of segment number `at`, durably.
-    fn cut_tail(
-        &mut self,
-        at: usize,
-        position: u64,
-        offset: Offset,
-        reason: String,
-    ) -> Result<TailCut, LogError> {
+    /// What makes more of the tail than a write that was never completed; refused, if the opening asks for that.
+    fn doubt(&self, tail: &Tail, scan: &Scan, opts: &OpenOptions) -> Result<Option<String>, OpenError> {
+        let refuses = opts.corruption == CorruptionPolicy::RefuseDoubtful;
+        let mut doubt = match scan.stop {
+            Some(_) => self.doubt_about(tail)?,
+            None => None,
+        };
+        if refuses && tail.expected < opts.high_watermark {
+            let missing = || format!("the high watermark was {}", opts.high_watermark);
+            doubt = doubt.or_else(|| Some(missing()));
+        }
+        match doubt {
+            Some(doubt) if refuses => {
+                let path = self.path(self.segments[tail.at].base, FileKind::Log);
+                Err(scan.doubtful(path, tail, doubt))
+            }
+            doubt => Ok(doubt),
+        }
+    }
+
+    /// Cuts it off, and everything behind it, durably.
+    fn cut_tail(&mut self, tail: &Tail, reason: String, doubt: Option<String>) -> Result<TailCut, LogError> {
+        let Tail {
+            at,
+            position,
+            expected: offset,
+            ..
+        } = *tail;
         let path = self.path(self.segments[at].base, FileKind::Log);
         let behind: u64 = self.segments[at + 1..].iter().map(|segment| segment.size).sum();
         let bytes = self.segments[at].size - position + behind;
-        let whole_batches = self
-            .whole_batches_behind(at, position)
-            .map_err(LogError::new("read", &path))?;
-        match whole_batches {
-            0 => {
+        match &doubt {
+            None => {
                 tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason,
                     "cut off a tail that was never completely written");
             }
-            whole_batches => {
-                tracing::error!(partition = %self.partition, path = %path.display(), position, bytes, whole_batches, log_end = offset.0, reason,
-                    "cut off a batch that is not what was written, and whole batches behind it: what no other replica has of them is lost");
+            Some(doubt) => {
+                tracing::error!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, doubt,
+                    "cut off a tail that may have been completely written: what no other replica has of it is lost");
             }
         }
         for doomed in (at + 1..self.segments.len()).rev() {
@@ -356,29 +398,8 @@ impl PartitionLog {
             bytes,
             offset,
             reason,
-            whole_batches,
+            doubt,
         })
-    }
-
-    fn whole_batches_behind(&self, at: usize, position: u64) -> io::Result<u64> {
-        let meta = &self.segments[at];
-        let path = self.path(meta.base, FileKind::Log);
-        let file = self.env.fs.open(&path, OpenMode::Read)?;
-        let mut head = Vec::with_capacity(HEADER_BYTES);
-        file.read_at(&mut head, HEADER_BYTES, position)?;
-        let Ok(header) = BatchHeader::parse(&head) else {
-            return Ok(0);
-        };
-        let behind = position.saturating_add(header.size_bytes() as u64);
-        if behind >= meta.size {
-            return Ok(0);
-        }
-        let mut scanner = Scanner::new(&*file, behind, meta.size, ScanDepth::Checked);
-        let mut whole = 0;
-        while let Some(Ok(_)) = scanner.next()? {
-            whole += 1;
-        }
-        Ok(whole)
     }
 
     /// Writes the indexes that a scan has built, where the files differ; the next flush makes those of closed segments durable.

@@ -13,6 +13,7 @@ mod counting_fs;
 mod damage;
 mod damage_served;
 mod dirs;
+mod doubt;
 mod idle;
 mod kafka_made;
 mod model;

@@ -5,11 +5,16 @@
 //!   IN USE ──────────────────────────────────────────► OFFLINE ──────────────────────► IN USE (in sync when caught up)
 //!     │                                                   │
 //!     │ its directory is full, and                        │ refill: another leads, what this replica held counts no
-//!     └─ others can go on ───────────────────────────────►┘ more; only then may its broker cut the log
+//!     └─ others can go on ───────────────────────────────►┤ more; only then may its broker cut the log
+//!                                                         │
+//!                                                         └ cut: likewise; but where nobody else can go on, it is in use
+//!                                                           with what is left of its log
 //! ```
 //!
 //! An offline replica keeps its place among the eligible leaders: its data may be all there is. It loses that place before
-//! its log is cut, never after: a replica that was cut and then elected would make the others cut theirs.
+//! its log is cut, never after: a replica that was cut and then elected would make the others cut theirs. Only of a log in doubt
+//! (nothing that was acknowledged is known to be missing), whose broker has waited for the others, that is accepted: it leads
+//! from the same step on, or never by what it held.
 //! Milena's own request; Kafka knows only whole directories (KIP-858).
 
 use super::context::{PlanContext, Planned};
@@ -24,7 +29,7 @@ use std::sync::Arc;
 /// Plans all items of one request; each is decided alone. A sender under an old epoch gets STALE_BROKER_EPOCH for all.
 ///
 /// Errors of items: UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER (the sender is no replica),
-/// ELIGIBLE_LEADERS_NOT_AVAILABLE (nobody else can go on: nothing changes).
+/// ELIGIBLE_LEADERS_NOT_AVAILABLE (nobody else can go on, nor the sender of `Cut` itself yet: nothing changes).
 #[must_use]
 pub fn replica_states(
     image: &MetadataImage,
@@ -58,9 +63,16 @@ fn change(draft: &mut Draft<'_>, sender: BrokerId, item: &ReplicaStateItem) -> R
     if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others_go_on {
         return Err(ErrorCode::EligibleLeadersNotAvailable);
     }
+    let eligible = state.isr.contains(&sender) || state.elr.contains(&sender);
+    if item.state == ReplicaState::Cut && !others_go_on && eligible && !draft.image.is_active(sender) {
+        // It would be elected later, when others may be back that would have to be cut to its length.
+        return Err(ErrorCode::EligibleLeadersNotAvailable);
+    }
     draft.change_partition(&topic, item.id, &state, &active, |change| match item.state {
         ReplicaState::Offline | ReplicaState::Full => change.replica_offline(sender),
         ReplicaState::Refill => change.replica_online(sender).wiped(sender),
+        ReplicaState::Cut if others_go_on => change.replica_online(sender).wiped(sender),
+        ReplicaState::Cut => change.replica_online(sender),
         ReplicaState::Online => change.replica_online(sender),
     });
     Ok(())

@@ -89,6 +89,49 @@ fn an_offline_replica_stays_offline_through_a_restart_until_its_broker_says_othe
     assert_eq!((state.leader, state.offline.len()), (None, 3));
 }
 
+/// Where others go on, what it held counts no more; where nobody does, it leads with what is left, but only at once.
+#[test]
+fn a_replica_in_doubt_is_cut_for_the_others_or_leads_in_the_same_step() {
+    let (mut cluster, topic, order) = three();
+    report(&mut cluster, topic, order[0], ReplicaState::Offline);
+    assert_eq!(
+        report(&mut cluster, topic, order[0], ReplicaState::Cut),
+        ErrorCode::None
+    );
+    let state = cluster.partition(topic, 0);
+    assert_eq!((state.leader, state.offline.len()), (Some(BrokerId(order[1])), 0));
+    assert!(!state.elr.contains(&BrokerId(order[0])) && !state.isr.contains(&BrokerId(order[0])));
+    for broker in &order[1..] {
+        cluster.fence(BrokerId(*broker));
+    }
+    assert_eq!(
+        cluster.partition(topic, 0).leader,
+        None,
+        "its log was cut, and others have more"
+    );
+
+    let (mut cluster, topic, order) = three();
+    for broker in &order {
+        report(&mut cluster, topic, *broker, ReplicaState::Offline);
+    }
+    let last = order[2];
+    cluster.register(&registration(BrokerId(last), 2, 1));
+    let before = cluster.partition(topic, 0);
+    assert_eq!(
+        report(&mut cluster, topic, last, ReplicaState::Cut),
+        ErrorCode::EligibleLeadersNotAvailable,
+        "fenced, it could not lead yet"
+    );
+    assert_eq!(cluster.partition(topic, 0), before);
+    cluster.unfence(BrokerId(last));
+    assert_eq!(
+        report(&mut cluster, topic, last, ReplicaState::Cut),
+        ErrorCode::None
+    );
+    let state = cluster.partition(topic, 0);
+    assert_eq!((state.leader, state.isr), (Some(BrokerId(last)), ids(&[last])));
+}
+
 #[test]
 fn a_full_replica_gives_way_only_to_one_that_can_go_on() {
     let (mut cluster, topic, order) = three();

@@ -99,6 +99,7 @@ fn replica_state() -> impl Strategy<Value = ReplicaState> {
         Just(ReplicaState::Offline),
         Just(ReplicaState::Full),
         Just(ReplicaState::Refill),
+        Just(ReplicaState::Cut),
         Just(ReplicaState::Online),
     ]
 }
@@ -346,8 +347,13 @@ impl World {
         let results = self
             .cluster
             .plan(|image, ctx| replica_states(image, &request, ctx));
-        if state == ReplicaState::Refill && results[0].error == ErrorCode::None {
-            self.complete.get_mut(&id).unwrap().remove(&broker);
+        if matches!(state, ReplicaState::Refill | ReplicaState::Cut) && results[0].error == ErrorCode::None {
+            let leads = self.cluster.image.partition(id).unwrap().leader == Some(broker);
+            assert!(!leads || state == ReplicaState::Cut);
+            if !leads {
+                self.complete.get_mut(&id).unwrap().remove(&broker);
+            }
+            // Else nobody else could go on: what it has left is all there is.
         }
     }
 

@@ -251,6 +251,7 @@ impl From<&ReplicaStateItem> for proto::ReplicaStateItem {
             ReplicaState::Offline => proto::ReplicaState::Offline,
             ReplicaState::Full => proto::ReplicaState::Full,
             ReplicaState::Refill => proto::ReplicaState::Refill,
+            ReplicaState::Cut => proto::ReplicaState::Cut,
             ReplicaState::Online => proto::ReplicaState::Online,
         };
         Self {
@@ -274,6 +275,7 @@ impl TryFrom<proto::ReplicaStateItem> for ReplicaStateItem {
                 proto::ReplicaState::Offline => ReplicaState::Offline,
                 proto::ReplicaState::Full => ReplicaState::Full,
                 proto::ReplicaState::Refill => ReplicaState::Refill,
+                proto::ReplicaState::Cut => ReplicaState::Cut,
                 proto::ReplicaState::Online => ReplicaState::Online,
             },
         })

@@ -11,7 +11,7 @@ use super::state::Model;
 use super::{Replay, asked_seed};
 use crate::support::disk;
 use milena_log::env::{Fault, FaultyFileSystem, Survival};
-use milena_log::{LogConfig, PartitionLog};
+use milena_log::{CorruptionPolicy, LogConfig, PartitionLog};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many crashes are tried; `MILENA_LOG_CASES` asks for more.
@@ -149,7 +149,12 @@ fn adopt(log: &PartitionLog, known: &Known) -> Result<Model, String> {
 /// One life: start, compare, some operations, until they are done or the disk dies. True when the log was open.
 fn life(known: &mut Known, config: &LogConfig, random: &mut Random, operations: usize) -> bool {
     let disk = known.disk.clone();
-    let log = match open_model(&disk, config, &known.model, false) {
+    // What a killed process leaves is in no doubt.
+    let corruption = match known.lossy {
+        false => CorruptionPolicy::RefuseDoubtful,
+        true => CorruptionPolicy::Refuse,
+    };
+    let log = match open_model(&disk, config, &known.model, false, corruption) {
         Ok(log) => log,
         Err(error) => {
             let why = disk.is_dead() || is_injected(&error);

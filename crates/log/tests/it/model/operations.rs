@@ -5,6 +5,7 @@ use super::run::{Run, config, open_model};
 use super::state::Model;
 use super::{Replay, asked_seed};
 use crate::support::disk;
+use milena_log::CorruptionPolicy;
 
 const RUNS: u64 = 400;
 const OPERATIONS: usize = 60;
@@ -13,7 +14,7 @@ fn one_run(seed: u64) {
     let _replay = Replay(seed, "operations");
     let mut random = Random(seed);
     let (fs, config, model) = (disk(), config(&mut random), Model::default());
-    let log = open_model(&fs, &config, &model, false).unwrap();
+    let log = open_model(&fs, &config, &model, false, CorruptionPolicy::RefuseDoubtful).unwrap();
     let mut run = Run::new(fs, log, model, config);
     for _ in 0..OPERATIONS {
         let done = run.step(&mut random);

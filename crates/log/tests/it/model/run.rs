@@ -6,7 +6,10 @@ use super::random::Random;
 use super::state::Model;
 use crate::support::*;
 use milena_log::env::FaultyFileSystem;
-use milena_log::{AppendContext, AppendOrigin, FlushTicket, LogConfig, LogError, OpenOptions, PartitionLog};
+use milena_log::{
+    AppendContext, AppendOrigin, CorruptionPolicy, FlushTicket, LogConfig, LogError, OpenOptions,
+    PartitionLog,
+};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::sync::Arc;
 
@@ -51,11 +54,13 @@ pub(crate) fn open_model(
     config: &LogConfig,
     model: &Model,
     clean: bool,
+    corruption: CorruptionPolicy,
 ) -> Result<PartitionLog, String> {
     let options = OpenOptions {
         recovery_point: Offset(model.recovery_point),
         log_start_offset: Offset(model.start_checkpoint),
         clean,
+        corruption,
         ..options(fs, config)
     };
     PartitionLog::open(options).map(|(log, _)| log).map_err(told)
@@ -440,7 +445,13 @@ impl Run {
             self.log
                 .on_recovery_point_saved(Offset(self.model.recovery_point));
         }
-        self.log = open_model(&self.fs, &self.config, &self.model, clean)?;
+        self.log = open_model(
+            &self.fs,
+            &self.config,
+            &self.model,
+            clean,
+            CorruptionPolicy::RefuseDoubtful,
+        )?;
         let found = self.log.log_start_offset().0;
         assert!(
             (self.model.start_checkpoint..=self.model.start).contains(&found),
