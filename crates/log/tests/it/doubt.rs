@@ -76,7 +76,8 @@ fn damage_anywhere_past_the_recovery_point_is_in_doubt() {
         // The leader epoch is outside the checksum; of the last batch of all it cannot be told where it was to end.
         let seen = |at: usize| {
             let last_of_all = number == last && at / size == batches - 1;
-            !(12..16).contains(&(at % size)) && !(last_of_all && matches!(at % size, 8..12 | 16))
+            let unseen = matches!(at % size, 12..16) || last_of_all && matches!(at % size, 8..12 | 16);
+            !unseen
         };
         for at in (0..whole.len()).filter(|at| seen(*at)) {
             let flipped = fs.copied();
