@@ -78,6 +78,7 @@ fn create(
         id = rng.topic_id();
     }
     let factor = partitions.first().map_or(0, |p| p.replicas.len());
+    check_min_isr(&topic.name, &configs, factor)?;
     let result = CreateTopicResult {
         name: topic.name.clone(),
         outcome: Outcome::OK,
@@ -148,6 +149,22 @@ fn check_configs(draft: &Draft<'_>, topic: &CreateTopic) -> Result<BTreeMap<Stri
         .collect();
     config::validate_topic(&draft.image, &values, draft.ctx.defaults).map_err(|e| invalid(e.to_string()))?;
     Ok(values)
+}
+
+/// A topic's own `min.insync.replicas` above its replication factor. Kafka creates it, and refuses every record with acks=all.
+/// A broker's setting counts for topics of all factors: it is bounded by the factor of each.
+fn check_min_isr(topic: &str, configs: &BTreeMap<String, String>, factor: usize) -> Result<(), Outcome> {
+    let own = configs.get("min.insync.replicas");
+    match own.and_then(|value| value.trim().parse::<usize>().ok()) {
+        Some(min) if min > factor => Err(Outcome::failed(
+            ErrorCode::InvalidConfig,
+            format!(
+                "min.insync.replicas {min} is larger than the replication factor {factor} of topic '{topic}': \
+                 no record could be written with acks=all. Set it to {factor} at most, or raise the replication factor."
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn too_many() -> Outcome {

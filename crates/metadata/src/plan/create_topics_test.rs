@@ -279,10 +279,25 @@ fn a_new_partition_is_led_by_an_active_replica_and_fenced_ones_are_not_in_sync()
 }
 
 #[test]
-fn more_in_sync_than_replicas_is_accepted_as_in_kafka() {
-    let mut cluster = Cluster::with_brokers(1);
-    let topic = cluster.create_with("t", 1, 1, &[("min.insync.replicas", "3")]);
-    let name = TopicName::new("t").unwrap();
+fn a_topic_that_could_never_be_written_is_refused() {
+    let above = |min: &str, topic: CreateTopic| CreateTopic {
+        configs: vec![("min.insync.replicas".into(), Some(min.into()))],
+        ..topic
+    };
+    let text = "min.insync.replicas 4 is larger than the replication factor 3 of topic 'new'";
+    refused(vec![
+        (above("4", ask("new")), ErrorCode::InvalidConfig, text),
+        (
+            above("2", manual(&[(0, &[1])])),
+            ErrorCode::InvalidConfig,
+            "Set it to 1 at most",
+        ),
+    ]);
+    let mut cluster = Cluster::with_brokers(3);
+    // The cluster's setting (2) counts for topics of one replica too.
+    cluster.create("one", 1, 1);
+    let topic = cluster.create_with("equal", 1, 3, &[("min.insync.replicas", "3")]);
+    let name = TopicName::new("equal").unwrap();
     assert_eq!(
         cluster
             .image

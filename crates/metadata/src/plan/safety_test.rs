@@ -223,7 +223,8 @@ impl World {
                 min_isr,
             } => {
                 self.created += 1;
-                let (name, min_isr) = (format!("t{}", self.created), min_isr.to_string());
+                let name = format!("t{}", self.created);
+                let min_isr = i16::from(*min_isr).min(*factor).to_string();
                 let durability = if *flushed || self.only_flushed {
                     "flushed"
                 } else {
