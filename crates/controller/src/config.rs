@@ -61,6 +61,8 @@ pub struct ControllerConfig {
     pub session_timeout: Duration,
     /// `leader.imbalance.check.interval.seconds`; `None` when `auto.leader.rebalance.enable` is false.
     pub rebalance_interval: Option<Duration>,
+    /// `unclean.leader.election.interval.ms`: how often leaderless partitions of topics that allow it are looked at.
+    pub unclean_interval: Duration,
     /// `inter.broker.listener.name`: where the brokers reach each other, and where a suspect is dialled.
     pub inter_broker_listener: String,
     /// Defaults for topics.
@@ -93,6 +95,7 @@ impl ControllerConfig {
             election_max: Duration::from_millis(1_200),
             session_timeout: Duration::from_secs(9),
             rebalance_interval: Some(Duration::from_secs(300)),
+            unclean_interval: Duration::from_secs(300),
             inter_broker_listener: "PLAINTEXT".to_owned(),
             defaults,
             snapshot_entries: None,

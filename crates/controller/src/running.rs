@@ -239,6 +239,7 @@ fn planner_settings(config: ControllerConfig) -> PlannerSettings {
         session_timeout: config.session_timeout,
         lease: majority::lease(config.election_max),
         rebalance_interval: config.rebalance_interval,
+        unclean_interval: config.unclean_interval,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The planner's life: follower, then active controller for a term, and so on.
 
 use super::clock::Clock;
+use super::elections::PeriodicElections;
 use super::handle::{PlannerInput, Refusal};
 use super::job::{Job, TypedJob, View};
-
 use super::probe::Prober;
 use super::rounds::{Landing, Rounds, Shared};
 use crate::publish::CommittedLog;
@@ -30,10 +30,6 @@ const STALL: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(10);
 /// How long one attempt to catch up at the beginning of a term may take.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many leaderships one maintenance batch moves. Source: `ReplicationControlManager.MAX_ELECTIONS_PER_IMBALANCE`.
-const ELECTIONS_PER_BATCH: usize = 1_000;
-/// `unclean.leader.election.interval.ms`.
-const UNCLEAN_INTERVAL: Duration = Duration::from_secs(300);
 
 /// What the planner is told.
 pub(crate) struct PlannerSettings {
@@ -43,6 +39,7 @@ pub(crate) struct PlannerSettings {
     /// After so long without a quorum's acknowledgement this node stops acting as the active controller.
     pub(crate) lease: Duration,
     pub(crate) rebalance_interval: Option<Duration>,
+    pub(crate) unclean_interval: Duration,
 }
 
 /// Runs on the control thread for as long as raft does.
@@ -54,6 +51,7 @@ pub(crate) struct Planner {
     session_timeout_ms: i64,
     lease: Duration,
     rebalance_interval: Option<Duration>,
+    unclean_interval: Duration,
 }
 
 type ServerMetrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
@@ -61,19 +59,7 @@ type ServerMetrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
 /// Things that are due at a time.
 struct Timers {
     lease: Instant,
-    rebalance: Option<Instant>,
-    unclean: Instant,
-}
-
-impl Timers {
-    fn new(rebalance: Option<Duration>) -> Self {
-        let now = Instant::now();
-        Self {
-            lease: now + LEASE_CHECK,
-            rebalance: rebalance.map(|interval| now + interval),
-            unclean: now,
-        }
-    }
+    elections: PeriodicElections,
 }
 
 impl Planner {
@@ -98,6 +84,7 @@ impl Planner {
             session_timeout_ms: i64::try_from(settings.session_timeout.as_millis()).unwrap_or(i64::MAX),
             lease: settings.lease,
             rebalance_interval: settings.rebalance_interval,
+            unclean_interval: settings.unclean_interval,
         }
     }
 
@@ -155,7 +142,10 @@ impl Planner {
         } else {
             announce(&self.input, &self.prober, term);
         }
-        let mut timers = Timers::new(self.rebalance_interval);
+        let mut timers = Timers {
+            lease: Instant::now() + LEASE_CHECK,
+            elections: PeriodicElections::new(self.rebalance_interval, self.unclean_interval),
+        };
         loop {
             rounds.begin().await;
             let due = self.next_due(&rounds, &timers);
@@ -193,10 +183,8 @@ impl Planner {
             .then(|| rounds.liveness.next_expiry(&self.shared.committed.image()))
             .flatten();
         let expiry = expiry.map(|at| self.shared.clock.instant(at));
-        [timers.rebalance, Some(timers.unclean), expiry]
-            .into_iter()
-            .flatten()
-            .fold(timers.lease, Instant::min)
+        let due = timers.lease.min(timers.elections.next());
+        expiry.map_or(due, |expiry| due.min(expiry))
     }
 
     /// Does what is due. False when no quorum follows any more.
@@ -227,20 +215,8 @@ impl Planner {
                 plan::fence_broker(view.image, broker, None, &view.context)
             }));
         }
-        if timers.unclean <= now {
-            timers.unclean = now + UNCLEAN_INTERVAL;
-            let elect =
-                |view: &View<'_>| plan::elect_unclean_leaders(view.image, ELECTIONS_PER_BATCH, &view.context);
-            rounds.push(job(elect));
-        }
-        if let Some(interval) = self.rebalance_interval
-            && timers.rebalance.is_some_and(|at| at <= now)
-        {
-            timers.rebalance = Some(now + interval);
-            let elect = |view: &View<'_>| {
-                plan::elect_preferred_leaders(view.image, ELECTIONS_PER_BATCH, &view.context)
-            };
-            rounds.push(job(elect));
+        for election in timers.elections.due(now) {
+            rounds.push(election);
         }
         true
     }

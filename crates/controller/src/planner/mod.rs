@@ -11,6 +11,7 @@
 //! something that is not committed.
 
 mod clock;
+mod elections;
 mod handle;
 mod job;
 mod lead;

@@ -10,18 +10,37 @@ use super::elect_leaders::elect;
 use crate::image::MetadataImage;
 use crate::record::PartitionRegistration;
 use crate::request::ElectionType;
-use milena_types::TopicName;
+use milena_types::{BrokerId, TopicName};
+use std::collections::BTreeSet;
 
 /// Moves leaderships to the first replica where it is in sync, at most `max` of them. The reply is true when there may
-/// be more.
+/// be more. A broker that has come back gets none before it is in sync everywhere: until then it has enough to do with what it
+/// missed. Kafka decides for each partition alone.
 #[must_use]
 pub fn elect_preferred_leaders(image: &MetadataImage, max: usize, ctx: &PlanContext<'_>) -> Planned<bool> {
     let mut draft = Draft::new(image, ctx);
+    let behind = catching_up(image);
     let due = |p: &PartitionRegistration| {
-        p.leader != p.replicas.first().copied() && p.replicas.first().is_some_and(|b| p.isr.contains(b))
+        let preferred = p
+            .replicas
+            .first()
+            .filter(|b| p.isr.contains(b) && !behind.contains(b));
+        preferred.is_some_and(|b| p.leader != Some(*b))
     };
     let more = elect_where(&mut draft, ElectionType::Preferred, max, due, |_, _| true);
     draft.reply(more)
+}
+
+/// The brokers that have a replica which is not in sync and could be: it has a leader, its log is in use, and it is no
+/// newcomer by a reassignment.
+fn catching_up(image: &MetadataImage) -> BTreeSet<BrokerId> {
+    let led = image.partitions().filter(|(_, _, state)| state.leader.is_some());
+    let lagging = led.flat_map(|(_, _, state)| {
+        let lags =
+            |b: &BrokerId| !state.isr.contains(b) && !state.offline.contains(b) && !state.adding.contains(b);
+        state.replicas.iter().copied().filter(lags).collect::<Vec<_>>()
+    });
+    lagging.collect()
 }
 
 /// Elects any live replica for leaderless partitions of topics that allow it, at most `max`. The reply is true when
@@ -82,5 +101,57 @@ mod tests {
         assert!(states.iter().all(|s| s.leader == Some(s.replicas[0])));
         let again = elect_preferred_leaders(&cluster.image, 10, &cluster.ctx());
         assert!(again.records.is_empty() && !again.reply);
+    }
+
+    #[test]
+    fn a_broker_leads_again_when_it_is_in_sync_everywhere() {
+        let mut cluster = Cluster::with_brokers(3);
+        let id = cluster.create("t", 3, 3);
+        let mine: Vec<i32> = (0..3)
+            .filter(|p| cluster.partition(id, *p).replicas[0] == BrokerId(0))
+            .collect();
+        assert!(!mine.is_empty());
+        cluster.fence(BrokerId(0));
+        cluster.unfence(BrokerId(0));
+        let led = |cluster: &Cluster| {
+            mine.iter()
+                .all(|p| cluster.partition(id, *p).leader == Some(BrokerId(0)))
+        };
+        for partition in 0..3 {
+            cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
+            assert!(!led(&cluster), "before partition {partition} is in sync");
+            cluster.join_isr(id, partition, BrokerId(0));
+        }
+        cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
+        assert!(led(&cluster));
+    }
+
+    #[test]
+    fn a_replica_whose_directory_failed_holds_nothing_up() {
+        let mut cluster = Cluster::with_brokers(3);
+        let id = cluster.create("t", 2, 3);
+        let broker = cluster.partition(id, 0).replicas[0];
+        let item = |partition, state| crate::request::ReplicaStates {
+            broker,
+            broker_epoch: cluster.epoch(broker.0),
+            replicas: vec![crate::request::ReplicaStateItem {
+                id: milena_types::TopicIdPartition {
+                    topic: id,
+                    partition: milena_types::PartitionIndex(partition),
+                },
+                state,
+            }],
+        };
+        let (down, up) = (
+            item(1, crate::request::ReplicaState::Offline),
+            item(0, crate::request::ReplicaState::Offline),
+        );
+        let back = item(0, crate::request::ReplicaState::Online);
+        for request in [down, up, back] {
+            cluster.plan(|image, ctx| crate::plan::replica_states(image, &request, ctx));
+        }
+        cluster.join_isr(id, 0, broker);
+        cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
+        assert_eq!(cluster.partition(id, 0).leader, Some(broker));
     }
 }

@@ -103,6 +103,7 @@ pub const USED_KEYS: &[&str] = &[
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
     "unclean.leader.election.enable",
+    "unclean.leader.election.interval.ms",
 ];
 
 /// True when the key takes effect.

@@ -46,5 +46,6 @@ pub fn controller_config(
         .unsigned_abs();
     let is_automatic = settings.boolean("auto.leader.rebalance.enable");
     config.rebalance_interval = is_automatic.then(|| Duration::from_secs(seconds));
+    config.unclean_interval = settings.millis("unclean.leader.election.interval.ms");
     Ok(config)
 }
