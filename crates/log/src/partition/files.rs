@@ -102,6 +102,8 @@ impl PartitionLog {
         if let Some(open) = pooled.filter(|_| !wrong) {
             return Ok(OpenSegment::Sealed(open));
         }
+        self.refuse_if_half_swapped()
+            .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))?;
         let interval = self.config.index_interval_bytes;
         let open = if wrong {
             SealedSegment::rebuild

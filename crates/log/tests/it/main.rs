@@ -13,6 +13,7 @@ mod counting_fs;
 mod damage;
 mod damage_served;
 mod dirs;
+mod failed_calls;
 mod idle;
 mod kafka_made;
 mod model;
