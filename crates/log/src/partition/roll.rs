@@ -173,7 +173,9 @@ impl PartitionLog {
                 self.failed = true;
                 tracing::error!(dir = %self.dir.display(), base = base.0, %error, "could not undo a failed roll; the log takes no more");
             }
-            LogError::new("create segment", self.path(base, FileKind::Log))(source)
+            let error = LogError::new("create segment", self.path(base, FileKind::Log))(source);
+            self.make_room(&error);
+            error
         })
     }
 
