@@ -406,10 +406,11 @@ impl CompactionJob {
         self.pending = None;
         let fs = &self.parts.env.fs;
         self.parts.permit.with_names(|files| {
+            let mut result = Ok(());
             for path in files.drain(..) {
-                fs.remove_file(&path).map_err(LogError::new("remove", &path))?;
+                result = result.and(fs.remove_file(&path).map_err(LogError::new("remove", &path)));
             }
-            Ok(())
+            Ok(result?)
         })
     }
 }

@@ -129,6 +129,10 @@ impl Replacement {
         // Kafka drops every complete segment above an incomplete one, so the last goes first.
         for segment in self.new.iter().rev() {
             for kind in SEGMENT_FILES {
+                if kind == FileKind::TxnIndex && segment.aborted.entries == 0 {
+                    // One that is there is of a compaction that could not remove it.
+                    continue;
+                }
                 let from = file_path(dir, segment.base, kind).with_added_extension(CLEANED_SUFFIX);
                 if fs.file_len(&from)?.is_some() {
                     let to = file_path(dir, segment.base, kind).with_added_extension(SWAP_SUFFIX);

@@ -419,13 +419,24 @@ impl LogDir {
     ) -> Result<(), LogError> {
         let path = self.path.join(checkpoint.file_name());
         let text = encode_offsets(offsets);
-        replace_file(&*self.env.fs, &path, text.as_bytes()).map_err(LogError::new("write", &path))?;
-        match checkpoint {
-            OffsetCheckpoint::RecoveryPoint => self.remembered(&self.recovery_points).clone_from(offsets),
-            OffsetCheckpoint::LogStart => self.remembered(&self.log_starts).clone_from(offsets),
-            OffsetCheckpoint::HighWatermark | OffsetCheckpoint::Cleaner => {}
+        let written = replace_file(&*self.env.fs, &path, text.as_bytes());
+        match (checkpoint, &written) {
+            (OffsetCheckpoint::RecoveryPoint, Ok(())) => {
+                self.remembered(&self.recovery_points).clone_from(offsets);
+            }
+            (OffsetCheckpoint::RecoveryPoint, Err(_)) => {
+                // Either may be there: what is trusted because of a log that is gone must not be more than is known here.
+                let mut known = self.remembered(&self.recovery_points);
+                for (name, offset) in offsets {
+                    let of_name = known.entry(name.clone()).or_insert(*offset);
+                    *of_name = (*of_name).max(*offset);
+                }
+            }
+            (OffsetCheckpoint::LogStart, Ok(())) => self.remembered(&self.log_starts).clone_from(offsets),
+            (OffsetCheckpoint::LogStart, Err(_))
+            | (OffsetCheckpoint::HighWatermark | OffsetCheckpoint::Cleaner, _) => {}
         }
-        Ok(())
+        written.map_err(LogError::new("write", path))
     }
 
     /// Marks the directory as cleanly shut down: call it last, when every log is closed and the checkpoints are written.

@@ -13,7 +13,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// Sealed segments kept open at once (one descriptor and at most two maps each), unless said otherwise.
+    /// Sealed segments kept open at once (one descriptor and at most two maps each), unless said otherwise; fewer after a shortage.
     pub const SEALED_OPEN_MAX: usize = 1024;
 
     /// An environment on the real file system.

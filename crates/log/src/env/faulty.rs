@@ -5,6 +5,7 @@
 
 use super::faulty_state::{Change, Inode, State};
 use super::{FileSystem, LogFile, OpenMode, Survival};
+use rustix::io::Errno;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,36 @@ pub enum Fault {
     TooManyOpen(u64),
     /// The n-th `sync_data` from now fails with an IO error.
     SyncFails(u64),
+    /// The n-th renaming from now fails with an IO error; both names are as before.
+    RenameFails(u64),
+    /// The n-th renaming from now fails with "no space left": the directory has no room for the new name.
+    NoSpaceAtRename(u64),
+    /// The n-th removal from now fails with an IO error; that of a directory half-way.
+    RemoveFails(u64),
+    /// The n-th `set_len`, or opening that empties a file, from now fails with an IO error.
+    SetLenFails(u64),
+    /// The n-th read from now fails with an IO error.
+    ReadFails(u64),
+    /// The n-th look at a name from now (length, time, content of a directory) fails with an IO error.
+    LookFails(u64),
+}
+
+impl Fault {
+    /// Calls until it comes.
+    fn count(&mut self) -> &mut u64 {
+        match self {
+            Fault::NoSpaceAtWrite(n)
+            | Fault::NoSpaceAtCreate(n)
+            | Fault::TooManyOpen(n)
+            | Fault::SyncFails(n)
+            | Fault::RenameFails(n)
+            | Fault::NoSpaceAtRename(n)
+            | Fault::RemoveFails(n)
+            | Fault::SetLenFails(n)
+            | Fault::ReadFails(n)
+            | Fault::LookFails(n) => n,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +91,9 @@ impl FaultyFileSystem {
         self.lock().faults.push(fault);
     }
 
-    /// Forgets the faults that have not come yet.
-    pub fn disarm(&self) {
-        self.lock().faults.clear();
+    /// Forgets the faults that have not come yet; gives them, as they are now.
+    pub fn disarm(&self) -> Vec<Fault> {
+        std::mem::take(&mut self.lock().faults)
     }
 
     /// Bytes and name changes written so far: the range of useful budgets.
@@ -153,49 +184,40 @@ impl Shared {
         granted
     }
 
-    fn create_fails(&mut self) -> bool {
-        self.due(|fault| match fault {
-            Fault::NoSpaceAtCreate(n) => Some(n),
-            Fault::NoSpaceAtWrite(_) | Fault::TooManyOpen(_) | Fault::SyncFails(_) => None,
-        })
-    }
-
-    fn open(&mut self) -> io::Result<()> {
-        let fails = self.due(|fault| match fault {
-            Fault::TooManyOpen(n) => Some(n),
-            Fault::NoSpaceAtWrite(_) | Fault::NoSpaceAtCreate(_) | Fault::SyncFails(_) => None,
-        });
-        if fails {
-            return Err(rustix::io::Errno::MFILE.into());
-        }
-        Ok(())
-    }
-
-    fn fault_is_due(&mut self, sync: bool) -> bool {
-        self.due(|fault| match (fault, sync) {
-            (Fault::NoSpaceAtWrite(n), false) | (Fault::SyncFails(n), true) => Some(n),
-            _ => None,
-        })
-    }
-
     /// Counts down the faults of a kind; true when one of them is due.
-    fn due(&mut self, of_kind: impl Fn(&mut Fault) -> Option<&mut u64>) -> bool {
+    fn due(&mut self, kind: impl Fn(u64) -> Fault) -> bool {
+        let kind = std::mem::discriminant(&kind(0));
         let mut due = false;
         self.faults.retain_mut(|fault| {
-            let Some(count) = of_kind(fault) else {
+            if std::mem::discriminant(fault) != kind {
                 return true;
-            };
+            }
+            let count = fault.count();
             due |= *count <= 1;
             *count = count.saturating_sub(1);
             *count > 0
         });
         due
     }
+
+    /// Fails with `errno` when a fault of that kind is due.
+    fn meet(&mut self, kind: impl Fn(u64) -> Fault, errno: Errno) -> io::Result<()> {
+        if self.due(kind) { Err(errno.into()) } else { Ok(()) }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        self.meet(Fault::TooManyOpen, Errno::MFILE)
+    }
+
+    fn create(&mut self) -> io::Result<()> {
+        self.meet(Fault::NoSpaceAtCreate, Errno::NOSPC)
+    }
 }
 
 impl LogFile for FaultyFile {
     fn read_at(&self, into: &mut Vec<u8>, max: usize, at: u64) -> io::Result<usize> {
-        let shared = self.shared.alive()?;
+        let mut shared = self.shared.alive()?;
+        shared.meet(Fault::ReadFails, Errno::IO)?;
         let content = &shared.state.inodes[self.inode].cached;
         let from = usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
         let to = from.saturating_add(max).min(content.len());
@@ -205,7 +227,7 @@ impl LogFile for FaultyFile {
 
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut shared = self.shared.alive()?;
-        let no_space = shared.fault_is_due(false);
+        let no_space = shared.due(Fault::NoSpaceAtWrite);
         let wanted = if no_space { bytes.len() / 2 } else { bytes.len() };
         let granted = usize::try_from(shared.take(wanted as u64)).unwrap_or(0);
         let at = usize::try_from(at).map_err(io::Error::other)?;
@@ -214,7 +236,7 @@ impl LogFile for FaultyFile {
             bytes: bytes[..granted].to_vec(),
         });
         match (no_space, granted == bytes.len() && shared.budget != Some(0)) {
-            (true, _) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            (true, _) => Err(Errno::NOSPC.into()),
             (false, true) => Ok(()),
             (false, false) => Err(dead()),
         }
@@ -226,13 +248,15 @@ impl LogFile for FaultyFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        self.shared.pay()?.state.inodes[self.inode].apply(Change::SetLen(len));
+        let mut shared = self.shared.pay()?;
+        shared.meet(Fault::SetLenFails, Errno::IO)?;
+        shared.state.inodes[self.inode].apply(Change::SetLen(len));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut shared = self.shared.pay()?;
-        if shared.fault_is_due(true) {
+        if shared.due(Fault::SyncFails) {
             return Err(io::Error::other("simulated sync failure"));
         }
         shared.state.inodes[self.inode].sync();
@@ -256,9 +280,7 @@ impl FileSystem for FaultyFileSystem {
             (None, OpenMode::Read) => return Err(io::Error::from(io::ErrorKind::NotFound)),
             (None, _) => {
                 let mut shared = self.pay()?;
-                if shared.create_fails() {
-                    return Err(io::Error::from(io::ErrorKind::StorageFull));
-                }
+                shared.create()?;
                 if !path.parent().is_some_and(|dir| shared.state.dirs.contains(dir)) {
                     return Err(io::Error::from(io::ErrorKind::NotFound));
                 }
@@ -268,7 +290,9 @@ impl FileSystem for FaultyFileSystem {
                 id
             }
             (Some(id), OpenMode::Truncate) => {
-                self.pay()?.state.inodes[id].apply(Change::SetLen(0));
+                let mut shared = self.pay()?;
+                shared.meet(Fault::SetLenFails, Errno::IO)?;
+                shared.state.inodes[id].apply(Change::SetLen(0));
                 id
             }
             (Some(id), _) => id,
@@ -280,9 +304,7 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        if self.alive()?.create_fails() {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
+        self.alive()?.create()?;
         let known = |dir: &Path| self.alive().is_ok_and(|shared| shared.state.dirs.contains(dir));
         if path.parent().is_some_and(|parent| !known(parent)) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
@@ -302,7 +324,9 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
-        let shared = self.alive()?;
+        let mut shared = self.alive()?;
+        shared.meet(Fault::LookFails, Errno::IO)?;
+        shared.open()?;
         if !shared.state.dirs.contains(path) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
@@ -324,7 +348,8 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn file_len(&self, path: &Path) -> io::Result<Option<u64>> {
-        let shared = self.alive()?;
+        let mut shared = self.alive()?;
+        shared.meet(Fault::LookFails, Errno::IO)?;
         Ok(shared
             .state
             .names
@@ -341,6 +366,8 @@ impl FileSystem for FaultyFileSystem {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut shared = self.pay()?;
+        shared.meet(Fault::RenameFails, Errno::IO)?;
+        shared.meet(Fault::NoSpaceAtRename, Errno::NOSPC)?;
         if let Some(inode) = shared.state.names.remove(from) {
             shared.state.names.insert(to.to_owned(), inode);
             return Ok(());
@@ -372,13 +399,22 @@ impl FileSystem for FaultyFileSystem {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.pay()?.state.names.remove(path);
+        let mut shared = self.pay()?;
+        shared.meet(Fault::RemoveFails, Errno::IO)?;
+        shared.state.names.remove(path);
         Ok(())
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut shared = self.pay()?;
-        shared.state.names.retain(|p, _| !p.starts_with(path));
+        let fails = shared.meet(Fault::RemoveFails, Errno::IO);
+        // One that fails has taken every other file.
+        let mut spared = false;
+        shared.state.names.retain(|p, _| {
+            spared ^= p.starts_with(path);
+            !p.starts_with(path) || (fails.is_err() && spared)
+        });
+        fails?;
         shared.state.dirs.retain(|p| !p.starts_with(path));
         Ok(())
     }
@@ -391,7 +427,7 @@ impl FileSystem for FaultyFileSystem {
 
     fn sync_file_system(&self, _path: &Path) -> io::Result<()> {
         let mut shared = self.pay()?;
-        if shared.fault_is_due(true) {
+        if shared.due(Fault::SyncFails) {
             return Err(io::Error::other("simulated sync failure"));
         }
         shared.state.inodes.iter_mut().for_each(Inode::sync);

@@ -28,6 +28,16 @@ pub(super) struct Compaction {
     unfinished: Option<Stage>,
     /// Below it the log is compacted.
     clean_upto: Option<Offset>,
+    /// Why a swap was left when some of its files had their new names and others had not.
+    half_swapped: Option<io::Error>,
+}
+
+/// An error that says the same.
+fn same(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(errno) => io::Error::from_raw_os_error(errno),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
 }
 
 /// The permit of the compaction under way; a log that goes away takes it along.
@@ -239,8 +249,26 @@ impl PartitionLog {
         Ok(true)
     }
 
-    /// True when transaction indexes changed: their sums have to be on disk before the manifest goes.
+    /// What a segment is not opened for: it may be another one by now than the log knows. The error is that of the swap.
+    pub(super) fn refuse_if_half_swapped(&self) -> io::Result<()> {
+        let compaction = self.compaction.as_deref();
+        match compaction.and_then(|compaction| compaction.half_swapped.as_ref()) {
+            Some(error) => Err(same(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// True when transaction indexes changed: their sums have to be on disk before the manifest goes. After an error nothing is
+    /// read any more but what is open.
     fn install(&mut self, replacement: &Replacement, now: Timestamp) -> Result<bool, LogError> {
+        let installed = self.install_files(replacement, now);
+        if let (Err(error), Some(compaction)) = (&installed, &mut self.compaction) {
+            compaction.half_swapped = Some(same(&error.source));
+        }
+        installed
+    }
+
+    fn install_files(&mut self, replacement: &Replacement, now: Timestamp) -> Result<bool, LogError> {
         let has_entries = |sum: &TxnIndexSum| sum.entries > 0;
         let of_old = |segment: &&SegmentMeta| replacement.old.contains(&segment.base);
         let old = self.segments.iter().filter(of_old).map(|segment| segment.aborted);
@@ -358,15 +386,17 @@ impl PartitionLog {
     }
 
     fn drop_cleaned(&mut self, files: Vec<PathBuf>) -> Result<(), LogError> {
+        let mut result = Ok(());
         for path in files {
             let renamed = path.with_added_extension(DELETED_SUFFIX);
             match self.env.fs.rename(&path, &renamed) {
                 Ok(()) => self.in_flight.removals.push((Timestamp::NONE, renamed)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(LogError::new("rename", path)(e)),
+                // It stays until the log is opened again; the others go.
+                Err(e) => result = result.and(Err(LogError::new("rename", path)(e))),
             }
         }
-        Ok(())
+        result
     }
 
     /// Before the log is cut at `end`: what comes there next is dirty, whatever was there before.

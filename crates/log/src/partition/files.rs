@@ -102,6 +102,8 @@ impl PartitionLog {
         if let Some(open) = pooled.filter(|_| !wrong) {
             return Ok(OpenSegment::Sealed(open));
         }
+        self.refuse_if_half_swapped()
+            .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))?;
         let interval = self.config.index_interval_bytes;
         let open = if wrong {
             SealedSegment::rebuild
@@ -109,10 +111,18 @@ impl PartitionLog {
             SealedSegment::open
         };
         let opened = open(&*self.env.fs, &self.dir, meta.base, meta.size, interval)
-            .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))?;
+            .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))
+            .inspect_err(|error| self.make_room(error))?;
         let opened = Arc::new(opened);
         self.env.sealed.insert(key, opened.clone());
         Ok(OpenSegment::Sealed(opened))
+    }
+
+    /// After a shortage: closes segments that are open only in case they are read again, so that what failed can be tried again.
+    pub(super) fn make_room(&self, error: &LogError) {
+        if error.is_shortage() {
+            self.env.sealed.give_way();
+        }
     }
 
     /// Number of the segment that holds `offset`, or the first one for an offset below all.

@@ -27,10 +27,10 @@ impl PartitionLog {
     /// Makes sure that nothing at or past `offset` is trusted by the next recovery.
     pub(super) fn write_recovery_floor(&mut self, offset: Offset) -> Result<(), LogError> {
         let path = self.dir.join(RECOVERY_FLOOR_FILE);
-        replace_file(&*self.env.fs, &path, format!("{offset}\n").as_bytes())
-            .map_err(LogError::new("write", &path))?;
+        // Also after an error, which may come when the file has its name.
         self.has_floor = true;
-        Ok(())
+        replace_file(&*self.env.fs, &path, format!("{offset}\n").as_bytes())
+            .map_err(LogError::new("write", path))
     }
 
     /// Tells the log that its current [`PartitionLog::recovery_point`] is durable in the directory's checkpoint.

@@ -195,7 +195,8 @@ impl PartitionLog {
         self.in_flight.pending.dir_version += u64::from(std::mem::take(&mut self.dir_dirty));
         let files = self
             .dirty_files()
-            .map_err(LogError::new("open for flush in", &*self.dir))?;
+            .map_err(LogError::new("open for flush in", &*self.dir))
+            .inspect_err(|error| self.make_room(error))?;
         let mut dirs = Vec::new();
         if self.in_flight.pending.dir_version > self.in_flight.pending.dir_durable {
             dirs.push(self.dir.to_path_buf());

@@ -8,7 +8,7 @@ use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
-use crate::error::{LogError, OpenError};
+use crate::error::{LogError, OpenError, ReadError};
 use crate::format::{
     DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
     RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, file_path, is_temporary,
@@ -412,7 +412,7 @@ impl PartitionLog {
             None => Some("missing".to_owned()),
         };
         match wrong {
-            None => self.drop_contradicted_epochs(&path, &found, scanned),
+            None => self.drop_contradicted_epochs(&path, &found, scanned)?,
             Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
             Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
@@ -432,35 +432,53 @@ impl PartitionLog {
     }
 
     /// Drops epochs that the file has begin among the scanned batches, where no batch has them.
-    fn drop_contradicted_epochs(&mut self, path: &Path, found: &EpochCache, scanned: Option<ScanStart>) {
+    fn drop_contradicted_epochs(
+        &mut self,
+        path: &Path,
+        found: &EpochCache,
+        scanned: Option<ScanStart>,
+    ) -> Result<(), LogError> {
         let Some(scanned) = scanned else {
-            return;
+            return Ok(());
         };
-        let (seen, lies): (Vec<_>, Vec<_>) = self.epochs.entries().iter().partition(|(epoch, start)| {
-            *start < scanned.entered
+        let (mut seen, mut lies) = (Vec::new(), Vec::new());
+        for (epoch, start) in self.epochs.entries() {
+            let fits = *start < scanned.entered
                 || *start >= self.log_end
                 || *start <= self.log_start
                 || found
                     .entries()
                     .iter()
                     .any(|(e, at)| e == epoch && (at == start || (at > start && self.may_have_holes())))
-                || self.is_compacted_epoch(*epoch, *start, found)
-        });
+                || self.is_compacted_epoch(*epoch, *start, found)?;
+            if fits { &mut seen } else { &mut lies }.push((*epoch, *start));
+        }
         if !lies.is_empty() {
             tracing::warn!(path = %path.display(), ?lies, "dropping leader epochs that the log contradicts");
             self.epochs = EpochCache::from_entries(seen);
             self.epochs_dirty = true;
         }
+        Ok(())
     }
 
     /// No batch has this epoch, but it fits between those that are there: compaction may have taken all of its records. Its begin
     /// still says where the epoch before it ends.
-    fn is_compacted_epoch(&self, epoch: LeaderEpoch, start: Offset, found: &EpochCache) -> bool {
-        let next = || {
-            let read = self.read(start, 1, self.log_end, true).ok()?;
-            Some(BatchHeader::parse(&read.records).ok()?.partition_leader_epoch)
+    fn is_compacted_epoch(
+        &self,
+        epoch: LeaderEpoch,
+        start: Offset,
+        found: &EpochCache,
+    ) -> Result<bool, LogError> {
+        if !self.may_have_holes() || found.epoch_for_offset(start) >= Some(epoch) {
+            return Ok(false);
+        }
+        let read = match self.read(start, 1, self.log_end, true) {
+            Ok(read) => read,
+            Err(ReadError::Log(error)) => return Err(error),
+            Err(_) => return Ok(false),
         };
-        self.may_have_holes() && found.epoch_for_offset(start) < Some(epoch) && next() > Some(epoch)
+        let next = BatchHeader::parse(&read.records).ok();
+        Ok(next.is_some_and(|next| next.partition_leader_epoch > epoch))
     }
 
     fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {

@@ -157,18 +157,25 @@ impl PartitionLog {
         Ok((None, discarded))
     }
 
-    /// Removes the snapshots that `doomed` names.
+    /// Removes the snapshots that `doomed` names. One that could not be removed stays known: it must not be forgotten when the
+    /// log is cut below it, and later tell of records that are gone.
     pub(super) fn remove_snapshots(&mut self, doomed: impl Fn(Offset) -> bool) -> Result<(), LogError> {
-        let (gone, kept): (Vec<_>, Vec<_>) = self.snapshots.iter().partition(|at| doomed(**at));
-        self.snapshots = kept;
-        self.dir_dirty |= !gone.is_empty();
-        for at in gone {
-            let path = self.path(at, FileKind::Snapshot);
-            self.env
-                .fs
-                .remove_file(&path)
-                .map_err(LogError::new("remove", &path))?;
-        }
-        Ok(())
+        let (mut result, known) = (Ok(()), self.snapshots.len());
+        let mut snapshots = std::mem::take(&mut self.snapshots);
+        snapshots.retain(|at| {
+            if !doomed(*at) {
+                return true;
+            }
+            let path = self.path(*at, FileKind::Snapshot);
+            let removed = self.env.fs.remove_file(&path);
+            let stays = removed.is_err();
+            if result.is_ok() {
+                result = removed.map_err(LogError::new("remove", path));
+            }
+            stays
+        });
+        self.dir_dirty |= snapshots.len() < known;
+        self.snapshots = snapshots;
+        result
     }
 }

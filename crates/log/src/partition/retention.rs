@@ -115,15 +115,29 @@ impl PartitionLog {
         if doomed.len() == self.segments.len() {
             self.roll(now)?;
         }
-        for segment in &doomed {
-            self.retire_segment(segment.base_offset, now)?;
+        self.retire_segments(&doomed, now)?;
+        Ok(doomed)
+    }
+
+    /// Retires the first segments of the log, as far as it can: memory follows the names, also when one cannot be changed.
+    fn retire_segments(&mut self, doomed: &[DeletedSegment], now: Timestamp) -> Result<(), LogError> {
+        let (mut gone, mut result) = (0, Ok(()));
+        for segment in doomed {
+            result = self.retire_log(segment.base_offset, now);
+            if result.is_err() {
+                break;
+            }
+            gone += 1;
             tracing::info!(partition = %self.partition, base = segment.base_offset.0, bytes = segment.size_bytes, reason = ?segment.reason, "deleted a segment");
+            result = self.retire_indexes(segment.base_offset, now);
+            if result.is_err() {
+                break;
+            }
         }
-        self.segments.drain(..doomed.len());
+        self.segments.drain(..gone);
         let first = self.segments.first().map_or(self.log_end, |segment| segment.base);
         self.set_log_start_offset(first);
-        self.remove_snapshots(|snapshot| snapshot < first)?;
-        Ok(doomed)
+        result.and(self.remove_snapshots(|snapshot| snapshot < first))
     }
 
     fn deletion_reason(
@@ -168,13 +182,14 @@ impl PartitionLog {
     }
 
     /// Renames a segment's files; the log first, so that a crash leaves no log without its name.
-    fn retire_segment(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
-        self.retire_files(base, now)?;
-        self.remove_snapshots(|snapshot| snapshot == base)
+    pub(super) fn retire_files(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+        self.retire_log(base, now)?;
+        self.retire_indexes(base, now)
     }
 
-    /// The part of it that is no producer state.
-    pub(super) fn retire_files(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+    /// After an error the segment is as it was; else it is the log's no more, whatever becomes of its indexes.
+    fn retire_log(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+        self.retire_file(base, FileKind::Log, now)?;
         self.env.sealed.remove(self.pool_key(base));
         self.in_flight.unsynced_seals.retain(|seal| *seal != base);
         let aborted = |meta: &&SegmentMeta| meta.base == base && meta.aborted.entries > 0;
@@ -183,20 +198,26 @@ impl PartitionLog {
             .in_flight
             .seals_submitted
             .min(self.in_flight.unsynced_seals.len());
+        Ok(())
+    }
+
+    /// One that keeps its name is removed when the log is opened the next time.
+    fn retire_indexes(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for kind in [FileKind::Index, FileKind::TimeIndex, FileKind::TxnIndex] {
+            result = result.and(self.retire_file(base, kind, now));
+        }
+        result
+    }
+
+    fn retire_file(&mut self, base: Offset, kind: FileKind, now: Timestamp) -> Result<(), LogError> {
         let due = Timestamp(now.0.saturating_add(self.config.file_delete_delay_ms));
-        for kind in [
-            FileKind::Log,
-            FileKind::Index,
-            FileKind::TimeIndex,
-            FileKind::TxnIndex,
-        ] {
-            let path = self.path(base, kind);
-            let renamed = path.with_added_extension(DELETED_SUFFIX);
-            match self.env.fs.rename(&path, &renamed) {
-                Ok(()) => self.in_flight.removals.push((due, renamed)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(LogError::new("rename", path)(e)),
-            }
+        let path = self.path(base, kind);
+        let renamed = path.with_added_extension(DELETED_SUFFIX);
+        match self.env.fs.rename(&path, &renamed) {
+            Ok(()) => self.in_flight.removals.push((due, renamed)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(LogError::new("rename", path)(e)),
         }
         Ok(())
     }

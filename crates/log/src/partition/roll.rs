@@ -141,7 +141,9 @@ impl PartitionLog {
         if let Some(empty) = self.segments.pop_if(gives_way) {
             self.active = None;
             self.env.sealed.remove(self.pool_key(empty.base));
-            self.remove_segment_files(empty.base)?;
+            // Its place in the log is gone, and that of the new one not there yet.
+            self.remove_segment_files(empty.base)
+                .inspect_err(|_| self.failed = true)?;
         } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
             meta.max_timestamp = Some(active.largest_timestamp());
             self.sums_dirty |= meta.aborted.entries > 0;
@@ -171,7 +173,9 @@ impl PartitionLog {
                 self.failed = true;
                 tracing::error!(dir = %self.dir.display(), base = base.0, %error, "could not undo a failed roll; the log takes no more");
             }
-            LogError::new("create segment", self.path(base, FileKind::Log))(source)
+            let error = LogError::new("create segment", self.path(base, FileKind::Log))(source);
+            self.make_room(&error);
+            error
         })
     }
 

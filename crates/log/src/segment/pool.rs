@@ -95,6 +95,16 @@ impl SealedPool {
         drop((replaced, evicted));
     }
 
+    /// Closes the half that was used least recently: the process is short of descriptors or memory.
+    pub(crate) fn give_way(&self) {
+        let mut inner = self.lock();
+        let half = inner.segments.len().div_ceil(2);
+        let oldest: Vec<PoolKey> = inner.uses.values().take(half).copied().collect();
+        let removed: Vec<_> = oldest.into_iter().filter_map(|key| inner.remove(key)).collect();
+        drop(inner);
+        drop(removed);
+    }
+
     pub(crate) fn remove(&self, key: PoolKey) {
         let removed = self.lock().remove(key);
         drop(removed);

@@ -6,9 +6,9 @@
 use crate::compaction::{compact_with, compacted, names, pairs, put, roll};
 use crate::compaction_sums::abort_some;
 use crate::support::*;
-use milena_log::PartitionLog;
 use milena_log::compaction::{CompactionError, CompactionRules, GroupDone, OffsetMap};
 use milena_log::env::{Fault, FaultyFileSystem, Survival};
+use milena_log::{PartitionLog, ReadError};
 use milena_types::{Offset, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -83,6 +83,14 @@ fn has_garbage(fs: &FaultyFileSystem) -> bool {
     names(fs).iter().any(unfinished)
 }
 
+fn read_all(log: &PartitionLog) -> Result<(), ReadError> {
+    let mut at = log.log_start_offset();
+    while at < log.log_end_offset() {
+        at = log.read(at, 100, log.log_end_offset(), true)?.next_offset;
+    }
+    Ok(())
+}
+
 /// True when the fault came.
 fn one(fault: Fault, right: impl Fn(&CompactionError) -> bool) -> bool {
     let (fs, mut log) = filled();
@@ -91,11 +99,18 @@ fn one(fault: Fault, right: impl Fn(&CompactionError) -> bool) -> bool {
         return false;
     };
     assert!(right(&error), "{fault:?}: {error:?}");
-    assert_eq!(
-        values(&log),
-        values_before,
-        "{fault:?}: what readers find meanwhile"
-    );
+    match read_all(&log) {
+        Ok(()) => assert_eq!(
+            values(&log),
+            values_before,
+            "{fault:?}: what readers find meanwhile"
+        ),
+        Err(ReadError::Log(read)) => {
+            assert!(log.is_failed(), "{fault:?}: {read:?}");
+            assert!(right(&CompactionError::Log(read)), "{fault:?}");
+        }
+        Err(read) => panic!("{fault:?}: {read:?}"),
+    }
     if log.is_failed() {
         assert!(try_append(&mut log, batch(&["x"])).is_err());
     } else {
@@ -143,6 +158,27 @@ fn without_space_or_files_a_compaction_leaves_the_log_as_it_was_or_to_be_opened_
     assert!(came.count() > 10, "creations must have failed");
     let came = (1..200).filter(|nth| one(Fault::TooManyOpen(*nth), short));
     assert!(came.count() > 40, "openings must have failed");
+}
+
+#[test]
+fn a_failed_renaming_removal_or_read_leaves_the_log_as_it_was_or_to_be_opened_again() {
+    let full = |error: &CompactionError| matches!(error, CompactionError::Log(error) if error.is_no_space());
+    let came = (1..100).filter(|nth| one(Fault::NoSpaceAtRename(*nth), full));
+    assert!(came.count() > 20, "renamings must have failed");
+    let disk = |error: &CompactionError| {
+        let (CompactionError::Log(error) | CompactionError::Sync(error)) = error else {
+            return false;
+        };
+        !error.is_no_space() && !error.is_shortage()
+    };
+    let came = (1..100).filter(|nth| one(Fault::RenameFails(*nth), disk));
+    assert!(came.count() > 20, "renamings must have failed");
+    let came = (1..100).filter(|nth| one(Fault::RemoveFails(*nth), disk));
+    assert!(came.count() > 5, "removals must have failed");
+    let came = (1..200).filter(|nth| one(Fault::ReadFails(*nth), disk));
+    assert!(came.count() > 20, "reads must have failed");
+    let came = (1..200).filter(|nth| one(Fault::LookFails(*nth), disk));
+    assert!(came.count() > 20, "looks at names must have failed");
 }
 
 #[test]
