@@ -160,7 +160,7 @@ impl PartitionLog {
     /// Removes the snapshots that `doomed` names.
     pub(super) fn remove_snapshots(&mut self, doomed: impl Fn(Offset) -> bool) -> Result<(), LogError> {
         let (gone, kept): (Vec<_>, Vec<_>) = self.snapshots.iter().partition(|at| doomed(**at));
-        self.snapshots = kept;
+        self.snapshots = kept.into();
         self.dir_dirty |= !gone.is_empty();
         for at in gone {
             let path = self.path(at, FileKind::Snapshot);

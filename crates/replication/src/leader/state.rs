@@ -117,7 +117,7 @@ impl Leader {
         for follower in &mut self.followers {
             // It had everything until this very moment; without this an idle hour would count as lag.
             if follower.ends().is_some_and(|ends| ends.log_end >= before) {
-                follower.last_caught_up = follower.last_caught_up.max(Some(now));
+                follower.caught_up_at(now);
             }
         }
         self.local.log_end = self.local.log_end.max(log_end);
