@@ -4,7 +4,7 @@ use super::PartitionLog;
 use super::txn_index::TxnIndexSum;
 use crate::env::LogFile;
 use crate::error::LogError;
-use crate::format::{FileKind, file_path};
+use crate::format::FileKind;
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::segment::{ActiveSegment, PoolKey, SealedSegment};
 use milena_types::{Offset, Timestamp};
@@ -93,7 +93,7 @@ impl OpenSegment<'_> {
 
 impl PartitionLog {
     pub(super) fn path(&self, base: Offset, kind: FileKind) -> PathBuf {
-        file_path(&self.dir(), base, kind)
+        self.home.file(&self.partition, base, kind)
     }
 
     pub(super) fn pool_key(&self, base: Offset) -> PoolKey {

@@ -1,7 +1,8 @@
 //! Where a log's directory is, without a path for each log: most lie under their partition's name in a log directory.
 
 use crate::env::Env;
-use milena_types::TopicPartition;
+use crate::format::{FILE_NAME_BYTES, FileKind, file_path, push_file_name};
+use milena_types::{Offset, TopicPartition};
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -28,21 +29,39 @@ impl Home {
 
     /// The directory's path.
     pub(super) fn dir(&self, partition: &TopicPartition) -> PathBuf {
-        let parent = match self {
-            Home::In(parent) => parent,
-            Home::At(path) => return path.to_path_buf(),
-        };
-        // A slash, a dash and at most ten digits; a path without a parent begins with the name.
-        let name_bytes = partition.topic.as_str().len() + 12;
-        let mut path = OsString::with_capacity(parent.as_os_str().len() + name_bytes);
-        path.push(parent.as_os_str());
-        if !path.is_empty() && parent.parent().is_some() {
-            path.push("/");
+        match self {
+            Home::In(parent) => dir_in(parent, partition, 0).into(),
+            Home::At(path) => path.to_path_buf(),
         }
-        // Memory does not fail to be written.
-        let _ = write!(path, "{partition}");
-        path.into()
     }
+
+    /// The path of a segment's file. Every append asks for it: it is allocated once.
+    pub(super) fn file(&self, partition: &TopicPartition, base: Offset, kind: FileKind) -> PathBuf {
+        match self {
+            Home::In(parent) => {
+                let mut path = dir_in(parent, partition, FILE_NAME_BYTES);
+                path.push("/");
+                push_file_name(&mut path, base, kind);
+                path.into()
+            }
+            Home::At(path) => file_path(path, base, kind),
+        }
+    }
+}
+
+/// The partition's directory in `parent`, with room for more.
+fn dir_in(parent: &Path, partition: &TopicPartition, room: usize) -> OsString {
+    // A slash, a dash and at most ten digits.
+    let name_bytes = partition.topic.as_str().len() + 12;
+    let mut path = OsString::with_capacity(parent.as_os_str().len() + name_bytes + room);
+    path.push(parent.as_os_str());
+    // Neither a relative name nor the root's end needs one.
+    if parent.parent().is_some() {
+        path.push("/");
+    }
+    // Memory does not fail to be written.
+    let _ = write!(path, "{partition}");
+    path
 }
 
 #[cfg(test)]
@@ -60,6 +79,8 @@ mod tests {
         let path_of = |dir: &str| {
             let home = Home::new(&env, Path::new(dir), &partition);
             assert_eq!(home.dir(&partition).as_os_str(), dir);
+            let file = home.file(&partition, Offset(7), FileKind::TimeIndex);
+            assert_eq!(file, file_path(Path::new(dir), Offset(7), FileKind::TimeIndex));
             matches!(home, Home::In(_))
         };
         for usual in [

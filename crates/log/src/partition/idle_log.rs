@@ -151,7 +151,10 @@ fn put_producer(out: &mut Vec<u8>, id: ProducerId, entry: &ProducerEntry) {
     put(out, entry.last_timestamp.0.to_be_bytes());
     put(
         out,
-        entry.txn_first_offset.map_or(-1, |offset| offset.0).to_be_bytes(),
+        entry
+            .txn_first_offset()
+            .map_or(-1, |offset| offset.0)
+            .to_be_bytes(),
     );
     out.push(u8::try_from(entry.batches().len()).unwrap_or(u8::MAX));
     for batch in entry.batches() {
@@ -215,7 +218,7 @@ fn take_producer(from: &mut &[u8]) -> Option<(ProducerId, ProducerEntry)> {
     }
     entry.coordinator_epoch = coordinator_epoch;
     entry.last_timestamp = last_timestamp;
-    entry.txn_first_offset = txn_first_offset.map(Offset);
+    entry.set_txn_first_offset(txn_first_offset.map(Offset));
     Some((id, entry))
 }
 
@@ -240,7 +243,7 @@ mod tests {
             };
             producer.add(ProducerEpoch(3), batch);
         }
-        producer.txn_first_offset = Some(Offset(8));
+        producer.set_txn_first_offset(Some(Offset(8)));
         IdleLog {
             partition: TopicPartition {
                 topic: TopicName::new("orders").unwrap(),

@@ -44,7 +44,7 @@ impl ProducerState {
         let entries: ProducerMap = entries.into_iter().collect();
         let ongoing: BTreeMap<_, _> = entries
             .iter()
-            .filter_map(|(id, e)| e.txn_first_offset.map(|first| (first, id)))
+            .filter_map(|(id, e)| e.txn_first_offset().map(|first| (first, id)))
             .collect();
         let transactions = (!ongoing.is_empty()).then(|| {
             Box::new(Transactions {
@@ -88,8 +88,8 @@ impl ProducerState {
         };
         let entry = self.entries.get_or_insert(producer_id);
         entry.add(header.producer_epoch, BatchMetadata::of(header));
-        if header.is_transactional() && entry.txn_first_offset.is_none() {
-            entry.txn_first_offset = Some(header.base_offset);
+        if header.is_transactional() && entry.txn_first_offset().is_none() {
+            entry.set_txn_first_offset(Some(header.base_offset));
             let transactions = self.transactions.get_or_insert_default();
             transactions.ongoing.insert(header.base_offset, producer_id);
         }
@@ -131,7 +131,8 @@ impl ProducerState {
         entry.move_to_epoch(header.producer_epoch);
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp = header.max_timestamp;
-        let first_offset = entry.txn_first_offset.take()?;
+        let first_offset = entry.txn_first_offset()?;
+        entry.set_txn_first_offset(None);
         let transactions = self.transactions.get_or_insert_default();
         transactions.ongoing.remove(&first_offset);
         let last_offset = header.last_offset();
@@ -181,7 +182,7 @@ impl ProducerState {
     pub fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
         let before = self.entries.len();
         self.entries.retain(|entry| {
-            entry.txn_first_offset.is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
+            entry.txn_first_offset().is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
         });
         before - self.entries.len()
     }
