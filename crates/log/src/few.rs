@@ -11,8 +11,10 @@ enum List<T> {
     None,
     One([T; 1]),
     /// Any number. Boxed, so that the list itself is no larger than its one element makes it.
-    Many(Box<Vec<T>>),
+    Many(Box<Many<T>>),
 }
+
+type Many<T> = Vec<T>;
 
 impl<T> Few<T> {
     /// Appends one.
