@@ -5,12 +5,13 @@
 //! records themselves, and recovery rebuilds what is missing from the batch headers.
 //! Source: `LeaderEpochFileCache.java`, KIP-101, KIP-279.
 
+use crate::few::Few;
 use milena_types::{LeaderEpoch, Offset};
 
 /// Leader epochs and their start offsets, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EpochCache {
-    entries: Vec<(LeaderEpoch, Offset)>,
+    entries: Few<(LeaderEpoch, Offset)>,
 }
 
 impl EpochCache {
@@ -121,19 +122,19 @@ impl EpochCache {
         if keep == 0 && self.entries[0].1 == start {
             return false;
         }
-        self.entries.drain(..keep);
+        self.entries.drop_first(keep);
         self.entries[0].1 = start;
         true
     }
 
     /// Gives back spare memory.
     pub fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
+        self.entries.shrink();
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.entries = Vec::new();
+        self.entries = Few::default();
     }
 }
 

@@ -12,6 +12,7 @@
 //! All integers are big-endian. Source: `LogFileUtils.java`, `UnifiedLog.java`.
 
 use milena_types::{Offset, PartitionIndex, TopicName, TopicPartition, Uuid};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Bytes of one entry of an offset index.
@@ -95,7 +96,18 @@ impl FileKind {
 /// Path of the file of `kind` whose base is `offset`.
 #[must_use]
 pub fn file_path(dir: &Path, offset: Offset, kind: FileKind) -> PathBuf {
-    dir.join(format!("{:020}.{}", offset.0, kind.suffix()))
+    let mut name = String::with_capacity(FILE_NAME_BYTES);
+    push_file_name(&mut name, offset, kind);
+    dir.join(name)
+}
+
+/// A slash and the longest name that [`push_file_name`] gives.
+pub(crate) const FILE_NAME_BYTES: usize = 32;
+
+/// Appends the name of a segment's file.
+pub(crate) fn push_file_name(to: &mut impl Write, offset: Offset, kind: FileKind) {
+    // Memory does not fail to be written.
+    let _ = write!(to, "{:020}.{}", offset.0, kind.suffix());
 }
 
 /// Reads a file name made by [`file_path`]; `None` for any other name.

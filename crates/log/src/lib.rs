@@ -18,6 +18,7 @@ mod durable_file;
 pub mod env;
 mod epoch_cache;
 mod error;
+mod few;
 pub mod format;
 mod index;
 mod partition;

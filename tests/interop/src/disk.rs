@@ -168,7 +168,7 @@ fn describe(log: &PartitionLog, name: &str, id: &Uuid, lines: &mut Vec<String>) 
             entry.last_sequence().unwrap_or(-1),
         );
         let (time, coordinator) = (entry.last_timestamp, entry.coordinator_epoch);
-        let open = entry.txn_first_offset.map_or(-1, |offset| offset.0);
+        let open = entry.txn_first_offset().map_or(-1, |offset| offset.0);
         lines.push(format!(
             "producer\t{name}\t{id}\t{epoch}\t{sequence}\t{time}\t{coordinator}\t{open}"
         ));

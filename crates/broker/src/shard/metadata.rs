@@ -456,7 +456,7 @@ impl Partition {
             leader,
             parked,
             ring,
-            feeds: Vec::new(),
+            feeds: Box::default(),
         }));
         if ends.advertised < ends.log_end {
             self.queue_flush(cx);

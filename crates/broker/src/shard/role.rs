@@ -28,20 +28,23 @@ pub(crate) struct LeaderRole {
     pub(crate) leader: Leader,
     pub(crate) parked: Parked,
     pub(crate) ring: TailRing,
-    pub(crate) feeds: Vec<Feed>,
+    /// One for each follower that is attached, and no room for more: an idle partition has them too.
+    pub(crate) feeds: Box<[Feed]>,
 }
 
 impl LeaderRole {
-    /// A follower is fed from now on. One feed for each, and no room for more: an idle partition has them too.
+    /// A follower is fed from now on, by this attachment only.
     pub(crate) fn add_feed(&mut self, feed: Feed) {
-        self.feeds.reserve_exact(1);
-        self.feeds.push(feed);
+        let (feeds, follower) = (std::mem::take(&mut self.feeds).into_iter(), feed.follower);
+        let others = feeds.filter(|other| other.follower != follower);
+        self.feeds = others.chain([feed]).collect();
     }
 
     /// The follower is fed no more by this attachment.
     pub(crate) fn end_feed(&mut self, follower: BrokerId, attachment: AttachmentId) {
         self.leader.detach(follower, attachment);
-        self.feeds.retain(|feed| feed.attachment != attachment);
+        let feeds = std::mem::take(&mut self.feeds).into_iter();
+        self.feeds = feeds.filter(|feed| feed.attachment != attachment).collect();
     }
 }
 

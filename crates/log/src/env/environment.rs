@@ -1,5 +1,6 @@
 //! What all logs of a process have in common.
 
+use super::parents::Parents;
 use super::{FileSystem, StdFileSystem};
 use crate::segment::SealedPool;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ pub struct Env {
     /// Where files live.
     pub fs: Arc<dyn FileSystem>,
     pub(crate) sealed: SealedPool,
+    /// The log directories, as far as logs lie in them.
+    pub(crate) parents: Parents,
 }
 
 impl Env {
@@ -28,6 +31,7 @@ impl Env {
         Arc::new(Self {
             fs,
             sealed: SealedPool::new(sealed_open_max),
+            parents: Parents::default(),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::PartitionLog;
 use crate::config::LogConfig;
 use milena_types::{Offset, TopicId, TopicPartition};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 impl PartitionLog {
@@ -21,8 +21,8 @@ impl PartitionLog {
 
     /// The partition's directory; it exists once something was appended.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    pub fn dir(&self) -> PathBuf {
+        self.home.dir(&self.partition)
     }
 
     /// First offset that may be read.

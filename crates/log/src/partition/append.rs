@@ -81,7 +81,7 @@ impl PartitionLog {
         match self.active.as_mut() {
             Some(active) if active.index_is_due() => active
                 .save_indexes()
-                .map_err(LogError::new("write index in", &*self.dir)),
+                .map_err(LogError::new("write index in", self.dir())),
             _ => Ok(()),
         }
     }

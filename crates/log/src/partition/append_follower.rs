@@ -88,8 +88,8 @@ impl PartitionLog {
             return Ok(());
         }
         let fs = &*self.env.fs;
-        let path = self.dir.join(HOLES_FILE);
-        fs.create_dir(&self.dir)
+        let path = self.dir().join(HOLES_FILE);
+        fs.create_dir(&self.dir())
             .and_then(|()| replace_file(fs, &path, b""))
             .map_err(LogError::new("write", &path))?;
         self.has_holes = true;

@@ -101,7 +101,7 @@ impl PartitionLog {
             let source = std::io::Error::other("an earlier write failed; the log must be opened again");
             return Err(LogError {
                 operation: "append to",
-                path: self.dir.to_path_buf(),
+                path: self.dir(),
                 source,
             });
         }

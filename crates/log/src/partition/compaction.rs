@@ -4,7 +4,7 @@
 //! Source: `LogCleanerManager.cleanableOffsets`, `LocalLog.replaceSegments`.
 
 use super::PartitionLog;
-use super::files::SegmentMeta;
+use super::files::{SegmentMeta, SmallTimestamp};
 use super::txn_index::TxnIndexSum;
 use crate::compaction::{
     Cleanable, CompactionId, CompactionJob, CompactionRules, FilterRules, JobParts, LastRecord, Permit,
@@ -134,8 +134,8 @@ impl PartitionLog {
             .and_then(|compaction| compaction.clean_upto)
         {
             Some(mark) => mark,
-            None => read_mark(&*self.env.fs, &self.dir)
-                .map_err(LogError::new("read the compaction mark of", &*self.dir))?
+            None => read_mark(&*self.env.fs, &self.dir())
+                .map_err(LogError::new("read the compaction mark of", self.dir()))?
                 .unwrap_or(Offset::ZERO),
         };
         self.compaction.get_or_insert_default().clean_upto = Some(mark);
@@ -196,7 +196,7 @@ impl PartitionLog {
         let aborted = self.segments.iter().filter(|segment| segment.aborted.entries > 0);
         CompactionJob::new(JobParts {
             env: self.env.clone(),
-            dir: self.dir.to_path_buf(),
+            dir: self.dir(),
             partition: self.partition.clone(),
             config: self.config.clone(),
             permit,
@@ -279,8 +279,8 @@ impl PartitionLog {
             self.retire_files(*base, now)?;
         }
         replacement
-            .install(&*self.env.fs, &self.dir)
-            .map_err(LogError::new("rename in", &*self.dir))?;
+            .install(&*self.env.fs, &self.dir())
+            .map_err(LogError::new("rename in", self.dir()))?;
         let is_old = |segment: &SegmentMeta| replacement.old.contains(&segment.base);
         let from = self
             .segments
@@ -293,7 +293,7 @@ impl PartitionLog {
                 .take_while(|segment| is_old(segment))
                 .count();
         let new = replacement.new.iter().map(|segment| SegmentMeta {
-            max_timestamp: Some(segment.max_timestamp),
+            max_timestamp: SmallTimestamp::new(segment.max_timestamp),
             aborted: segment.aborted,
             ..SegmentMeta::new(segment.base, segment.size)
         });
@@ -364,8 +364,8 @@ impl PartitionLog {
     fn complete_swap(&mut self, stage: &mut Stage) -> Result<(), LogError> {
         if let Stage::InDoubt(replacement) = stage {
             replacement
-                .commit(&*self.env.fs, &self.dir)
-                .map_err(LogError::new("commit the compaction of", &*self.dir))?;
+                .commit(&*self.env.fs, &self.dir())
+                .map_err(LogError::new("commit the compaction of", self.dir()))?;
         }
         match std::mem::replace(stage, Stage::Torn) {
             Stage::InDoubt(replacement) | Stage::Committed(replacement) => {
@@ -373,16 +373,16 @@ impl PartitionLog {
             }
             Stage::Torn => {
                 let error = io::Error::other("a swap got stuck half-way; the log must be opened again");
-                return Err(LogError::new("finish the compaction of", &*self.dir)(error));
+                return Err(LogError::new("finish the compaction of", self.dir())(error));
             }
             Stage::Swapped(_) | Stage::Working(_) | Stage::Ended => {}
         }
         *stage = Stage::Swapped(None);
         if let Some(sums) = self.sums_write() {
             sums.run(&*self.env.fs)
-                .map_err(LogError::new("write the sums of", &*self.dir))?;
+                .map_err(LogError::new("write the sums of", self.dir()))?;
         }
-        forget_swap(&*self.env.fs, &self.dir).map_err(LogError::new("finish the compaction of", &*self.dir))
+        forget_swap(&*self.env.fs, &self.dir()).map_err(LogError::new("finish the compaction of", self.dir()))
     }
 
     fn drop_cleaned(&mut self, files: Vec<PathBuf>) -> Result<(), LogError> {
@@ -405,10 +405,10 @@ impl PartitionLog {
             compaction.clean_upto = None;
         }
         let fs = &*self.env.fs;
-        let lower = || match read_mark(fs, &self.dir)? {
-            Some(mark) if mark > end => remove_mark(fs, &self.dir),
+        let lower = || match read_mark(fs, &self.dir())? {
+            Some(mark) if mark > end => remove_mark(fs, &self.dir()),
             Some(_) | None => Ok(()),
         };
-        lower().map_err(LogError::new("lower the compaction mark of", &*self.dir))
+        lower().map_err(LogError::new("lower the compaction mark of", self.dir()))
     }
 }

@@ -4,10 +4,11 @@ use super::PartitionLog;
 use super::txn_index::TxnIndexSum;
 use crate::env::LogFile;
 use crate::error::LogError;
-use crate::format::{FileKind, file_path};
+use crate::format::FileKind;
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::segment::{ActiveSegment, PoolKey, SealedSegment};
 use milena_types::{Offset, Timestamp};
+use std::num::NonZeroI64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +20,26 @@ pub(super) struct SegmentMeta {
     /// Bytes of the log file that are good.
     pub(super) size: u64,
     /// The largest timestamp, once somebody asked; not kept while the segment is open for appends.
-    pub(super) max_timestamp: Option<Timestamp>,
+    pub(super) max_timestamp: Option<SmallTimestamp>,
     /// What is in the transaction index.
     pub(super) aborted: TxnIndexSum,
     /// When this process created it; `None` for one found on disk.
-    pub(super) created: Option<Timestamp>,
+    pub(super) created: Option<SmallTimestamp>,
+}
+
+/// Any timestamp but the smallest, which stands for none: an `Option` of it is no larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SmallTimestamp(NonZeroI64);
+
+impl SmallTimestamp {
+    /// `None` for `i64::MIN`.
+    pub(super) fn new(timestamp: Timestamp) -> Option<Self> {
+        NonZeroI64::new(timestamp.0 ^ i64::MIN).map(Self)
+    }
+
+    pub(super) fn get(self) -> Timestamp {
+        Timestamp(self.0.get() ^ i64::MIN)
+    }
 }
 
 impl SegmentMeta {
@@ -77,7 +93,7 @@ impl OpenSegment<'_> {
 
 impl PartitionLog {
     pub(super) fn path(&self, base: Offset, kind: FileKind) -> PathBuf {
-        file_path(&self.dir, base, kind)
+        self.home.file(&self.partition, base, kind)
     }
 
     pub(super) fn pool_key(&self, base: Offset) -> PoolKey {
@@ -110,7 +126,7 @@ impl PartitionLog {
         } else {
             SealedSegment::open
         };
-        let opened = open(&*self.env.fs, &self.dir, meta.base, meta.size, interval)
+        let opened = open(&*self.env.fs, &self.dir(), meta.base, meta.size, interval)
             .map_err(LogError::new("open segment", self.path(meta.base, FileKind::Log)))
             .inspect_err(|error| self.make_room(error))?;
         let opened = Arc::new(opened);
@@ -143,5 +159,22 @@ impl PartitionLog {
     /// The offset after segment number `at`.
     pub(super) fn segment_end(&self, at: usize) -> Offset {
         self.segments.get(at + 1).map_or(self.log_end, |next| next.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_timestamp_is_any_but_the_smallest() {
+        for timestamp in [i64::MIN + 1, -2, -1, 0, 1, i64::MAX].map(Timestamp) {
+            assert_eq!(
+                SmallTimestamp::new(timestamp).map(SmallTimestamp::get),
+                Some(timestamp)
+            );
+        }
+        assert_eq!(SmallTimestamp::new(Timestamp(i64::MIN)), None);
+        assert_eq!(size_of::<Option<SmallTimestamp>>(), 8);
     }
 }

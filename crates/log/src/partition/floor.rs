@@ -26,7 +26,7 @@ pub(crate) fn read_floor(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<O
 impl PartitionLog {
     /// Makes sure that nothing at or past `offset` is trusted by the next recovery.
     pub(super) fn write_recovery_floor(&mut self, offset: Offset) -> Result<(), LogError> {
-        let path = self.dir.join(RECOVERY_FLOOR_FILE);
+        let path = self.dir().join(RECOVERY_FLOOR_FILE);
         // Also after an error, which may come when the file has its name.
         self.has_floor = true;
         replace_file(&*self.env.fs, &path, format!("{offset}\n").as_bytes())
@@ -44,10 +44,10 @@ impl PartitionLog {
     pub(super) fn remove_recovery_floor(&mut self) {
         if self.has_floor {
             // A floor that stays behind only makes the next recovery look further back.
-            match self.env.fs.remove_file(&self.dir.join(RECOVERY_FLOOR_FILE)) {
+            match self.env.fs.remove_file(&self.dir().join(RECOVERY_FLOOR_FILE)) {
                 Ok(()) => self.has_floor = false,
                 Err(error) => {
-                    tracing::warn!(dir = %self.dir.display(), %error, "could not remove the recovery floor")
+                    tracing::warn!(dir = %self.dir().display(), %error, "could not remove the recovery floor")
                 }
             }
         }

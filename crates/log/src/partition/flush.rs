@@ -76,7 +76,7 @@ impl SumsWrite {
 pub struct FlushTicket {
     /// Every record below it is durable once [`FlushTicket::sync`] has succeeded.
     pub upto: Offset,
-    generation: u64,
+    generation: u32,
     fs: Arc<dyn FileSystem>,
     files: Vec<Arc<dyn LogFile>>,
     dirs: Vec<PathBuf>,
@@ -165,7 +165,7 @@ impl PartitionLog {
         Some(SumsWrite {
             version: files.sums.next_version(),
             files,
-            path: self.dir.join(TXN_INDEX_SUMS_FILE),
+            path: self.dir().join(TXN_INDEX_SUMS_FILE),
             text: self.txn_index_sums(),
         })
     }
@@ -195,16 +195,16 @@ impl PartitionLog {
         self.in_flight.pending.dir_version += u64::from(std::mem::take(&mut self.dir_dirty));
         let files = self
             .dirty_files()
-            .map_err(LogError::new("open for flush in", &*self.dir))
+            .map_err(LogError::new("open for flush in", self.dir()))
             .inspect_err(|error| self.make_room(error))?;
         let mut dirs = Vec::new();
         if self.in_flight.pending.dir_version > self.in_flight.pending.dir_durable {
-            dirs.push(self.dir.to_path_buf());
+            dirs.push(self.dir());
             if self.parent_dirty
                 || self.flushed == self.segments.first().map_or(self.flushed, |first| first.base)
             {
                 // The log was moved, or nothing of it was ever flushed: its own name may be new.
-                dirs.extend(self.dir.parent().map(Path::to_owned));
+                dirs.extend(self.dir().parent().map(Path::to_owned));
             }
         }
         let small_files = self.in_flight.small_files.get_or_insert_default().clone();
@@ -233,7 +233,7 @@ impl PartitionLog {
             files,
             dirs,
             small_files,
-            dir: self.dir.to_path_buf(),
+            dir: self.dir(),
             epochs,
             sums,
             dir_version: self.in_flight.pending.dir_version,
@@ -246,7 +246,7 @@ impl PartitionLog {
         let open = |base, kind| {
             self.env
                 .fs
-                .open(&file_path(&self.dir, base, kind), OpenMode::Read)
+                .open(&file_path(&self.dir(), base, kind), OpenMode::Read)
         };
         let last = self.segments.len().saturating_sub(1);
         for (at, meta) in self.segments.iter().enumerate() {
@@ -273,7 +273,7 @@ impl PartitionLog {
             match self
                 .env
                 .fs
-                .open(&self.dir.join(PARTITION_METADATA_FILE), OpenMode::Read)
+                .open(&self.dir().join(PARTITION_METADATA_FILE), OpenMode::Read)
             {
                 Ok(file) => files.push(file),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -323,7 +323,7 @@ impl PartitionLog {
             return Ok(());
         }
         let ticket = self.force_ticket()?;
-        ticket.sync().map_err(LogError::new("flush", &*self.dir))?;
+        ticket.sync().map_err(LogError::new("flush", self.dir()))?;
         self.on_flushed(&ticket);
         Ok(())
     }
@@ -347,7 +347,7 @@ impl PartitionLog {
             self.close_active()?;
             self.write_snapshot()?;
             // A crash may leave it torn: then it is rebuilt from the log, which recovery reads past the recovery point.
-            let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
+            let path = self.dir().join(EPOCH_CHECKPOINT_FILE);
             let temporary = path.with_added_extension(TEMPORARY_SUFFIX);
             let fs = &self.env.fs;
             let write = || {
@@ -360,7 +360,7 @@ impl PartitionLog {
             // Torn they would say nothing: they are few, and durable at once.
             if let Some(sums) = self.sums_write() {
                 sums.run(&*self.env.fs)
-                    .map_err(LogError::new("write the sums of", &*self.dir))?;
+                    .map_err(LogError::new("write the sums of", self.dir()))?;
             }
         }
         self.env.sealed.remove_log(self.log_id);

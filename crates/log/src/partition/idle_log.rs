@@ -10,9 +10,10 @@
 //! ```
 //! Big-endian. Milena's own: Kafka's files stay the truth.
 
-use super::files::SegmentMeta;
+use super::files::{SegmentMeta, SmallTimestamp};
 use super::txn_index::TxnIndexSum;
 use crate::epoch_cache::EpochCache;
+use crate::few::Few;
 use crate::format::be_bytes;
 use crate::producer::{BatchMetadata, ProducerEntry, ProducerState};
 use milena_types::{
@@ -36,7 +37,7 @@ pub struct IdleLog {
     pub(super) has_floor: bool,
     pub(super) segments: Vec<SegmentMeta>,
     pub(super) epochs: EpochCache,
-    pub(super) snapshots: Vec<Offset>,
+    pub(super) snapshots: Few<Offset>,
     pub(super) producers: ProducerState,
 }
 
@@ -64,7 +65,9 @@ impl IdleLog {
         for segment in &self.segments {
             put(out, segment.base.0.to_be_bytes());
             put(out, segment.size.to_be_bytes());
-            let largest = segment.max_timestamp.map_or(i64::MIN, |timestamp| timestamp.0);
+            let largest = segment
+                .max_timestamp
+                .map_or(i64::MIN, |timestamp| timestamp.get().0);
             put(out, largest.to_be_bytes());
             put(out, segment.aborted.entries.to_be_bytes());
             put(out, segment.aborted.crc.to_be_bytes());
@@ -75,7 +78,7 @@ impl IdleLog {
             put(out, start.0.to_be_bytes());
         }
         put_count(out, self.snapshots.len());
-        for snapshot in &self.snapshots {
+        for snapshot in self.snapshots.iter() {
             put(out, snapshot.0.to_be_bytes());
         }
         put_count(out, self.producers.len());
@@ -113,7 +116,7 @@ impl IdleLog {
                 let epoch = LeaderEpoch(i32::from_be_bytes(take(from)?));
                 Some((epoch, Offset(take_i64(from)?)))
             })?),
-            snapshots: take_all(from, 8, |from| Some(Offset(take_i64(from)?)))?,
+            snapshots: take_all(from, 8, |from| Some(Offset(take_i64(from)?)))?.into(),
             producers: ProducerState::from_entries(take_all(from, 33, take_producer)?),
         };
         (from.is_empty() && log.is_sane()).then_some(log)
@@ -148,7 +151,10 @@ fn put_producer(out: &mut Vec<u8>, id: ProducerId, entry: &ProducerEntry) {
     put(out, entry.last_timestamp.0.to_be_bytes());
     put(
         out,
-        entry.txn_first_offset.map_or(-1, |offset| offset.0).to_be_bytes(),
+        entry
+            .txn_first_offset()
+            .map_or(-1, |offset| offset.0)
+            .to_be_bytes(),
     );
     out.push(u8::try_from(entry.batches().len()).unwrap_or(u8::MAX));
     for batch in entry.batches() {
@@ -181,9 +187,7 @@ fn take_all<T>(from: &mut &[u8], bytes_min: usize, one: impl Fn(&mut &[u8]) -> O
 fn take_segment(from: &mut &[u8]) -> Option<SegmentMeta> {
     let (base, size) = (Offset(take_i64(from)?), u64::from_be_bytes(take(from)?));
     let mut segment = SegmentMeta::new(base, size);
-    segment.max_timestamp = Some(take_i64(from)?)
-        .filter(|timestamp| *timestamp != i64::MIN)
-        .map(Timestamp);
+    segment.max_timestamp = SmallTimestamp::new(Timestamp(take_i64(from)?));
     segment.aborted = TxnIndexSum {
         entries: u32::from_be_bytes(take(from)?),
         crc: u32::from_be_bytes(take(from)?),
@@ -214,7 +218,7 @@ fn take_producer(from: &mut &[u8]) -> Option<(ProducerId, ProducerEntry)> {
     }
     entry.coordinator_epoch = coordinator_epoch;
     entry.last_timestamp = last_timestamp;
-    entry.txn_first_offset = txn_first_offset.map(Offset);
+    entry.set_txn_first_offset(txn_first_offset.map(Offset));
     Some((id, entry))
 }
 
@@ -224,7 +228,7 @@ mod tests {
 
     fn sample() -> IdleLog {
         let mut segment = SegmentMeta::new(Offset(5), 700);
-        segment.max_timestamp = Some(Timestamp(1234));
+        segment.max_timestamp = SmallTimestamp::new(Timestamp(1234));
         segment.aborted = TxnIndexSum {
             entries: 2,
             crc: 0xdead_beef,
@@ -239,7 +243,7 @@ mod tests {
             };
             producer.add(ProducerEpoch(3), batch);
         }
-        producer.txn_first_offset = Some(Offset(8));
+        producer.set_txn_first_offset(Some(Offset(8)));
         IdleLog {
             partition: TopicPartition {
                 topic: TopicName::new("orders").unwrap(),
@@ -253,7 +257,7 @@ mod tests {
             has_floor: false,
             segments: vec![segment, SegmentMeta::new(Offset(9), 0)],
             epochs: EpochCache::from_entries(vec![(LeaderEpoch(0), Offset(5)), (LeaderEpoch(4), Offset(10))]),
-            snapshots: vec![Offset(9), Offset(10)],
+            snapshots: Few::from(vec![Offset(9), Offset(10)]),
             producers: ProducerState::from_entries([
                 (ProducerId(1), producer),
                 (ProducerId(2), ProducerEntry::unknown()),

@@ -16,6 +16,7 @@ mod epochs;
 mod files;
 mod floor;
 mod flush;
+mod home;
 mod idle_log;
 mod in_flight;
 mod open;
@@ -55,16 +56,17 @@ pub(crate) use txn_index_sums::replace_sums;
 
 use crate::config::LogConfig;
 use crate::env::Env;
+use crate::few::Few;
 use crate::segment::ActiveSegment;
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The log of one partition; see the module's documentation.
 #[derive(Debug)]
 pub struct PartitionLog {
     env: Arc<Env>,
-    dir: Box<Path>,
+    /// Where its directory is.
+    home: home::Home,
     partition: TopicPartition,
     topic_id: TopicId,
     config: Arc<LogConfig>,
@@ -86,7 +88,7 @@ pub struct PartitionLog {
     sums_dirty: bool,
     producers: crate::producer::ProducerState,
     /// Offsets of the snapshots on disk, ascending.
-    snapshots: Vec<Offset>,
+    snapshots: Few<Offset>,
     /// Bytes appended since the newest snapshot that this process wrote or found.
     bytes_since_snapshot: u64,
     /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.
@@ -101,7 +103,7 @@ pub struct PartitionLog {
     parent_dirty: bool,
     in_flight: in_flight::InFlight,
     /// Grows with each truncation: tickets of an older generation say nothing any more.
-    generation: u64,
+    generation: u32,
     /// A write failed and could not be undone: the log refuses appends until it is opened again.
     failed: bool,
     /// Once somebody asked; boxed, because most logs are not compacted.

@@ -2,6 +2,7 @@
 
 use super::enter::ScanStart;
 use super::files::SegmentMeta;
+use super::home::Home;
 use super::in_flight::InFlight;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
@@ -9,6 +10,7 @@ use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError, ReadError};
+use crate::few::Few;
 use crate::format::{
     DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
     RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, file_path, is_temporary,
@@ -187,7 +189,7 @@ impl PartitionLog {
     pub(super) fn empty(opts: &OpenOptions, at: Offset) -> Self {
         Self {
             env: opts.env.clone(),
-            dir: opts.dir.as_path().into(),
+            home: Home::new(&opts.env, &opts.dir, &opts.partition),
             partition: opts.partition.clone(),
             topic_id: opts.topic_id,
             config: opts.config.clone(),
@@ -203,7 +205,7 @@ impl PartitionLog {
             epochs_dirty: false,
             sums_dirty: false,
             producers: ProducerState::default(),
-            snapshots: Vec::new(),
+            snapshots: Few::default(),
             bytes_since_snapshot: 0,
             stale_recovery_point: opts.stale_recovery_point.max(opts.recovery_point),
             has_floor: false,
@@ -337,8 +339,8 @@ impl PartitionLog {
             let sync = || self.env.fs.open(&path, OpenMode::Read)?.sync_data();
             sync().map_err(LogError::new("flush", &path))?;
         }
-        let dir = &*self.dir;
-        self.env.fs.sync_dir(dir).map_err(LogError::new("flush", dir))
+        let dir = self.dir();
+        self.env.fs.sync_dir(&dir).map_err(LogError::new("flush", dir))
     }
 
     /// Removes what belongs to no segment.
@@ -349,9 +351,9 @@ impl PartitionLog {
                 .is_ok()
         };
         let orphans = listing.others.iter().filter(|(base, _)| !known(base));
-        let orphans = orphans.map(|(base, kind)| file_path(&self.dir, *base, *kind));
+        let orphans = orphans.map(|(base, kind)| file_path(&self.dir(), *base, *kind));
         let doomed: Vec<_> = orphans
-            .chain(listing.strays.iter().map(|name| self.dir.join(name)))
+            .chain(listing.strays.iter().map(|name| self.dir().join(name)))
             .collect();
         for path in doomed {
             self.env
@@ -387,7 +389,7 @@ impl PartitionLog {
         scanned: Option<ScanStart>,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
-        let path = self.dir.join(EPOCH_CHECKPOINT_FILE);
+        let path = self.dir().join(EPOCH_CHECKPOINT_FILE);
         let found = std::mem::take(&mut self.epochs);
         let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
             .map_err(LogError::new("read", &path))?;

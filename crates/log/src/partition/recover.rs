@@ -388,7 +388,7 @@ impl PartitionLog {
             let file = self.env.fs.open(&path, OpenMode::Write)?;
             file.set_len(position)?;
             file.sync_data()?;
-            self.env.fs.sync_dir(&self.dir)
+            self.env.fs.sync_dir(&self.dir())
         };
         cut().map_err(LogError::new("truncate", &path))?;
         self.segments[at].size = position;

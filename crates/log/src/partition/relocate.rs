@@ -12,6 +12,7 @@
 
 use super::PartitionLog;
 use super::flush::PendingVersions;
+use super::home::Home;
 use crate::durable_file::replace_file;
 use crate::error::LogError;
 use crate::format::MOVED_IN_FILE;
@@ -21,7 +22,7 @@ impl PartitionLog {
     /// Grows with every truncation: what was copied before one may be gone since.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.generation.into()
     }
 
     /// Notes, durably, that this copy is complete: from its renaming on it is the log.
@@ -29,7 +30,7 @@ impl PartitionLog {
     /// # Errors
     /// A file operation failed.
     pub fn write_moved_in(&self) -> Result<(), LogError> {
-        let path = self.dir.join(MOVED_IN_FILE);
+        let path = self.dir().join(MOVED_IN_FILE);
         replace_file(&*self.env.fs, &path, b"").map_err(LogError::new("write", path))
     }
 
@@ -43,17 +44,17 @@ impl PartitionLog {
         if let Some(active) = &mut self.active {
             active
                 .seal()
-                .map_err(LogError::new("write index in", &*self.dir))?;
+                .map_err(LogError::new("write index in", self.dir()))?;
             // Its index files are opened by name.
             self.active = None;
         }
         self.env
             .fs
-            .rename(&self.dir, to)
-            .map_err(LogError::new("rename", &*self.dir))?;
+            .rename(&self.dir(), to)
+            .map_err(LogError::new("rename", self.dir()))?;
         // What is opened later is found under the new name.
         self.env.sealed.remove_log(self.log_id);
-        self.dir = to.into();
+        self.home = Home::new(&self.env, to, &self.partition);
         // Nothing of what was said about the files under the old name holds for the new one.
         self.in_flight.small_files = None;
         self.in_flight.pending = PendingVersions::none();

@@ -89,7 +89,7 @@ impl PartitionLog {
 
     /// Says how the files differ from what is known of them.
     fn compare_with_files(&self) -> io::Result<Option<String>> {
-        let Some(listing) = list(&*self.env.fs, &self.dir)? else {
+        let Some(listing) = list(&*self.env.fs, &self.dir())? else {
             return Ok(Some("the directory is gone".to_owned()));
         };
         if !listing
@@ -120,7 +120,7 @@ impl PartitionLog {
         }
         for segment in self.segments.iter().filter(|segment| segment.aborted.entries > 0) {
             // Small, and the only file whose damage would hide something: opening the log builds it again.
-            match read_txn_index(&*self.env.fs, &self.dir, segment.base, segment.aborted) {
+            match read_txn_index(&*self.env.fs, &self.dir(), segment.base, segment.aborted) {
                 Err(error) if error.source.kind() != io::ErrorKind::InvalidData => return Err(error.source),
                 Err(error) => return Ok(Some(error.to_string())),
                 Ok(_) => {}
@@ -136,7 +136,7 @@ impl PartitionLog {
     /// clean shutdown, goes by the files alone.
     pub(super) fn verify(&self) -> Result<(), LogError> {
         if self.unverified.get() {
-            let failed = LogError::new("verify", &*self.dir);
+            let failed = LogError::new("verify", self.dir());
             match self.compare_with_files() {
                 Ok(None) => self.unverified.set(false),
                 Ok(Some(difference)) => {
@@ -151,7 +151,7 @@ impl PartitionLog {
     /// Gives back the memory that growing lists have in reserve.
     pub(super) fn shrink(&mut self) {
         self.segments.shrink_to_fit();
-        self.snapshots.shrink_to_fit();
+        self.snapshots.shrink();
         self.in_flight.shrink();
         self.epochs.shrink();
         self.producers.shrink();

@@ -265,16 +265,15 @@ impl PartitionLog {
         if let Some(files) = &self.in_flight.small_files {
             files.mark_deleted();
         }
-        let renamed = self
-            .dir
-            .with_file_name(deleted_dir_name(&self.partition, &unique()));
+        let dir = self.dir();
+        let renamed = dir.with_file_name(deleted_dir_name(&self.partition, &unique()));
         let fs = self.env.fs.clone();
-        match fs.rename(&self.dir, &renamed) {
+        match fs.rename(&dir, &renamed) {
             // A log without a record has no directory.
             Err(error) if self.segments.is_empty() && error.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
-            renamed => renamed.map_err(LogError::new("rename", &*self.dir))?,
+            renamed => renamed.map_err(LogError::new("rename", dir))?,
         }
         Ok(Some(Removal {
             fs,

@@ -1,7 +1,7 @@
 //! When a segment is closed and the next one begins. Source: `LogSegment.shouldRoll`, `UnifiedLog.roll`.
 
 use super::PartitionLog;
-use super::files::SegmentMeta;
+use super::files::{SegmentMeta, SmallTimestamp};
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::{FileKind, OFFSET_SPAN_MAX, PARTITION_METADATA_FILE, SEGMENT_BYTES_MAX};
@@ -61,7 +61,7 @@ impl PartitionLog {
         }
         if let Some(meta) = self.segments.last_mut() {
             // As in Kafka, a segment that was found on disk counts from now when its records have no timestamps.
-            meta.created.get_or_insert(now);
+            meta.created = meta.created.or(SmallTimestamp::new(now));
         }
         if let Some(span) = span.filter(|span| self.is_roll_due(bytes, span, now)) {
             self.roll_at(self.base_for(Some(&span)), now)?;
@@ -98,7 +98,9 @@ impl PartitionLog {
         let limit = self.config.segment_ms.saturating_sub(self.jitter_ms(meta.base));
         let age = match active.first_timestamp.filter(|timestamp| timestamp.0 >= 0) {
             Some(first) => newest.0.saturating_sub(first.0),
-            None => now.0.saturating_sub(meta.created.unwrap_or(now).0),
+            None => now
+                .0
+                .saturating_sub(meta.created.map_or(now, SmallTimestamp::get).0),
         };
         age > limit
     }
@@ -134,7 +136,7 @@ impl PartitionLog {
         if let Some(active) = self.active.as_mut().filter(|_| !empty) {
             active
                 .seal()
-                .map_err(LogError::new("write index in", &*self.dir))?;
+                .map_err(LogError::new("write index in", self.dir()))?;
         }
         self.write_snapshot()?;
         let next = self.create_files(base)?;
@@ -145,7 +147,7 @@ impl PartitionLog {
             self.remove_segment_files(empty.base)
                 .inspect_err(|_| self.failed = true)?;
         } else if let (Some(active), Some(meta)) = (&self.active, self.segments.last_mut()) {
-            meta.max_timestamp = Some(active.largest_timestamp());
+            meta.max_timestamp = SmallTimestamp::new(active.largest_timestamp());
             self.sums_dirty |= meta.aborted.entries > 0;
             self.in_flight.unsynced_seals.push(meta.base);
         }
@@ -167,11 +169,11 @@ impl PartitionLog {
     /// that follows it cut off.
     fn create_files(&mut self, base: Offset) -> Result<ActiveSegment, LogError> {
         let interval = self.config.index_interval_bytes;
-        let created = ActiveSegment::create(&self.env.fs, &self.dir, base, interval);
+        let created = ActiveSegment::create(&self.env.fs, &self.dir(), base, interval);
         created.map_err(|source| {
             if let Err(error) = self.remove_segment_files(base) {
                 self.failed = true;
-                tracing::error!(dir = %self.dir.display(), base = base.0, %error, "could not undo a failed roll; the log takes no more");
+                tracing::error!(dir = %self.dir().display(), base = base.0, %error, "could not undo a failed roll; the log takes no more");
             }
             let error = LogError::new("create segment", self.path(base, FileKind::Log))(source);
             self.make_room(&error);
@@ -182,7 +184,7 @@ impl PartitionLog {
     fn begin_segment(&mut self, base: Offset, active: ActiveSegment, now: Timestamp) {
         self.active = Some(Box::new(active));
         let mut meta = SegmentMeta::new(base, 0);
-        meta.created = Some(now);
+        meta.created = SmallTimestamp::new(now);
         self.segments.push(meta);
         self.dir_dirty = true;
     }
@@ -190,8 +192,8 @@ impl PartitionLog {
     fn create_dir(&mut self) -> Result<(), LogError> {
         let fs = self.env.fs.clone();
         // The log directory itself must be there: a disk that was taken away is not replaced by a place on another one.
-        fs.create_dir(&self.dir)
-            .map_err(LogError::new("create", &*self.dir))?;
+        fs.create_dir(&self.dir())
+            .map_err(LogError::new("create", self.dir()))?;
         if self.stale_recovery_point > self.log_end {
             // The checkpoint still knows a former log of this name: nothing of the new one may be trusted because of it.
             self.write_recovery_floor(self.log_end)?;
@@ -199,7 +201,7 @@ impl PartitionLog {
         if self.topic_id.0.is_zero() {
             return Ok(());
         }
-        let path = self.dir.join(PARTITION_METADATA_FILE);
+        let path = self.dir().join(PARTITION_METADATA_FILE);
         let text = format!("version: 0\ntopic_id: {}", self.topic_id);
         let write = || {
             if read_small_file(&*fs, &path, 1 << 16)?.as_deref() != Some(text.as_bytes()) {
@@ -227,7 +229,7 @@ impl PartitionLog {
         // The map of the index goes before its file may change.
         self.env.sealed.remove(self.pool_key(base));
         let active = index
-            .and_then(|index| ActiveSegment::resume(&self.env.fs, &self.dir, base, size, index, false))
+            .and_then(|index| ActiveSegment::resume(&self.env.fs, &self.dir(), base, size, index, false))
             .map_err(LogError::new("open segment", path))?;
         self.active = Some(Box::new(active));
         if let Some(last) = self.segments.last_mut() {
@@ -244,9 +246,9 @@ impl PartitionLog {
         let (base, size, interval) = (meta.base, meta.size, self.config.index_interval_bytes);
         let fs = &self.env.fs;
         let build = || {
-            let rebuilt = SealedSegment::rebuild(&**fs, &self.dir, base, size, interval)?;
+            let rebuilt = SealedSegment::rebuild(&**fs, &self.dir(), base, size, interval)?;
             let index = ActiveSegment::builder_from(&rebuilt, base, size, interval)?;
-            ActiveSegment::resume(fs, &self.dir, base, size, index, true)
+            ActiveSegment::resume(fs, &self.dir(), base, size, index, true)
         };
         let active = build().map_err(LogError::new(
             "rebuild the index of",
@@ -277,11 +279,11 @@ impl PartitionLog {
         let (Some(active), Some(last)) = (&mut self.active, self.segments.last_mut()) else {
             return Ok(());
         };
-        last.max_timestamp = Some(active.largest_timestamp());
+        last.max_timestamp = SmallTimestamp::new(active.largest_timestamp());
         let base = last.base;
         active
             .seal()
-            .map_err(LogError::new("write index in", &*self.dir))?;
+            .map_err(LogError::new("write index in", self.dir()))?;
         self.active = None;
         self.modified = self.modified(base)?;
         self.shrink();

@@ -2,7 +2,7 @@
 //! `UnifiedLog.fetchOffsetByTimestamp`.
 
 use super::PartitionLog;
-use super::files::OpenSegment;
+use super::files::{OpenSegment, SmallTimestamp};
 use crate::error::{LogError, ReadError};
 use crate::format::FileKind;
 use crate::index::{OffsetEntry, TimeEntry};
@@ -72,7 +72,7 @@ impl PartitionLog {
     pub(super) fn remember_largest_timestamp(&mut self, at: usize) -> Result<Timestamp, LogError> {
         let largest = self.largest_timestamp(at)?;
         if self.active.is_none() || at + 1 < self.segments.len() {
-            self.segments[at].max_timestamp = Some(largest);
+            self.segments[at].max_timestamp = SmallTimestamp::new(largest);
         }
         Ok(largest)
     }
@@ -81,7 +81,7 @@ impl PartitionLog {
     pub(super) fn largest_timestamp(&self, at: usize) -> Result<Timestamp, LogError> {
         let meta = &self.segments[at];
         if let Some(known) = meta.max_timestamp {
-            return Ok(known);
+            return Ok(known.get());
         }
         let segment = self.open_segment(at)?;
         if let OpenSegment::Active(active) = &segment {

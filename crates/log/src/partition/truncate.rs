@@ -59,7 +59,7 @@ impl PartitionLog {
         // A floor that is there may be lower: the checkpoint is of a longer log, and not all of this one is flushed.
         self.write_recovery_floor(end.min(self.recovery_point()))?;
         self.lower_compaction_mark(end)?;
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         self.active = None;
         self.env.sealed.remove_log(self.log_id);
         for doomed in (at + 1..self.segments.len()).rev() {
@@ -67,7 +67,7 @@ impl PartitionLog {
         }
         self.segments.truncate(at + 1);
         let fs = self.env.fs.clone();
-        let active = ActiveSegment::resume(&fs, &self.dir, base, position, index, true)
+        let active = ActiveSegment::resume(&fs, &self.dir(), base, position, index, true)
             .map_err(LogError::new("truncate", &path))?;
         // Durable even when nothing is left to flush.
         active
@@ -155,7 +155,7 @@ impl PartitionLog {
         if had_files {
             self.write_recovery_floor(Offset::ZERO)?;
         }
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         self.active = None;
         self.unverified.set(false);
         self.env.sealed.remove_log(self.log_id);

@@ -119,7 +119,7 @@ impl PartitionLog {
     /// As of [`read_txn_index`].
     pub(super) fn read_txn_index(&self, at: usize) -> Result<Vec<AbortedTxn>, LogError> {
         let (base, sum) = (self.segments[at].base, self.segments[at].aborted);
-        read_txn_index(&*self.env.fs, &self.dir, base, sum)
+        read_txn_index(&*self.env.fs, &self.dir(), base, sum)
     }
 
     /// Adds an entry to the index of the last segment, number `last`.
@@ -160,8 +160,8 @@ impl PartitionLog {
             return Ok(());
         }
         self.replace_txn_index(at, &entries)?;
-        let sync = self.env.fs.sync_dir(&self.dir);
-        sync.map_err(|e| LogError::new("flush", &*self.dir)(e))
+        let sync = self.env.fs.sync_dir(&self.dir());
+        sync.map_err(|e| LogError::new("flush", self.dir())(e))
     }
 
     /// Replaces the index of segment number `at`.

@@ -103,7 +103,8 @@ impl PartitionLog {
     pub(super) fn txn_index_is_known(&self, at: usize, end: Offset) -> Result<bool, LogError> {
         let base = self.segments[at].base;
         let bytes = self.txn_index_bytes(base)?;
-        let sums = Sums::read(&*self.env.fs, &self.dir).map_err(LogError::new("read sums in", &*self.dir))?;
+        let sums =
+            Sums::read(&*self.env.fs, &self.dir()).map_err(LogError::new("read sums in", self.dir()))?;
         let written = match sums {
             Sums::Missing => return Ok(bytes.is_empty()),
             Sums::Damaged => return Ok(false),
@@ -122,13 +123,13 @@ impl PartitionLog {
     /// and rebuilds the wrong ones; gives how many. `has_sums`: the file of sums is in the directory.
     pub(super) fn check_txn_indexes(&mut self, end: usize, has_sums: bool) -> Result<usize, LogError> {
         let read = || match has_sums {
-            true => Sums::read(&*self.env.fs, &self.dir),
+            true => Sums::read(&*self.env.fs, &self.dir()),
             false => Ok(Sums::Missing),
         };
         let sums = match read() {
             Ok(Sums::Known(sums)) => Some(sums),
             Ok(Sums::Missing | Sums::Damaged) => None,
-            Err(error) => return Err(LogError::new("read sums in", &*self.dir)(error)),
+            Err(error) => return Err(LogError::new("read sums in", self.dir())(error)),
         };
         let mut rebuilt = 0;
         for at in 0..end.min(self.segments.len()) {

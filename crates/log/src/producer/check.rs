@@ -99,7 +99,7 @@ impl ProducerState {
         if origin == BatchOrigin::Client {
             check_sequence(entry, producer_id, header)?;
         }
-        match entry.txn_first_offset {
+        match entry.txn_first_offset() {
             Some(since) if !header.is_transactional() => {
                 Err(ProducerError::TransactionOpen { producer_id, since })
             }
@@ -130,7 +130,7 @@ impl ProducerState {
             return Ok(());
         };
         // A repeated marker of the same epoch finds no open transaction; it is then harmless and accepted.
-        let must_grow = marker_epoch_must_grow && entry.txn_first_offset.is_some();
+        let must_grow = marker_epoch_must_grow && entry.txn_first_offset().is_some();
         check_epoch(entry, producer_id, header.producer_epoch, must_grow)?;
         if entry.coordinator_epoch > coordinator_epoch {
             let current = entry.coordinator_epoch;

@@ -2,6 +2,7 @@
 
 use milena_record::{BatchHeader, increment_sequence};
 use milena_types::{Offset, ProducerEpoch, Timestamp};
+use std::num::NonZeroI64;
 
 /// One remembered batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,8 @@ pub struct ProducerEntry {
     pub coordinator_epoch: i32,
     /// Timestamp of the last batch or marker.
     pub last_timestamp: Timestamp,
-    /// First offset of the open transaction.
-    pub txn_first_offset: Option<Offset>,
+    /// Its complement, so that -1 and nothing else is none, and the option is no larger.
+    txn_first_offset: Option<NonZeroI64>,
 }
 
 impl ProducerEntry {
@@ -71,6 +72,17 @@ impl ProducerEntry {
             last_timestamp: Timestamp::NONE,
             ..Self::default()
         }
+    }
+
+    /// First offset of the open transaction.
+    #[must_use]
+    pub fn txn_first_offset(&self) -> Option<Offset> {
+        self.txn_first_offset.map(|first| Offset(!first.get()))
+    }
+
+    /// A transaction is open from this offset on, which is not -1; `None`: no more.
+    pub(crate) fn set_txn_first_offset(&mut self, first: Option<Offset>) {
+        self.txn_first_offset = first.and_then(|first| NonZeroI64::new(!first.0));
     }
 
     /// The remembered batches, oldest first.
@@ -147,6 +159,16 @@ impl ProducerEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_transaction_is_known_by_its_first_offset() {
+        let mut entry = ProducerEntry::unknown();
+        assert_eq!(entry.txn_first_offset(), None);
+        for first in [Some(Offset(0)), None, Some(Offset(7)), Some(Offset(i64::MAX))] {
+            entry.set_txn_first_offset(first);
+            assert_eq!(entry.txn_first_offset(), first);
+        }
+    }
 
     #[test]
     fn first_sequences_wrap() {

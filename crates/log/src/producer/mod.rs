@@ -5,6 +5,7 @@
 
 mod check;
 mod entry;
+mod map;
 mod snapshot;
 mod state;
 

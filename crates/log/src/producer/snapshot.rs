@@ -52,7 +52,7 @@ impl ProducerState {
             let wrong = |batch: &BatchMetadata| {
                 batch.last_offset >= offset || batch.offset_delta < 0 || batch.first_offset() < Offset::ZERO
             };
-            entry.batches().iter().any(wrong) || entry.txn_first_offset.is_some_and(|first| first >= offset)
+            entry.batches().iter().any(wrong) || entry.txn_first_offset().is_some_and(|first| first >= offset)
         });
         match above.map(|(id, _)| id) {
             Some(producer_id) => Err(SnapshotError::NotBelow { offset, producer_id }),
@@ -85,7 +85,12 @@ pub fn encode_snapshot(state: &ProducerState) -> Vec<u8> {
         bytes.extend_from_slice(&last.map_or(0, |b| b.offset_delta).to_be_bytes());
         bytes.extend_from_slice(&entry.last_timestamp.0.to_be_bytes());
         bytes.extend_from_slice(&entry.coordinator_epoch.to_be_bytes());
-        bytes.extend_from_slice(&entry.txn_first_offset.map_or(-1, |offset| offset.0).to_be_bytes());
+        bytes.extend_from_slice(
+            &entry
+                .txn_first_offset()
+                .map_or(-1, |offset| offset.0)
+                .to_be_bytes(),
+        );
     }
     let crc = crc32c(&bytes[HEAD_BYTES..]);
     bytes[2..HEAD_BYTES].copy_from_slice(&crc.to_be_bytes());
@@ -141,6 +146,6 @@ fn decode_entry(bytes: &[u8]) -> Option<(ProducerId, ProducerEntry)> {
     entry.last_timestamp = last_timestamp;
     entry.coordinator_epoch = i32_at(34)?;
     let txn_first_offset = i64_at(38)?;
-    entry.txn_first_offset = (txn_first_offset >= 0).then_some(Offset(txn_first_offset));
+    entry.set_txn_first_offset((txn_first_offset >= 0).then_some(Offset(txn_first_offset)));
     Some((ProducerId(i64_at(0)?), entry))
 }

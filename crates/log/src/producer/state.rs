@@ -4,9 +4,10 @@
 //! marker may still lie at or above the high watermark. Source: `ProducerStateManager.java`.
 
 use super::entry::{BatchMetadata, ProducerEntry};
+use super::map::ProducerMap;
 use milena_record::BatchHeader;
 use milena_types::{Offset, ProducerId, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// A transaction that a marker has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +25,10 @@ pub struct CompletedTxn {
 /// The producers of one partition. Empty for most: then it owns no heap memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
+    entries: ProducerMap,
     /// `None` when there is none, as in most partitions.
-    entries: Option<Box<Entries>>,
-    /// Likewise.
     transactions: Option<Box<Transactions>>,
 }
-
-/// Entries are boxed, because a map of one has room for four.
-type Entries = HashMap<ProducerId, Box<ProducerEntry>>;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Transactions {
@@ -44,11 +41,10 @@ impl ProducerState {
     /// A state of these producers.
     #[must_use]
     pub fn from_entries(entries: impl IntoIterator<Item = (ProducerId, ProducerEntry)>) -> Self {
-        let boxed = |(id, entry)| (id, Box::new(entry));
-        let entries: Entries = entries.into_iter().map(boxed).collect();
+        let entries: ProducerMap = entries.into_iter().collect();
         let ongoing: BTreeMap<_, _> = entries
             .iter()
-            .filter_map(|(id, e)| e.txn_first_offset.map(|first| (first, *id)))
+            .filter_map(|(id, e)| e.txn_first_offset().map(|first| (first, id)))
             .collect();
         let transactions = (!ongoing.is_empty()).then(|| {
             Box::new(Transactions {
@@ -57,7 +53,7 @@ impl ProducerState {
             })
         });
         Self {
-            entries: (!entries.is_empty()).then(|| Box::new(entries)),
+            entries,
             transactions,
         }
     }
@@ -65,25 +61,24 @@ impl ProducerState {
     /// What is known of `producer_id`.
     #[must_use]
     pub fn entry(&self, producer_id: ProducerId) -> Option<&ProducerEntry> {
-        self.entries.as_ref()?.get(&producer_id).map(Box::as_ref)
+        self.entries.get(producer_id)
     }
 
     /// Every producer, in any order.
     pub fn entries(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
-        let entries = self.entries.iter().flat_map(|entries| entries.iter());
-        entries.map(|(id, entry)| (*id, &**entry))
+        self.entries.iter()
     }
 
     /// How many producers are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.as_ref().map_or(0, |entries| entries.len())
+        self.entries.len()
     }
 
     /// True when none is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_none()
+        self.entries.len() == 0
     }
 
     /// Takes note of a data batch that is in the log now.
@@ -91,10 +86,10 @@ impl ProducerState {
         let Some(producer_id) = header.producer_id else {
             return;
         };
-        let entry = entry_of(&mut self.entries, producer_id);
+        let entry = self.entries.get_or_insert(producer_id);
         entry.add(header.producer_epoch, BatchMetadata::of(header));
-        if header.is_transactional() && entry.txn_first_offset.is_none() {
-            entry.txn_first_offset = Some(header.base_offset);
+        if header.is_transactional() && entry.txn_first_offset().is_none() {
+            entry.set_txn_first_offset(Some(header.base_offset));
             let transactions = self.transactions.get_or_insert_default();
             transactions.ongoing.insert(header.base_offset, producer_id);
         }
@@ -120,10 +115,7 @@ impl ProducerState {
     /// Completes what is remembered of a producer by a data batch that lies below it in the log; offered from the newest to
     /// the oldest. Nothing else changes. True while a still older one may be of use.
     pub fn add_older(&mut self, header: &BatchHeader) -> bool {
-        let (Some(id), Some(entries)) = (header.producer_id, &mut self.entries) else {
-            return false;
-        };
-        let entry = entries.get_mut(&id);
+        let entry = header.producer_id.and_then(|id| self.entries.get_mut(id));
         entry.is_some_and(|entry| entry.add_older(header.producer_epoch, BatchMetadata::of(header)))
     }
 
@@ -135,11 +127,12 @@ impl ProducerState {
         coordinator_epoch: i32,
     ) -> Option<CompletedTxn> {
         let producer_id = header.producer_id?;
-        let entry = entry_of(&mut self.entries, producer_id);
+        let entry = self.entries.get_or_insert(producer_id);
         entry.move_to_epoch(header.producer_epoch);
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp = header.max_timestamp;
-        let first_offset = entry.txn_first_offset.take()?;
+        let first_offset = entry.txn_first_offset()?;
+        entry.set_txn_first_offset(None);
         let transactions = self.transactions.get_or_insert_default();
         transactions.ongoing.remove(&first_offset);
         let last_offset = header.last_offset();
@@ -187,34 +180,15 @@ impl ProducerState {
 
     /// Forgets producers that were silent for `expiration_ms` and have no open transaction; returns how many.
     pub fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
-        let Some(entries) = &mut self.entries else {
-            return 0;
-        };
-        let before = entries.len();
-        entries.retain(|_, entry| {
-            entry.txn_first_offset.is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
+        let before = self.entries.len();
+        self.entries.retain(|entry| {
+            entry.txn_first_offset().is_some() || now.0.saturating_sub(entry.last_timestamp.0) < expiration_ms
         });
-        let left = entries.len();
-        if left == 0 {
-            self.entries = None;
-        } else if left < before {
-            entries.shrink_to_fit();
-        }
-        before - left
+        before - self.entries.len()
     }
 
     /// Gives back spare memory.
     pub fn shrink(&mut self) {
-        if let Some(entries) = &mut self.entries {
-            entries.shrink_to_fit();
-            entries.values_mut().for_each(|entry| entry.shrink());
-        }
+        self.entries.shrink();
     }
-}
-
-fn entry_of(entries: &mut Option<Box<Entries>>, producer_id: ProducerId) -> &mut ProducerEntry {
-    let entries = entries.get_or_insert_default();
-    entries
-        .entry(producer_id)
-        .or_insert_with(|| Box::new(ProducerEntry::unknown()))
 }

@@ -164,7 +164,7 @@ fn compare(how: &str, topic: &str, log: &mut PartitionLog) {
         .entries()
         .map(|(id, entry)| {
             let (epoch, sequence) = (entry.epoch.unwrap(), entry.last_sequence().unwrap_or(-1));
-            let open = entry.txn_first_offset.map_or(-1, |offset| offset.0);
+            let open = entry.txn_first_offset().map_or(-1, |offset| offset.0);
             let (time, coordinator) = (entry.last_timestamp, entry.coordinator_epoch);
             format!("producer-{how}\t{topic}\t{id}\t{epoch}\t{sequence}\t{time}\t{coordinator}\t{open}")
         })

@@ -226,7 +226,7 @@ fn remembered(state: &ProducerState) -> Vec<Remembered> {
             let batches = entry.batches().iter();
             let batches = batches.map(|b| (b.last_sequence, b.last_offset, b.offset_delta));
             let epoch = entry.epoch.map(|epoch| epoch.0);
-            (id, epoch, entry.txn_first_offset, batches.collect())
+            (id, epoch, entry.txn_first_offset(), batches.collect())
         })
         .collect();
     all.sort();
@@ -272,7 +272,7 @@ fn apply(
             let open = log
                 .active_producers()
                 .entry(ProducerId(*id))
-                .is_some_and(|entry| entry.txn_first_offset.is_some());
+                .is_some_and(|entry| entry.txn_first_offset().is_some());
             history.push((produce(&mut log, *id, *count, *new_epoch && !open), None));
         }
         Op::Marker { id, abort } => {

@@ -45,13 +45,16 @@ impl Leader {
         let changed =
             isr.len() != self.term.isr.len() || isr.iter().any(|(broker, _)| !self.term.isr.contains(broker));
         // Asking again for what is committed ends an attempt that was refused: it commits a new partition epoch.
-        let unsettled = self.proposed.iter().any(|broker| !self.term.isr.contains(broker));
+        let unsettled = self
+            .proposed()
+            .iter()
+            .any(|broker| !self.term.isr.contains(broker));
         if !changed && !unsettled && !self.term.recovering {
             return None;
         }
         for (broker, _) in &isr {
-            if !self.proposed.contains(broker) {
-                self.proposed.push(*broker);
+            if !self.proposed().contains(broker) {
+                self.proposed.get_or_insert_default().push(*broker);
             }
         }
         self.attempts = self.attempts.wrapping_add(1);

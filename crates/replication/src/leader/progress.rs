@@ -3,6 +3,7 @@
 use super::attach::AttachmentId;
 use crate::Moment;
 use milena_types::{BrokerEpoch, BrokerId, Offset};
+use std::num::NonZeroI64;
 use std::time::Duration;
 
 /// The two ends of one replica's log: `advertised ≤ log_end`.
@@ -25,34 +26,44 @@ impl LogEnds {
     }
 }
 
-/// What the leader knows of one follower. A broker has many of them that are idle: kept small.
+/// What the leader knows of one follower. A broker has many of them that are idle: kept small, and flat.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     pub(super) broker: BrokerId,
     /// Registered, neither fenced nor shutting down.
     pub(super) eligible: bool,
     is_registered: bool,
+    /// It has attached in this epoch; what it said itself means nothing before.
+    is_seen: bool,
+    /// Its acks count: the stream that they must come by is still there.
+    is_attached: bool,
     /// The newest registration in the metadata, of which [`Progress::is_registered`] says whether it still is there.
-    registration: Option<BrokerEpoch>,
+    registration: Option<Small>,
     /// When it was last known to have everything; `None`: never in this epoch.
-    pub(super) last_caught_up: Option<Moment>,
+    last_caught_up: Option<Small>,
     pub(super) log_start: Offset,
-    /// `None`: it has not attached in this epoch.
-    seen: Option<Seen>,
-}
-
-/// What a follower said itself.
-#[derive(Clone, Debug)]
-struct Seen {
-    /// The stream that its acks must come by; `None`: it is gone.
-    stream: Option<u64>,
-    /// The newest attach that was accepted; older ones are late messages.
-    attach: u64,
+    /// What it said itself: the newest attach that was accepted (older ones are late messages), under which registration, and
+    /// its log's ends.
+    attachment: AttachmentId,
     broker_epoch: BrokerEpoch,
-    /// Its log's ends.
     ends: LogEnds,
     /// While it lags; boxed, because an idle follower does not.
     previous: Option<Box<PreviousAck>>,
+}
+
+/// Any number but -1, so that an `Option` of it is no larger: a broker epoch, of which -1 is Kafka's word for none, or a
+/// moment, which no clock takes to `u64::MAX` milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Small(NonZeroI64);
+
+impl Small {
+    fn new(number: i64) -> Option<Self> {
+        NonZeroI64::new(!number).map(Self)
+    }
+
+    fn get(self) -> i64 {
+        !self.0.get()
+    }
 }
 
 /// An ack that did not reach the leader's log end.
@@ -77,53 +88,78 @@ pub struct ReplicaStatus {
 
 impl Progress {
     pub(super) fn new(broker: BrokerId, last_caught_up: Option<Moment>) -> Self {
-        Self {
+        let mut new = Self {
             broker,
             eligible: false,
             is_registered: false,
+            is_seen: false,
+            is_attached: false,
             registration: None,
-            last_caught_up,
+            last_caught_up: None,
             log_start: Offset::ZERO,
-            seen: None,
+            attachment: AttachmentId { stream: 0, attach: 0 },
+            broker_epoch: BrokerEpoch(-1),
+            ends: LogEnds::default(),
+            previous: None,
+        };
+        if let Some(then) = last_caught_up {
+            new.caught_up_at(then);
         }
+        new
+    }
+
+    /// When it was last known to have everything; `None`: never in this epoch.
+    pub(super) fn last_caught_up(&self) -> Option<Moment> {
+        let then = self.last_caught_up?;
+        Some(Moment(then.get().cast_unsigned()))
+    }
+
+    /// It had everything then.
+    pub(super) fn caught_up_at(&mut self, then: Moment) {
+        if self.last_caught_up() < Some(then) {
+            self.last_caught_up = Small::new(then.0.cast_signed()).or(self.last_caught_up);
+        }
+    }
+
+    fn newest_registration(&self) -> Option<BrokerEpoch> {
+        self.registration.map(|epoch| BrokerEpoch(epoch.get()))
     }
 
     /// Its registration according to the metadata; `None` while it is not registered.
     pub(super) fn registered(&self) -> Option<BrokerEpoch> {
-        self.registration.filter(|_| self.is_registered)
+        self.newest_registration().filter(|_| self.is_registered)
     }
 
     /// The newest registration that it was seen with, from the metadata or from the broker itself.
     pub(super) fn newest(&self) -> Option<BrokerEpoch> {
-        self.registration
-            .max(self.seen.as_ref().map(|seen| seen.broker_epoch))
+        self.newest_registration()
+            .max(self.is_seen.then_some(self.broker_epoch))
     }
 
     /// The newest attach that was accepted.
     pub(super) fn last_attach(&self) -> Option<(BrokerEpoch, u64)> {
-        self.seen.as_ref().map(|seen| (seen.broker_epoch, seen.attach))
+        self.is_seen
+            .then_some((self.broker_epoch, self.attachment.attach))
     }
 
     /// The stream position that its acks must name; `None`: it is not attached.
     pub(super) fn attachment(&self) -> Option<AttachmentId> {
-        let seen = self.seen.as_ref()?;
-        let attach = seen.attach;
-        seen.stream.map(|stream| AttachmentId { stream, attach })
+        self.is_attached.then_some(self.attachment)
     }
 
     /// The registration under which it is attached.
     pub(super) fn attached_epoch(&self) -> Option<BrokerEpoch> {
-        let attached = self.seen.as_ref().filter(|seen| seen.stream.is_some());
-        attached.map(|seen| seen.broker_epoch)
+        self.is_attached.then_some(self.broker_epoch)
     }
 
     /// Its log's ends; unknown until it attaches in this epoch.
     pub(super) fn ends(&self) -> Option<LogEnds> {
-        self.seen.as_ref().map(|seen| seen.ends)
+        self.is_seen.then_some(self.ends)
     }
 
     /// What the metadata says of its broker.
     pub(super) fn on_registration(&mut self, registered: Option<BrokerEpoch>, eligible: bool) {
+        let registered = registered.and_then(|epoch| Small::new(epoch.0));
         self.is_registered = registered.is_some();
         self.eligible = eligible && self.is_registered;
         self.registration = registered.or(self.registration);
@@ -138,52 +174,49 @@ impl Progress {
 
     /// Takes an accepted ack: forward only inside one attachment.
     pub(super) fn advance(&mut self, ends: LogEnds, leader_log_end: Offset, now: Moment) {
-        let Some(seen) = &mut self.seen else { return };
-        seen.ends = ends;
+        if !self.is_seen {
+            return;
+        }
+        self.ends = ends;
         if ends.log_end >= leader_log_end {
-            self.last_caught_up = self.last_caught_up.max(Some(now));
+            self.caught_up_at(now);
             // The next ack could not say more of this moment than what was just noted.
-            seen.previous = None;
+            self.previous = None;
             return;
         }
         let this = PreviousAck {
             when: now,
             leader_log_end,
         };
-        match &mut seen.previous {
+        match &mut self.previous {
             Some(previous) => {
-                if ends.log_end >= previous.leader_log_end {
-                    self.last_caught_up = self.last_caught_up.max(Some(previous.when));
+                let last = std::mem::replace(&mut **previous, this);
+                if ends.log_end >= last.leader_log_end {
+                    self.caught_up_at(last.when);
                 }
-                **previous = this;
             }
-            None => seen.previous = Some(Box::new(this)),
+            None => self.previous = Some(Box::new(this)),
         }
     }
 
     /// Starts a new attachment: what the previous one said is void.
     pub(super) fn attach(&mut self, attachment: AttachmentId, epoch: BrokerEpoch, ends: LogEnds) {
-        self.seen = Some(Seen {
-            stream: Some(attachment.stream),
-            attach: attachment.attach,
-            broker_epoch: epoch,
-            ends,
-            previous: None,
-        });
+        (self.is_seen, self.is_attached) = (true, true);
+        (self.attachment, self.broker_epoch) = (attachment, epoch);
+        self.ends = ends;
+        self.previous = None;
     }
 
     /// Its stream is gone.
     pub(super) fn detach(&mut self) {
-        if let Some(seen) = &mut self.seen {
-            seen.stream = None;
-        }
+        self.is_attached = false;
     }
 
     /// Nothing that it lacks is older than `lag_time_max`.
     pub(super) fn is_caught_up(&self, leader_log_end: Offset, now: Moment, lag_time_max: Duration) -> bool {
         self.ends().is_some_and(|ends| ends.log_end >= leader_log_end)
             || self
-                .last_caught_up
+                .last_caught_up()
                 .is_some_and(|then| now.since(then) <= lag_time_max)
     }
 
@@ -191,5 +224,28 @@ impl Progress {
     pub(super) fn may_join(&self) -> bool {
         let epoch = self.attached_epoch();
         self.eligible && epoch.is_some() && epoch == self.registered()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_number_is_no_larger_and_loses_nothing() {
+        for number in [i64::MIN, -2, 0, 1, i64::MAX] {
+            assert_eq!(Small::new(number).map(Small::get), Some(number));
+        }
+        assert_eq!(Small::new(-1), None);
+        let mut progress = Progress::new(BrokerId(1), None);
+        assert_eq!(progress.last_caught_up(), None);
+        // In the order of moments, also where a signed number would turn negative.
+        for moment in [0, 5, i64::MAX as u64, 1 << 63, u64::MAX - 1].map(Moment) {
+            progress.caught_up_at(moment);
+            assert_eq!(progress.last_caught_up(), Some(moment));
+            progress.caught_up_at(Moment(3));
+            assert_eq!(progress.last_caught_up(), Some(moment.max(Moment(3))));
+        }
+        assert_eq!(size_of::<Progress>(), 80);
     }
 }

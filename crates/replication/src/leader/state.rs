@@ -43,8 +43,8 @@ pub struct Leader {
     pub(super) local: LogEnds,
     pub(super) high_watermark: Offset,
     pub(super) followers: Box<[Progress]>,
-    /// Everybody in any ISR proposed since `term.partition_epoch` was committed.
-    pub(super) proposed: BrokerIds,
+    /// Everybody in any ISR proposed since `term.partition_epoch` was committed. Boxed, because none is proposed for most.
+    pub(super) proposed: Option<Box<BrokerIds>>,
     /// How many attempts there were, and whether the last one waits for its answer.
     pub(super) attempts: u32,
     pub(super) attempt_waits: bool,
@@ -65,7 +65,7 @@ impl Leader {
             local,
             high_watermark: high_watermark.min(local.log_end),
             followers: Box::default(),
-            proposed: BrokerIds::default(),
+            proposed: None,
             attempts: 0,
             attempt_waits: false,
             rules: rules.into(),
@@ -117,7 +117,7 @@ impl Leader {
         for follower in &mut self.followers {
             // It had everything until this very moment; without this an idle hour would count as lag.
             if follower.ends().is_some_and(|ends| ends.log_end >= before) {
-                follower.last_caught_up = follower.last_caught_up.max(Some(now));
+                follower.caught_up_at(now);
             }
         }
         self.local.log_end = self.local.log_end.max(log_end);
@@ -164,7 +164,7 @@ impl Leader {
             return false;
         }
         self.term = term;
-        self.proposed = BrokerIds::default();
+        self.proposed = None;
         self.attempt_waits = false;
         self.sync_followers(now);
         self.check_invariants();

@@ -91,14 +91,19 @@ impl Leader {
         self.high_watermark < self.local.log_end
     }
 
+    /// Everybody in any ISR that was proposed since one was committed.
+    pub(super) fn proposed(&self) -> &[BrokerId] {
+        self.proposed.as_deref().map_or(&[], |proposed| proposed)
+    }
+
     pub(super) fn in_maximal_isr(&self, broker: BrokerId) -> bool {
-        self.term.isr.contains(&broker) || self.proposed.contains(&broker)
+        self.term.isr.contains(&broker) || self.proposed().contains(&broker)
     }
 
     fn maximal_isr_len(&self) -> usize {
         self.term.isr.len()
             + self
-                .proposed
+                .proposed()
                 .iter()
                 .filter(|broker| !self.term.isr.contains(broker))
                 .count()

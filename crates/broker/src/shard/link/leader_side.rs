@@ -86,7 +86,6 @@ impl Shard {
             role.leader.detach(request.broker, request.attachment);
             return Err(other_lane(attach_id));
         }
-        role.feeds.retain(|feed| feed.follower != request.broker);
         role.add_feed(Feed {
             follower: request.broker,
             attachment: request.attachment,

@@ -124,7 +124,7 @@ fn check_producers(log: &PartitionLog, model: &Model) {
         assert_eq!(found_epoch, expected.epoch, "{}", context());
         check_window(&expected.batches, &found_batches, model, &context());
         assert_eq!(
-            found.txn_first_offset.map(|o| o.0),
+            found.txn_first_offset().map(|o| o.0),
             expected.open_since,
             "{}",
             context()
