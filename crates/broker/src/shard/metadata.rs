@@ -28,7 +28,11 @@ impl Shard {
     /// Takes a newer image; `delta` says what changed since the last one that this data thread has seen.
     pub(super) fn apply_metadata(&mut self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
         let before = std::mem::replace(&mut self.cx.image, Arc::clone(image));
-        self.follow_background(before.version == MetadataVersion::default(), delta);
+        let is_first = before.version == MetadataVersion::default();
+        if is_first {
+            self.cx.dirs.set_strays_aside(image, self.cx.node);
+        }
+        self.follow_background(is_first, delta);
         for topic in &delta.topics_removed {
             self.remove_topic(topic);
         }

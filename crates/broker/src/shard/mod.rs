@@ -53,6 +53,7 @@ mod router;
 mod settings;
 mod state;
 mod storage_error;
+mod strays;
 mod tail_ring;
 mod thread;
 

@@ -15,3 +15,4 @@ mod isr;
 mod moves;
 mod producing;
 mod storage;
+mod strays;
