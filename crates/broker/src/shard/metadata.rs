@@ -148,7 +148,6 @@ impl Shard {
         let settings = self.cx.settings.of(&self.cx.image, &name.topic);
         log.set_config(Arc::clone(&settings.log));
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
-        let unfinished = self.cx.dirs.take_unfinished(&name);
         let partition = Partition {
             id,
             name,
@@ -168,9 +167,7 @@ impl Shard {
         };
         partition.note_compacted(&mut self.cx);
         self.partitions.insert(id, Box::new(partition));
-        if let Some(to) = unfinished {
-            self.start_move(id, to);
-        }
+        self.resume_move(id);
     }
 
     fn cannot_open(&mut self, id: TopicIdPartition, name: TopicPartition, error: &NoLog, dir: Option<usize>) {
@@ -247,6 +244,10 @@ impl Shard {
             partition.note_offsets(&self.cx);
         }
         self.cx.dirs.distrust_word(&partition.name, why);
+        if let Some(moving) = partition.moving.take() {
+            tracing::info!(partition = %partition.name, "its move to another log directory begins again once the log is open");
+            self.cx.dirs.keep_unfinished(&partition.name, moving.to);
+        }
         drop(partition);
         self.apply_partition(id);
     }
