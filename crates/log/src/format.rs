@@ -54,6 +54,8 @@ pub fn is_temporary(name: &str) -> bool {
 pub const FUTURE_DIR_SUFFIX: &str = "-future";
 /// Suffix of directories of deleted partitions.
 pub const DELETED_DIR_SUFFIX: &str = "-delete";
+/// Suffix of directories of logs that belong to no partition of this broker: set aside for the operator.
+pub const STRAY_DIR_SUFFIX: &str = "-stray";
 
 /// The kinds of file that are named by an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +160,19 @@ pub(crate) fn unique() -> String {
 /// Name of the directory of a deleted partition: at most 255 bytes, `unique` being 32 hexadecimal digits.
 #[must_use]
 pub fn deleted_dir_name(partition: &TopicPartition, unique: &str) -> String {
-    let suffix = format!("-{}.{unique}{DELETED_DIR_SUFFIX}", partition.partition);
+    capped_dir_name(partition, unique, DELETED_DIR_SUFFIX)
+}
+
+/// Name of the directory of a log that is set aside: at most 255 bytes, `unique` being 32 hexadecimal digits. Source:
+/// `UnifiedLog.logStrayDirName`.
+#[must_use]
+pub fn stray_dir_name(partition: &TopicPartition, unique: &str) -> String {
+    capped_dir_name(partition, unique, STRAY_DIR_SUFFIX)
+}
+
+/// Source: `LocalLog.logDirNameWithSuffixCappedLength`.
+fn capped_dir_name(partition: &TopicPartition, unique: &str, suffix: &str) -> String {
+    let suffix = format!("-{}.{unique}{suffix}", partition.partition);
     let topic = partition.topic.as_str();
     format!(
         "{}{suffix}",
@@ -256,5 +270,10 @@ mod tests {
             partition: PartitionIndex(3),
         };
         assert_eq!(deleted_dir_name(&long, &"0".repeat(32)).len(), 255);
+        assert_eq!(stray_dir_name(&long, &"0".repeat(32)).len(), 255);
+        let stray = stray_dir_name(&parse_partition_dir_name("a-3").unwrap(), &"0a".repeat(16));
+        assert_eq!(stray, "a-3.0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a-stray");
+        assert_eq!(parse_partition_dir_name(&stray), None);
+        assert_eq!(parse_future_dir_name(&stray), None);
     }
 }

@@ -103,6 +103,10 @@ fn partitions_move_under_load_and_brokers_die_on_the_way() {
     drill.wait_replicas(1, &target);
     drill.cluster.start_node(old[0]);
     drill.wait_progress(2000);
+    until("what the dead broker had of it to be set aside", WAIT, || {
+        let left = drill.cluster.partition_dir(old[0], TOPIC, 1);
+        left.is_none().then_some(())
+    });
 
     let report = drill.load.finish();
     admin::wait_full_isr(&drill.cluster.bootstrap(), TOPIC, 2, WAIT);

@@ -579,6 +579,32 @@ mod lives_tests {
     }
 
     #[test]
+    fn nor_when_the_crash_came_before_the_new_one_was_made() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a")];
+        {
+            let dirs = open(&paths);
+            let offsets = Checkpointed {
+                high_watermark: Offset(50),
+                log_start: Offset(30),
+                ..FIFTY
+            };
+            let log = checkpointed(&dirs, 1, offsets);
+            log.delete().unwrap().unwrap().run().unwrap();
+        }
+        let dirs = open(&paths);
+        let Found::Log(_, mut log, high_watermark) = find(&dirs, 2, true) else {
+            panic!("it lies nowhere")
+        };
+        assert_eq!((log.log_start_offset(), high_watermark), (Offset(0), Offset(0)));
+        append(&mut log, 0, 10);
+        log.flush().unwrap();
+        drop((log, dirs));
+        let (_, log, _) = opened(&open(&paths), 2).unwrap();
+        assert_eq!(log.log_end_offset(), Offset(10));
+    }
+
+    #[test]
     fn the_recovery_point_of_a_log_that_is_gone_is_remembered_until_files_without_it_are_written() {
         let root = tempfile::tempdir().unwrap();
         let dirs = open(&[root.path().join("a")]);

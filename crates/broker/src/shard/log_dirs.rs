@@ -7,8 +7,9 @@ use super::dir_state::{DirState, DirStatus};
 use super::found_logs::{FoundLogs, Life};
 use super::idle_logs::DirWord;
 use super::name_claims::NameClaims;
+use super::strays::set_aside;
 use milena_log::{
-    CorruptionPolicy, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, OpenReport,
+    CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, OpenReport,
     PartitionLog, Removal,
 };
 use milena_types::{
@@ -16,9 +17,9 @@ use milena_types::{
     TopicPartition,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use tokio::sync::watch;
 
 /// A log directory cannot be used.
@@ -95,10 +96,13 @@ pub struct LogDirs {
     distrusted: Mutex<BTreeMap<TopicPartition, Distrust>>,
     /// Where partitions that do not exist yet are to be created.
     preferred: Mutex<BTreeMap<TopicPartition, usize>>,
-    /// Moves that an earlier run began and did not complete.
+    /// Moves that are to begin, or to begin again, once the partition is open: an earlier run did not complete them, or this one
+    /// could not.
     unfinished: Mutex<BTreeMap<TopicPartition, usize>>,
     /// True when no directory is left.
     exhausted: watch::Sender<bool>,
+    /// Strays were looked for.
+    pub(super) judged: Once,
 }
 
 /// Why the word that the last shutdown left of a log is not believed.
@@ -127,6 +131,28 @@ impl LogDirs {
     /// # Errors
     /// [`LogDirsError`] names the directory that cannot be used.
     pub fn open(paths: &[PathBuf], node: BrokerId, cluster: &ClusterId) -> Result<Self, LogDirsError> {
+        Self::open_each(paths, |path| LogDir::open(path, node, Some(cluster)))
+    }
+
+    /// Opens directories of any file system; their locks are the caller's business.
+    ///
+    /// # Errors
+    /// Those of [`LogDirs::open`].
+    pub fn open_in(
+        env: &Arc<Env>,
+        paths: &[PathBuf],
+        node: BrokerId,
+        cluster: &ClusterId,
+    ) -> Result<Self, LogDirsError> {
+        Self::open_each(paths, |path| {
+            LogDir::open_in(Arc::clone(env), path, node, Some(cluster), None)
+        })
+    }
+
+    fn open_each(
+        paths: &[PathBuf],
+        open: impl Fn(&Path) -> Result<LogDir, LogDirError>,
+    ) -> Result<Self, LogDirsError> {
         if paths.is_empty() {
             return Err(LogDirsError::Empty);
         }
@@ -137,7 +163,7 @@ impl LogDirs {
                 path: path.clone(),
                 source,
             };
-            match Dir::open(path, node, cluster) {
+            match open(path).and_then(Dir::of) {
                 Ok((dir, found)) => {
                     names.push(Some(found));
                     dirs.push(dir);
@@ -173,6 +199,7 @@ impl LogDirs {
             preferred: Mutex::default(),
             unfinished: Mutex::new(found.unfinished),
             exhausted: watch::Sender::new(false),
+            judged: Once::new(),
         })
     }
 
@@ -223,7 +250,7 @@ impl LogDirs {
     }
 
     /// Where the directory is.
-    pub(super) fn path(&self, index: usize) -> Option<&std::path::Path> {
+    pub(super) fn path(&self, index: usize) -> Option<&Path> {
         self.dirs.get(index).map(|dir| dir.path.as_path())
     }
 
@@ -312,6 +339,10 @@ impl LogDirs {
             true => Found::Offline(None),
             false => Found::ToOpen(index),
         };
+        if !existed {
+            // Else what it says is of a log that is gone, which a crash kept the file from forgetting.
+            dir.checkpoints.forget(name);
+        }
         let known = dir.checkpoints.of(name);
         let by_word = self.believes_word(name, request.corruption)
             && handle.resumes_at_once(name)
@@ -342,7 +373,7 @@ impl LogDirs {
     }
 
     /// Opens a partition's log in directory number `index`, which [`LogDirs::find_partition`] has named. A log of another life of
-    /// the topic is deleted: before, if it lies there, for then no directory has the living one; else once the living one is
+    /// the topic is set aside: before, if it lies there, for then no directory has the living one; else once the living one is
     /// open. Returns the log with its last high watermark. Blocks, as long as a recovery takes.
     pub(super) fn open_partition(
         &self,
@@ -378,9 +409,9 @@ impl LogDirs {
         }
         let (log, high_watermark) = match PartitionLog::open(options(known)) {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
-                tracing::warn!(partition = %name, %found, expected = %id.topic, "the log of a deleted topic of the same name is removed");
+                tracing::warn!(partition = %name, %found, expected = %id.topic, "there is the log of a deleted topic of the same name");
                 dir.checkpoints.forget(name);
-                remove_old_life(handle, name)?;
+                set_old_life_aside(handle, name).map_err(OpenError::from)?;
                 let made_anew = options(Checkpointed::default());
                 (PartitionLog::absent(&made_anew), Offset::ZERO)
             }
@@ -394,7 +425,7 @@ impl LogDirs {
         Ok((log, high_watermark))
     }
 
-    fn all_online(&self) -> bool {
+    pub(super) fn all_online(&self) -> bool {
         self.dirs.iter().all(|dir| dir.status.get() != DirState::Offline)
     }
 
@@ -439,8 +470,8 @@ impl LogDirs {
                 continue;
             };
             tracing::warn!(partition = %name, path = %dir.path.display(), found = ?life.topic, living = %id.topic,
-                "the log of a deleted topic of the same name, in another log directory, is removed");
-            match remove_old_life(handle, name) {
+                "another log directory has the log of a deleted topic of the same name");
+            match set_old_life_aside(handle, name) {
                 Ok(()) => {
                     dir.checkpoints.forget(name);
                     dir.partitions.fetch_sub(1, Ordering::Relaxed);
@@ -466,7 +497,32 @@ impl LogDirs {
         }
     }
 
-    /// Where an earlier run was moving the partition, once.
+    /// The names under which the start has found logs.
+    pub(super) fn names_found(&self) -> Vec<TopicPartition> {
+        let (homes, contested) = (lock(&self.homes), lock(&self.contested));
+        homes.keys().chain(contested.keys()).cloned().collect()
+    }
+
+    /// No log that the start has found under that name is left.
+    pub(super) fn forget_found(&self, name: &TopicPartition) {
+        lock(&self.homes).remove(name);
+        lock(&self.contested).remove(name);
+        lock(&self.unfinished).remove(name);
+    }
+
+    /// A log that counted in a directory lies there no more.
+    pub(super) fn has_one_less(&self, index: usize) {
+        if let Some(dir) = self.dirs.get(index) {
+            dir.partitions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Remembers where a partition is to be moved once it can be.
+    pub(super) fn keep_unfinished(&self, name: &TopicPartition, to: usize) {
+        lock(&self.unfinished).insert(name.clone(), to);
+    }
+
+    /// Where the partition is to be moved, once.
     pub(super) fn take_unfinished(&self, name: &TopicPartition) -> Option<usize> {
         lock(&self.unfinished).remove(name)
     }
@@ -574,6 +630,7 @@ impl LogDirs {
             lives.retain(|life| life.dir != index);
         }
         lock(&self.distrusted).remove(name);
+        lock(&self.unfinished).remove(name);
     }
 
     /// Every directory, without its replicas.
@@ -639,18 +696,17 @@ impl Dir {
         }
     }
 
-    /// Opens a directory; gives the partitions in it.
-    fn open(
-        path: &std::path::Path,
-        node: BrokerId,
-        cluster: &ClusterId,
-    ) -> Result<(Self, Vec<TopicPartition>), LogDirError> {
-        let handle = LogDir::open(path, node, Some(cluster))?;
+    /// A directory that is open; gives the partitions in it.
+    fn of(handle: LogDir) -> Result<(Self, Vec<TopicPartition>), LogDirError> {
         let found = handle.partitions()?;
         let checkpoints = DirCheckpoints::read(&handle)?;
         remove_leftovers(handle.leftovers()?);
+        let strays = handle.strays()?.len();
+        if strays > 0 {
+            tracing::warn!(path = %handle.path().display(), strays, "logs lie here that earlier starts have set aside");
+        }
         let dir = Self {
-            path: path.to_owned(),
+            path: handle.path().to_owned(),
             handle: Some(handle),
             status: DirStatus::new(DirState::Online),
             partitions: AtomicUsize::new(found.len()),
@@ -660,7 +716,7 @@ impl Dir {
         Ok((dir, found))
     }
 
-    fn offline(path: &std::path::Path) -> Self {
+    fn offline(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             handle: None,
@@ -693,7 +749,16 @@ fn is_of_other_topic(handle: &LogDir, name: &TopicPartition, id: TopicIdPartitio
     found.is_ok_and(|found| found.is_some_and(|found| found != id.topic))
 }
 
-/// Removes the log of a topic that was deleted, and perhaps created again, without that its log was open.
+/// Sets the log of a deleted topic aside, durably, whose name belongs to another topic now.
+fn set_old_life_aside(handle: &LogDir, name: &TopicPartition) -> Result<(), LogError> {
+    let path = handle.partition_path(name);
+    if set_aside(handle, name, &path, "Deleted")? {
+        handle.sync_names()?;
+    }
+    Ok(())
+}
+
+/// Removes the log of a partition that was deleted without that its log was open.
 fn remove_old_life(handle: &LogDir, name: &TopicPartition) -> Result<(), OpenError> {
     match handle.retire_dir(name, &handle.partition_path(name)) {
         Ok(removal) => remove_leftovers(vec![removal]),

@@ -28,7 +28,11 @@ impl Shard {
     /// Takes a newer image; `delta` says what changed since the last one that this data thread has seen.
     pub(super) fn apply_metadata(&mut self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
         let before = std::mem::replace(&mut self.cx.image, Arc::clone(image));
-        self.follow_background(before.version == MetadataVersion::default(), delta);
+        let is_first = before.version == MetadataVersion::default();
+        if is_first {
+            self.cx.dirs.set_strays_aside(image, self.cx.node);
+        }
+        self.follow_background(is_first, delta);
         for topic in &delta.topics_removed {
             self.remove_topic(topic);
         }
@@ -146,7 +150,6 @@ impl Shard {
         let settings = self.cx.settings.of(&self.cx.image, &name.topic);
         log.set_config(Arc::clone(&settings.log));
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
-        let unfinished = self.cx.dirs.take_unfinished(&name);
         let partition = Partition {
             id,
             name,
@@ -166,9 +169,7 @@ impl Shard {
         };
         partition.note_compacted(&mut self.cx);
         self.partitions.insert(id, Box::new(partition));
-        if let Some(to) = unfinished {
-            self.start_move(id, to);
-        }
+        self.resume_move(id);
     }
 
     fn cannot_open(&mut self, id: TopicIdPartition, name: TopicPartition, error: &NoLog, dir: Option<usize>) {
@@ -249,6 +250,10 @@ impl Shard {
             partition.note_offsets(&self.cx);
         }
         self.cx.dirs.distrust_word(&partition.name, why);
+        if let Some(moving) = partition.moving.take() {
+            tracing::info!(partition = %partition.name, "its move to another log directory begins again once the log is open");
+            self.cx.dirs.keep_unfinished(&partition.name, moving.to);
+        }
         drop(partition);
         self.apply_partition(id);
     }

@@ -39,6 +39,9 @@ mod list_offsets;
 mod log_dirs;
 mod mailbox;
 mod metadata;
+mod move_destination;
+#[cfg(test)]
+mod move_test;
 mod moves;
 mod name_claims;
 mod opening;
@@ -53,6 +56,7 @@ mod router;
 mod settings;
 mod state;
 mod storage_error;
+mod strays;
 mod tail_ring;
 mod thread;
 

@@ -7,20 +7,31 @@
 //! ```
 //!
 //! The broker may die at any point: see `milena_log`, `partition/relocate.rs`, and [`super::found_logs`]. A move that is not
-//! complete begins again at the next start. Source: `ReplicaManager.alterReplicaLogDirs`, `ReplicaAlterLogDirsThread`.
+//! complete begins again at the next start; when the log is opened again meanwhile, once it is open; when the process was short of
+//! files or memory, after a pause. One that finds no space is over, with a line; its copy goes, and the original is as it was.
+//! Kafka takes the directory offline then, and at a shortage too. Source: `ReplicaManager.alterReplicaLogDirs`,
+//! `ReplicaAlterLogDirsThread`.
 
 use super::api::AlterLogDirItem;
 use super::context::{Context, wall_clock};
+use super::dir_state::DirState;
 use super::mailbox::with_local;
+use super::move_destination::DestinationError;
 use super::pace::SLEEP_MAX;
 use super::partition::Partition;
 use super::retention::remove_in_background;
 use super::role::Role;
 use super::router::Router;
 use super::state::Shard;
-use milena_log::{FollowerAppendError, LogError, OpenError, OpenOptions, PartitionLog, ReadError, ReadPlan};
+use super::storage_error::SHORTAGE_PAUSE;
+use milena_log::format::parse_future_dir_name;
+use milena_log::{
+    FollowerAppendError, LogError, OpenError, OpenOptions, PartitionLog, ReadError, ReadPlan, Removal,
+    is_shortage,
+};
 use milena_record::BatchHeader;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicIdPartition};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Bytes that are copied at a time.
@@ -105,6 +116,21 @@ enum CopyError {
     Ended,
     #[error("the log ends in a hole")]
     Hole,
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+}
+
+impl CopyError {
+    /// The process was short of files or memory: the move is tried again.
+    fn is_shortage(&self) -> bool {
+        match self {
+            Self::Read(ReadError::Log(error))
+            | Self::Append(FollowerAppendError::Log(error))
+            | Self::Log(error)
+            | Self::Destination(DestinationError::Log(error)) => error.is_shortage(),
+            Self::Read(_) | Self::Append(_) | Self::Ended | Self::Hole | Self::Destination(_) => false,
+        }
+    }
 }
 
 impl Router {
@@ -149,6 +175,8 @@ impl Shard {
             return Err(ErrorCode::ReplicaNotAvailable);
         };
         let (partition, cx) = self.partition(id)?;
+        // This wish goes over one that waits for its time.
+        cx.dirs.take_unfinished(&partition.name);
         if partition.moving.as_ref().is_some_and(|moving| moving.to != to) {
             tracing::info!(partition = %partition.name, "gives up a move between log directories for another one");
             partition.moving = None;
@@ -157,8 +185,11 @@ impl Shard {
         if partition.dir == to || partition.moving.is_some() {
             return Ok(());
         }
-        self.start_move(id, to);
-        Ok(())
+        if cx.dirs.state(to) == DirState::Full {
+            tracing::warn!(partition = %partition.name, to = ?cx.dirs.path(to), "cannot move to a log directory without space");
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        self.start_move(id, to)
     }
 
     fn is_here(&self, id: TopicIdPartition) -> bool {
@@ -166,17 +197,34 @@ impl Shard {
     }
 
     /// Begins to copy a partition's log to another directory.
-    pub(super) fn start_move(&mut self, id: TopicIdPartition, to: usize) {
+    ///
+    /// # Errors
+    /// KAFKA_STORAGE_ERROR: something is in the way there, or the directory has failed; a line says so.
+    pub(super) fn start_move(&mut self, id: TopicIdPartition, to: usize) -> Result<(), ErrorCode> {
+        let cx = &mut self.cx;
         let Some(partition) = self
             .partitions
             .get_mut(&id)
-            .filter(|partition| partition.dir != to)
+            .filter(|partition| partition.dir != to && partition.moving.is_none())
         else {
-            return;
+            return Ok(());
         };
-        if partition.log.segments() == 0 {
-            partition.move_without_files(&mut self.cx, to);
-            return;
+        let mut begun = cx
+            .dirs
+            .clear_destination(partition.dir, to, id, &partition.name)
+            .map_err(CopyError::from);
+        if begun.is_ok() && partition.log.segments() == 0 {
+            begun = partition.move_without_files(cx, to);
+            if begun.is_ok() {
+                return Ok(());
+            }
+        }
+        if let Err(error) = begun {
+            if partition.move_failed(cx, to, &error) {
+                move_later(id);
+                return Ok(());
+            }
+            return Err(ErrorCode::KafkaStorageError);
         }
         self.cx.last_move += 1;
         let number = self.cx.last_move;
@@ -195,9 +243,22 @@ impl Shard {
             id,
             number,
             log: None,
+            place: None,
             unflushed: 0,
         };
         tokio::task::spawn_local(copy.run());
+        Ok(())
+    }
+
+    /// Begins a move whose time has come, if it is still wanted.
+    pub(super) fn resume_move(&mut self, id: TopicIdPartition) {
+        let Some(partition) = self.partitions.get(&id) else {
+            return;
+        };
+        if let Some(to) = self.cx.dirs.take_unfinished(&partition.name) {
+            // A line says why it cannot.
+            let _ = self.start_move(id, to);
+        }
     }
 
     /// What the copier is to do; `end` and `flushed` are the copy's.
@@ -213,45 +274,50 @@ impl Shard {
         &mut self,
         id: TopicIdPartition,
         number: u64,
-    ) -> Option<Result<(OpenOptions, Offset), CopyError>> {
+    ) -> Option<Result<(usize, OpenOptions, Offset), CopyError>> {
         let (partition, cx) = self.partition(id).ok()?;
         let moving = partition
             .moving
             .as_mut()
             .filter(|moving| moving.number == number)?;
         moving.generation = partition.log.generation();
-        let config = partition.log.config().clone();
-        let options = cx.dirs.copy_options(moving.to, id, &partition.name, config)?;
+        let (to, config) = (moving.to, partition.log.config().clone());
+        let options = cx.dirs.copy_options(to, id, &partition.name, config)?;
         // One that is left of an earlier move would make two newer logs of this one.
         if let Err(error) = cx.dirs.forget_moved_in(partition.dir, &partition.name) {
             partition.storage_failed(cx, &error);
             return Some(Err(CopyError::Ended));
         }
-        Some(partition.first_batch_offset().map(|first| (options, first)))
+        Some(partition.first_batch_offset().map(|first| (to, options, first)))
     }
 
-    /// The copier has ended. If the partition still waits for it, the move is over.
-    fn move_over(&mut self, id: TopicIdPartition, number: u64, error: Option<&CopyError>) {
+    /// Puts a copy out of use that is not open.
+    fn retire_copy(&self, to: usize, path: &Path) -> Result<Option<Removal>, LogError> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.and_then(parse_future_dir_name);
+        let Some((name, (dir, _))) = name.zip(self.cx.dirs.checkpoints(to)) else {
+            return Ok(None);
+        };
+        match dir.retire_dir(&name, path) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            retired => retired.map(Some),
+        }
+    }
+
+    /// The copier has ended. If the partition still waits for it, the move is over, or true: it is to be tried again after a pause.
+    fn move_over(&mut self, id: TopicIdPartition, number: u64, error: Option<&CopyError>) -> bool {
         // Also of a replica that is damaged, or offline: it holds its flushes back while it closes the copy.
         let (partition, cx) = (self.partitions.get_mut(&id), &mut self.cx);
-        let Some(partition) = partition else { return };
+        let Some(partition) = partition else { return false };
         let Some(moving) = partition.moving.take_if(|moving| moving.number == number) else {
-            return;
+            return false;
         };
         partition.queue_flush(cx);
         let Some(error) = error else {
             tracing::warn!(partition = %partition.name, "a move to another log directory was given up; the replica stays where it is");
-            return;
+            return false;
         };
-        let cause: &dyn std::error::Error = error;
-        tracing::error!(partition = %partition.name, error = cause, "cannot move to another log directory; the replica stays where it is");
-        match error {
-            CopyError::Read(error) => drop(partition.read_error(cx, error)),
-            CopyError::Append(FollowerAppendError::Log(error)) | CopyError::Log(error) => {
-                cx.dir_failed(moving.to, error);
-            }
-            CopyError::Append(_) | CopyError::Ended | CopyError::Hole => {}
-        }
+        partition.move_failed(cx, moving.to, error)
     }
 
     /// The copy takes the place of the original. Gives it back when it cannot.
@@ -279,6 +345,33 @@ impl Shard {
 }
 
 impl Partition {
+    /// What follows from a move that cannot begin or go on. True: it is to be tried again after a pause.
+    fn move_failed(&self, cx: &mut Context, to: usize, error: &CopyError) -> bool {
+        let cause: &dyn std::error::Error = error;
+        if error.is_shortage() {
+            cx.shortages.note(&self.name, cause);
+            cx.dirs.keep_unfinished(&self.name, to);
+            return true;
+        }
+        if let CopyError::Read(error @ ReadError::Log(changed)) = error
+            && changed.is_changed_behind()
+        {
+            tracing::info!(partition = %self.name, "its move to another log directory begins again once the log is open");
+            cx.dirs.keep_unfinished(&self.name, to);
+            self.read_error(cx, error);
+            return false;
+        }
+        tracing::error!(partition = %self.name, to = ?cx.dirs.path(to), error = cause, "cannot move to another log directory; the replica stays where it is");
+        match error {
+            CopyError::Read(error) => drop(self.read_error(cx, error)),
+            CopyError::Append(FollowerAppendError::Log(error))
+            | CopyError::Log(error)
+            | CopyError::Destination(DestinationError::Log(error)) => cx.dir_failed(to, error),
+            CopyError::Append(_) | CopyError::Ended | CopyError::Hole | CopyError::Destination(_) => {}
+        }
+        false
+    }
+
     /// True while flushes have to wait for a copy.
     pub(super) fn holds_flushes(&self) -> bool {
         self.moving.as_ref().is_some_and(|moving| moving.closing)
@@ -338,8 +431,13 @@ impl Partition {
         let Some(path) = cx.dirs.partition_path(moving.to, &self.name) else {
             return Err(Box::new((copy, CopyError::Ended)));
         };
-        let prepared = self
-            .finish_copy(&mut copy)
+        // Somebody may have put something there since the move began.
+        let cleared = cx
+            .dirs
+            .clear_destination(self.dir, moving.to, self.id, &self.name);
+        let prepared = cleared
+            .map_err(CopyError::from)
+            .and_then(|()| self.finish_copy(&mut copy))
             .and_then(|()| Ok(copy.rename_dir(&path)?));
         if let Err(error) = prepared {
             return Err(Box::new((copy, error)));
@@ -376,28 +474,28 @@ impl Partition {
         Ok(())
     }
 
-    /// A partition without a record has no files either.
-    fn move_without_files(&mut self, cx: &mut Context, to: usize) {
+    /// A partition without a record has no files either, and nothing has its name where it goes.
+    fn move_without_files(&mut self, cx: &mut Context, to: usize) -> Result<(), CopyError> {
         let config = self.log.config().clone();
-        let Some(options) = cx.dirs.empty_options(to, self.id, &self.name, config) else {
-            return;
-        };
-        match PartitionLog::open(options) {
-            Ok((log, _)) => {
-                let from = std::mem::replace(&mut self.dir, to);
-                self.log = log;
-                if matches!(self.role, Role::Leader(_)) {
-                    self.log.assign_epoch_at_become_leader(self.leader_epoch);
-                }
-                cx.flush.forget(from, self.id);
-                self.flush_queued = false;
-                cx.dirs.moved(&self.name, from, to);
-            }
+        let options = cx.dirs.empty_options(to, self.id, &self.name, config);
+        let log = PartitionLog::absent(&options.ok_or(DestinationError::Offline)?);
+        let from = std::mem::replace(&mut self.dir, to);
+        let original = std::mem::replace(&mut self.log, log);
+        if matches!(self.role, Role::Leader(_)) {
+            self.log.assign_epoch_at_become_leader(self.leader_epoch);
+        }
+        cx.flush.forget(from, self.id);
+        self.flush_queued = false;
+        cx.dirs.moved(&self.name, from, to);
+        // One that has lost its records has a directory.
+        match original.delete() {
+            Ok(removal) => remove_in_background(removal.into_iter().collect()),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(partition = %self.name, error, "cannot move to another log directory");
+                tracing::warn!(partition = %self.name, error, "the former directory stays");
             }
         }
+        Ok(())
     }
 
     /// The last batches, and what is no record.
@@ -453,20 +551,59 @@ struct Copy {
     id: TopicIdPartition,
     number: u64,
     log: Option<PartitionLog>,
+    /// The index of its directory, and where in it: files may lie there also when it could not be opened.
+    place: Option<(usize, PathBuf)>,
     /// Bytes of it that nobody has forced to the disk.
     unflushed: usize,
+}
+
+/// Tries a move again after a pause.
+fn move_later(id: TopicIdPartition) {
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(SHORTAGE_PAUSE).await;
+        with_local(|shard| shard.resume_move(id));
+    });
 }
 
 impl Copy {
     async fn run(mut self) {
         let (id, number) = (self.id, self.number);
         let error = self.copy().await.err();
-        with_local(|shard| shard.move_over(id, number, error.as_ref()));
-        if let Some(log) = self.log.take() {
-            match log.delete() {
-                Ok(removal) => remove_in_background(removal.into_iter().collect()),
-                Err(error) => tracing::warn!(%error, "an unfinished copy stays until the next start"),
+        let again = with_local(|shard| shard.move_over(id, number, error.as_ref()));
+        self.remove().await;
+        if again == Some(true) {
+            move_later(id);
+        }
+    }
+
+    /// Removes what there is of the copy. Tries again while the process is short of files: the next copy needs the space.
+    async fn remove(&mut self) {
+        let (log, place) = (self.log.take(), self.place.take());
+        let mut removal = match (log, place) {
+            (Some(log), _) => log.delete(),
+            (None, Some((to, path))) => with_local(|shard| shard.retire_copy(to, &path)).unwrap_or(Ok(None)),
+            (None, None) => return,
+        };
+        loop {
+            let found = match removal {
+                Ok(Some(removal)) => removal,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "an unfinished copy stays until the next start");
+                    return;
+                }
+            };
+            let again = found.clone();
+            let error = match tokio::task::spawn_blocking(move || found.run()).await {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) | Err(_) => return,
+            };
+            if !is_shortage(&error) {
+                tracing::warn!(path = %again.path().display(), %error, "cannot remove; tried again at the next start");
+                return;
             }
+            tokio::time::sleep(SHORTAGE_PAUSE).await;
+            removal = Ok(Some(again));
         }
     }
 
@@ -481,7 +618,8 @@ impl Copy {
                 }
                 match with_local(|shard| shard.new_copy(id, number)).flatten() {
                     Some(begin) => {
-                        let (options, first) = begin?;
+                        let (to, options, first) = begin?;
+                        self.place = Some((to, options.dir.clone()));
                         let opened = tokio::task::spawn_blocking(move || open_copy(options, first)).await;
                         self.log = Some(opened.map_err(|_| CopyError::Ended)??);
                     }
@@ -520,7 +658,7 @@ impl Copy {
                     with_local(|shard| shard.on_closed(id, number));
                 }
                 Step::Wait => tokio::time::sleep(FLUSH_PAUSE).await,
-                Step::Restart => self.discard(),
+                Step::Restart => self.discard().await,
                 Step::Swap => return self.swap(),
                 Step::Fail(error) => return Err(error.into()),
                 Step::Stop => return Ok(()),
@@ -545,21 +683,22 @@ impl Copy {
         }
     }
 
-    fn discard(&mut self) {
-        if let Some(log) = self.log.take()
-            && let Ok(removal) = log.delete()
-        {
-            remove_in_background(removal.into_iter().collect());
-        }
+    async fn discard(&mut self) {
         let (id, number) = (self.id, self.number);
+        // First: flushes of the original wait no longer.
         with_local(|shard| shard.on_restarted(id, number));
+        self.remove().await;
     }
 
     fn swap(&mut self) -> Result<(), CopyError> {
         let (id, number) = (self.id, self.number);
         let Some(log) = self.log.take() else { return Ok(()) };
         match with_local(|shard| shard.swap(id, number, log)) {
-            None | Some(Ok(())) => Ok(()),
+            None | Some(Ok(())) => {
+                // It is the log now.
+                self.place = None;
+                Ok(())
+            }
             Some(Err(failed)) => {
                 let (log, error) = *failed;
                 self.log = Some(log);

@@ -21,7 +21,7 @@ use milena_types::{ErrorCode, TopicIdPartition, TopicPartition};
 use std::time::{Duration, Instant};
 
 /// The pause before something is tried again that the process was too short of files or memory for.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
 /// A shortage meets many partitions at once: between two lines about it lies at least this much time.
 const SHORTAGE_LINES: Duration = Duration::from_secs(5);
 

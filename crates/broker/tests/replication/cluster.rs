@@ -8,6 +8,7 @@ use milena_broker::shard::{
     DataThreads, DataThreadsConfig, FetchCall, FetchPartition, FetchPartitionResult, LogDirs, ProduceCall,
     ProducePartition, ProduceResult, Router, ShardId, link,
 };
+use milena_log::Env;
 use milena_record::BatchBuilder;
 use milena_types::{
     Acks, BrokerEpoch, BrokerId, ClusterId, ErrorCode, Offset, PartitionIndex, Timestamp, TopicId,
@@ -37,6 +38,8 @@ pub(crate) struct Cluster {
     replica: ReplicaConfig,
     pub(crate) log_work: LogWorkConfig,
     two_disks: bool,
+    /// What nodes that start find their disks on.
+    env: Option<Arc<Env>>,
 }
 
 impl Cluster {
@@ -47,8 +50,14 @@ impl Cluster {
 
     /// Each with two log directories.
     pub(crate) async fn start_with_two_disks(brokers: i32, threads: usize) -> Self {
+        Self::start_with_two_disks_on(brokers, threads, None).await
+    }
+
+    /// Likewise, on another file system.
+    pub(crate) async fn start_with_two_disks_on(brokers: i32, threads: usize, env: Option<Arc<Env>>) -> Self {
         let mut cluster = Self::start_with(0, threads, ReplicaConfig::default()).await;
         cluster.two_disks = true;
+        cluster.env = env;
         for id in 1..=brokers {
             cluster.start_node(id).await;
         }
@@ -66,6 +75,7 @@ impl Cluster {
             replica,
             log_work: LogWorkConfig::default(),
             two_disks: false,
+            env: None,
         };
         for id in 1..=brokers {
             cluster.start_node(id).await;
@@ -103,7 +113,11 @@ impl Cluster {
         let cluster = ClusterId(CLUSTER.to_owned());
         let paths = [self.disk(id), self.second_disk(id)];
         let paths = &paths[..1 + usize::from(self.two_disks)];
-        let dirs = Arc::new(LogDirs::open(paths, BrokerId(id), &cluster).unwrap());
+        let opened = match &self.env {
+            Some(env) => LogDirs::open_in(env, paths, BrokerId(id), &cluster),
+            None => LogDirs::open(paths, BrokerId(id), &cluster),
+        };
+        let dirs = Arc::new(opened.unwrap());
         let epoch = Arc::new(Mutex::new(None));
         let controller = Arc::clone(&self.controller);
         let control = Control {

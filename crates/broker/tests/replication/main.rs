@@ -14,4 +14,6 @@ mod idle;
 mod isr;
 mod moves;
 mod producing;
+mod short_fs;
 mod storage;
+mod strays;

@@ -1,7 +1,9 @@
 //! AlterReplicaLogDirs: replicas move between the directories of a broker while they serve.
 
 use crate::cluster::*;
+use crate::short_fs::ShortFs;
 use milena_broker::shard::AlterLogDirItem;
+use milena_log::Env;
 use milena_types::{Acks, ErrorCode, PartitionIndex, TopicIdPartition, TopicName, TopicPartition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,5 +147,178 @@ async fn wrong_and_early_requests_get_kafkas_codes_and_the_choice_is_remembered(
         ErrorCode::None,
         "it is there already"
     );
+    cluster.stop().await;
+}
+
+/// The directories with a name of the partition in it, sorted.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("t-0")).collect();
+    names.sort();
+    names
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn content(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let entries = std::fs::read_dir(dir).unwrap().flatten();
+    let mut files: Vec<_> = entries
+        .map(|file| (file.file_name(), std::fs::read(file.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+async fn create_in(cluster: &Cluster, topic: &str, dir: &Path) -> TopicIdPartition {
+    let early = alter(cluster, 1, item(None, topic, dir)).await;
+    assert_eq!(early, ErrorCode::ReplicaNotAvailable);
+    partition(cluster.controller.create_topic(topic, 1, &[1], &[]), 0)
+}
+
+#[tokio::test]
+async fn what_lies_in_the_destination_does_not_become_the_log() {
+    for records in [0, 20] {
+        let cluster = Cluster::start_with_two_disks(1, 1).await;
+        let (first, second) = (cluster.disk(1), cluster.second_disk(1));
+        let other = create_in(&cluster, "other", &second).await;
+        for number in 0..3 {
+            cluster.produce_until_ok(1, other, &number.to_string()).await;
+        }
+        let id = create_in(&cluster, "t", &first).await;
+        for number in 0..records {
+            cluster.produce_until_ok(1, id, &number.to_string()).await;
+        }
+        until("the replica", || async {
+            let dirs = cluster.router(1).describe_log_dirs().await;
+            dirs.iter().all(|dir| dir.replicas.len() == 1)
+        })
+        .await;
+        // Of a topic of the same name that was deleted.
+        copy_dir(&second.join("other-0"), &second.join("t-0"));
+        assert_eq!(
+            alter(&cluster, 1, item(Some(id), "t", &second)).await,
+            ErrorCode::None
+        );
+        cluster.produce_until_ok(1, id, &records.to_string()).await;
+        until("the move, and the foreign log set aside", || async {
+            let found = names(&second);
+            names(&first).is_empty() && found.len() == 2 && found[0] == "t-0" && found[1].ends_with("-stray")
+        })
+        .await;
+        assert_numbers(&cluster, 1, id, records + 1).await;
+        // A former log of this one, which that move would have left.
+        until("the end of the move", || async {
+            !second.join("t-0/moved-in").exists()
+        })
+        .await;
+        copy_dir(&second.join("t-0"), &first.join("t-0"));
+        let left = content(&first.join("t-0"));
+        let back = item(Some(id), "t", &first);
+        assert_eq!(
+            alter(&cluster, 1, back.clone()).await,
+            ErrorCode::KafkaStorageError
+        );
+        assert_eq!(
+            content(&first.join("t-0")),
+            left,
+            "nobody knows which is newer: both are kept"
+        );
+        cluster.produce_until_ok(1, id, &(records + 1).to_string()).await;
+        assert_numbers(&cluster, 1, id, records + 2).await;
+        assert_eq!(names(&first), ["t-0"], "no copy is left");
+        // With the mark of a complete move it is known.
+        std::fs::write(second.join("t-0/moved-in"), b"").unwrap();
+        assert_eq!(alter(&cluster, 1, back).await, ErrorCode::None);
+        until("the move back", || async {
+            names(&first) == ["t-0"] && names(&second).len() == 1
+        })
+        .await;
+        assert_numbers(&cluster, 1, id, records + 2).await;
+        cluster.stop().await;
+    }
+}
+
+/// A partition with 20 records, and the file system it lies on.
+async fn on_short_fs() -> (Cluster, ShortFs, TopicIdPartition) {
+    let fs = ShortFs::default();
+    let env = Env::with(Arc::new(fs.clone()), 100);
+    let cluster = Cluster::start_with_two_disks_on(1, 1, Some(env)).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
+    for number in 0..20 {
+        cluster.produce_until_ok(1, id, &number.to_string()).await;
+    }
+    (cluster, fs, id)
+}
+
+#[tokio::test]
+async fn a_move_that_the_process_is_short_of_files_for_is_tried_again() {
+    let (cluster, fs, id) = on_short_fs().await;
+    let (from, to) = here_and_there(&cluster, 1);
+    fs.refuse(rustix::io::Errno::MFILE.raw_os_error());
+    assert_eq!(
+        alter(&cluster, 1, item(Some(id), "t", &to)).await,
+        ErrorCode::None
+    );
+    until("several attempts", || async { fs.refused() > 2 }).await;
+    cluster.produce_until_ok(1, id, "20").await;
+    assert_eq!(names(&from), ["t-0"]);
+    fs.refuse(0);
+    wait_moved(&from, &to).await;
+    assert_numbers(&cluster, 1, id, 21).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_move_that_finds_no_space_is_over_and_leaves_nothing_behind() {
+    let (cluster, fs, id) = on_short_fs().await;
+    let (from, to) = here_and_there(&cluster, 1);
+    let original = content(&from.join("t-0"));
+    fs.refuse(rustix::io::Errno::NOSPC.raw_os_error());
+    assert_eq!(
+        alter(&cluster, 1, item(Some(id), "t", &to)).await,
+        ErrorCode::None
+    );
+    until("the end of the move", || async {
+        fs.refused() > 0 && names(&to).is_empty()
+    })
+    .await;
+    assert_eq!(content(&from.join("t-0")), original);
+    let tried = fs.refused();
+    cluster.produce_until_ok(1, id, "20").await;
+    assert_numbers(&cluster, 1, id, 21).await;
+    assert_eq!(fs.refused(), tried, "it is not tried again");
+    fs.refuse(0);
+    until("the directory to have space, and the move", || async {
+        alter(&cluster, 1, item(Some(id), "t", &to)).await == ErrorCode::None
+    })
+    .await;
+    wait_moved(&from, &to).await;
+    assert_numbers(&cluster, 1, id, 21).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_move_whose_log_somebody_has_worked_on_goes_on_once_it_is_open_again() {
+    let mut cluster = Cluster::start_with_two_disks(1, 1).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
+    for number in 0..20 {
+        cluster.produce_until_ok(1, id, &number.to_string()).await;
+    }
+    cluster.stop_clean(1).await;
+    let (from, to) = here_and_there(&cluster, 1);
+    std::fs::write(from.join("t-0/00000000000000000005.log.deleted"), b"x").unwrap();
+    cluster.start_node(1).await;
+    until("the move to begin", || async {
+        alter(&cluster, 1, item(Some(id), "t", &to)).await == ErrorCode::None
+    })
+    .await;
+    wait_moved(&from, &to).await;
+    assert_numbers(&cluster, 1, id, 20).await;
     cluster.stop().await;
 }

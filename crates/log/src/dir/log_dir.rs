@@ -12,8 +12,8 @@ use crate::durable_file::replace_file;
 use crate::env::{Env, read_small_file};
 use crate::error::LogError;
 use crate::format::{
-    DELETED_DIR_SUFFIX, MOVED_IN_FILE, deleted_dir_name, future_dir_name, parse_future_dir_name,
-    parse_partition_dir_name, partition_dir_name, unique,
+    DELETED_DIR_SUFFIX, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
+    parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name, unique,
 };
 use crate::partition::{OpenOptions, PartitionLog, Removal, read_floor, read_topic_id};
 use milena_types::{
@@ -285,6 +285,43 @@ impl LogDir {
         };
         retire().map_err(LogError::new("rename", dir))?;
         Ok(Removal::of_dir(self.env.fs.clone(), renamed))
+    }
+
+    /// Moves a partition's directory, or a copy of it, out of the way, under a name that no start takes for a log; gives that
+    /// name, or `None` when there is no such directory. Durable with [`LogDir::sync_names`]; after a crash before, the directory
+    /// has either name. Source: `LogManager.loadLog`.
+    ///
+    /// # Errors
+    /// The directory could not be renamed; nothing has changed.
+    pub fn set_aside(&self, partition: &TopicPartition, dir: &Path) -> Result<Option<PathBuf>, LogError> {
+        let stray = self.path.join(stray_dir_name(partition, &unique()));
+        match self.env.fs.rename(dir, &stray) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            renamed => renamed.map_err(LogError::new("rename", dir))?,
+        }
+        if dir == self.partition_path(partition) {
+            drop(self.idle_logs().take(partition));
+        }
+        Ok(Some(stray))
+    }
+
+    /// Forces the names inside this directory to the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn sync_names(&self) -> Result<(), LogError> {
+        let synced = self.env.fs.sync_dir(&self.path);
+        synced.map_err(LogError::new("flush", &self.path))
+    }
+
+    /// The directories that were set aside, by this run or earlier ones.
+    ///
+    /// # Errors
+    /// The directory could not be listed.
+    pub fn strays(&self) -> Result<Vec<PathBuf>, LogError> {
+        let stray = |name: &String| name.ends_with(STRAY_DIR_SUFFIX);
+        let names = self.dir_names()?.into_iter().filter(stray);
+        Ok(names.map(|name| self.path.join(name)).collect())
     }
 
     fn dir_names(&self) -> Result<Vec<String>, LogError> {

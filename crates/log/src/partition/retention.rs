@@ -33,7 +33,7 @@ pub struct DeletedSegment {
 }
 
 /// Files or a directory that are out of use and may be removed on any thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Removal {
     fs: Arc<dyn FileSystem>,
     path: PathBuf,

@@ -1,0 +1,82 @@
+//! The real file system, but that of copies under way no file can be opened, or made, while a test says so.
+
+use milena_log::env::{FileSystem, LogFile, OpenMode, StdFileSystem};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+const NO_SPACE: i32 = rustix::io::Errno::NOSPC.raw_os_error();
+
+/// Clones share what they refuse.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShortFs {
+    /// The error's number; 0: none.
+    errno: Arc<AtomicI32>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl ShortFs {
+    /// No file of a copy can be opened from now on (for want of space: made); 0: it can.
+    pub(crate) fn refuse(&self, errno: i32) {
+        self.errno.store(errno, Ordering::SeqCst);
+    }
+
+    /// How often one could not be.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+}
+
+impl FileSystem for ShortFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+        let errno = self.errno.load(Ordering::SeqCst);
+        // Without space a file can still be read.
+        let concerned = errno != NO_SPACE || mode != OpenMode::Read;
+        if errno != 0 && concerned && path.to_string_lossy().contains("-future/") {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        StdFileSystem.open(path, mode)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        StdFileSystem.create_dir(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        StdFileSystem.create_dir_all(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
+        StdFileSystem.read_dir(path)
+    }
+
+    fn file_len(&self, path: &Path) -> io::Result<Option<u64>> {
+        StdFileSystem.file_len(path)
+    }
+
+    fn modified(&self, path: &Path) -> io::Result<i64> {
+        StdFileSystem.modified(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        StdFileSystem.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        StdFileSystem.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        StdFileSystem.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        StdFileSystem.sync_dir(path)
+    }
+
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        StdFileSystem.sync_file_system(path)
+    }
+}
