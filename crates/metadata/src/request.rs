@@ -158,9 +158,11 @@ pub enum ReplicaState {
     Full,
     /// It is about to be cut and fetched anew from the leader: what it held counts no more.
     Refill,
-    /// Its log is in doubt and about to be cut: what it held counts no more where others can go on; where nobody can, it is the
-    /// best there is, and may lead.
+    /// Its log is in doubt and about to be cut, others have been waited for: what it held counts no more where they can go on;
+    /// where nobody can, it leads.
     Cut,
+    /// Likewise, without having waited: all others that may have more are out of use.
+    CutIfAlone,
     /// Its log is in use.
     Online,
 }

@@ -339,6 +339,11 @@ impl LogDirs {
             true => Found::Offline(None),
             false => Found::ToOpen(index),
         };
+        let known = dir.checkpoints.of(name);
+        let may_be_missed = !request.is_new && request.corruption == CorruptionPolicy::RefuseDoubtful;
+        if !existed && may_be_missed && known.high_watermark > known.log_start {
+            return to_open();
+        }
         if !existed {
             // Else what it says is of a log that is gone, which a crash kept the file from forgetting.
             dir.checkpoints.forget(name);

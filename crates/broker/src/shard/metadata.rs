@@ -9,7 +9,7 @@ use super::link::Lane;
 use super::log_dirs::Distrust;
 use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
-use super::replica_health::{Unusable, policy};
+use super::replica_health::{Doubt, Unusable, corruption_policy};
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
 use super::storage_error::{Consequence, consequence, open_later};
@@ -51,7 +51,7 @@ impl Shard {
     pub(super) fn apply_partition(&mut self, id: TopicIdPartition) {
         // What is damaged is not opened before the controller knows: see `replica_health`.
         let state = self.cx.image.partition(id);
-        let corruption = state.map_or(CorruptionPolicy::Refuse, policy);
+        let corruption = state.map_or(CorruptionPolicy::Refuse, corruption_policy);
         self.apply_partition_as(id, corruption);
     }
 
@@ -168,6 +168,10 @@ impl Shard {
             partition_epoch: PartitionEpoch(-1),
         };
         partition.note_compacted(&mut self.cx);
+        if high_watermark > end {
+            // Another kill before the next append must not find the old one.
+            self.cx.checkpoint_dirty.insert(id);
+        }
         self.partitions.insert(id, Box::new(partition));
         self.resume_move(id);
     }
@@ -182,8 +186,8 @@ impl Shard {
         }
         let why = self.why_unusable(error, dir);
         self.cx.unusable.insert(id, (name, why));
-        if matches!(why, Unusable::Doubtful { .. }) {
-            self.wait_for_others(id);
+        if let Unusable::Doubtful(doubt) = why {
+            self.wait_for_others(id, doubt);
         }
     }
 
@@ -219,7 +223,7 @@ impl Shard {
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
         match error {
             NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
-            NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful { waited: false },
+            NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful(Doubt::begin()),
             NoLog::Open(OpenError::Log(error)) => {
                 if let Some(dir) = dir {
                     self.cx.dir_failed(dir, error);

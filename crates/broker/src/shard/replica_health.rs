@@ -12,7 +12,8 @@
 //! this replica held counts no more: a short log must never lead, or the others would be cut to its length.
 //!
 //! A log in doubt (its tail past the recovery point may be damaged, or a write that was never completed) is treated so too,
-//! as long as somebody else may have what it lacks: then it is cut, and what is left of it may lead (`Cut`).
+//! as long as somebody else may have what it lacks: then it is cut, and what is left of it may lead (`Cut`). It gives up its place
+//! among those who could lead only for a leader that is known to be alive (ADR 0009).
 
 use super::context::Context;
 use super::dir_state::DirState;
@@ -24,7 +25,7 @@ use milena_metadata::record::PartitionRegistration;
 use milena_metadata::request::{ReplicaState, ReplicaStateItem};
 use milena_types::{BrokerId, ErrorCode, MetadataVersion, Offset, TopicIdPartition};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pause before a report that the controller did not accept is looked at again.
 const REPORT_PAUSE: Duration = Duration::from_millis(500);
@@ -36,10 +37,28 @@ pub(super) enum Unusable {
     Offline,
     /// Its log is damaged, where it had been on disk for certain.
     Damaged,
-    /// The tail of its log may be: others are asked first, and have been waited for long enough.
-    Doubtful { waited: bool },
+    /// The tail of its log may be: others are asked first.
+    Doubtful(Doubt),
     /// There is no space to append to it, or there was none, or too few files or too little memory, to open it.
     NotNow,
+}
+
+/// A doubt about the end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    since: Instant,
+    /// Others have been waited for long enough.
+    waited: bool,
+}
+
+impl Doubt {
+    /// One that has just been met.
+    pub(super) fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            waited: false,
+        }
+    }
 }
 
 /// How a replica is.
@@ -54,35 +73,50 @@ pub(super) struct Damage {
 }
 
 /// How closely a log is looked at when it is opened: where others may have what it lacks, doubts are refused.
-pub(super) fn policy(state: &PartitionRegistration) -> CorruptionPolicy {
+pub(super) fn corruption_policy(state: &PartitionRegistration) -> CorruptionPolicy {
     match state.replicas.len() {
         0 | 1 => CorruptionPolicy::Refuse,
         _ => CorruptionPolicy::RefuseDoubtful,
     }
 }
 
-/// What the controller is to be told, if anything.
+/// What the controller is to be told, if anything. `leader_lives`: who leads has registered after this broker; of any other the
+/// metadata may not know yet that it is dead.
 fn wanted_report(
     condition: Condition,
     node: BrokerId,
     state: &PartitionRegistration,
+    leader_lives: bool,
 ) -> Option<ReplicaState> {
     let listed = state.offline.contains(&node);
     let others_in_sync = state.isr.iter().any(|member| *member != node);
     let other_leads = state.leader.is_some_and(|leader| leader != node);
-    let mut eligible = state.isr.iter().chain(&state.elr);
-    let nobody_else = eligible.all(|member| *member == node || state.offline.contains(member));
     match condition {
         Ok(()) => listed.then_some(ReplicaState::Online),
         Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
-        Err(Unusable::Doubtful { waited }) if waited || nobody_else => Some(ReplicaState::Cut),
-        Err(Unusable::Damaged | Unusable::Doubtful { .. }) if other_leads => Some(ReplicaState::Refill),
-        Err(Unusable::Damaged | Unusable::Doubtful { .. }) => (!listed).then_some(ReplicaState::Offline),
+        // It keeps its place until somebody else is sure to have more.
+        Err(Unusable::Doubtful(_)) if !listed => Some(ReplicaState::Offline),
+        Err(Unusable::Doubtful(doubt)) if other_leads => {
+            (doubt.waited || leader_lives).then_some(ReplicaState::Refill)
+        }
+        Err(Unusable::Doubtful(doubt)) if doubt.waited => Some(ReplicaState::Cut),
+        Err(Unusable::Doubtful(_)) => is_alone(node, state).then_some(ReplicaState::CutIfAlone),
+        Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
+        Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
         Err(Unusable::NotNow) => {
             let in_the_way = !listed && others_in_sync && state.isr.contains(&node);
             in_the_way.then_some(ReplicaState::Full)
         }
     }
+}
+
+/// What it held counts, and all others whose counts are out of use.
+fn is_alone(node: BrokerId, state: &PartitionRegistration) -> bool {
+    let mut claims = [&state.isr, &state.elr, &state.last_known_elr]
+        .into_iter()
+        .flatten();
+    let is_out = |member: &BrokerId| *member == node || state.offline.contains(member);
+    claims.clone().any(|member| *member == node) && claims.all(is_out)
 }
 
 impl Shard {
@@ -110,7 +144,10 @@ impl Shard {
         if !registered.replicas.contains(&self.cx.node) {
             return;
         }
-        let Some(state) = wanted_report(condition, self.cx.node, registered) else {
+        let epoch = |broker: BrokerId| self.cx.image.broker(broker).map(|registered| registered.epoch);
+        let leader = registered.leader.and_then(epoch);
+        let leader_lives = leader > epoch(self.cx.node);
+        let Some(state) = wanted_report(condition, self.cx.node, registered, leader_lives) else {
             return;
         };
         self.cx.reporting.insert(id);
@@ -134,7 +171,10 @@ impl Shard {
     /// The controller has taken a report. The metadata that follows from it may be here already, or on its way.
     fn on_reported(&mut self, id: TopicIdPartition, state: ReplicaState, seen: MetadataVersion) {
         self.cx.reporting.remove(&id);
-        if matches!(state, ReplicaState::Refill | ReplicaState::Cut) {
+        if matches!(
+            state,
+            ReplicaState::Refill | ReplicaState::Cut | ReplicaState::CutIfAlone
+        ) {
             self.refill(id);
         } else if self.cx.image.version > seen {
             // What came while the answer was on its way has not been looked at.
@@ -142,18 +182,16 @@ impl Shard {
         }
     }
 
-    /// Nobody else leads who could tell whether the log here is complete: after a while it goes on alone.
-    pub(super) fn wait_for_others(&self, id: TopicIdPartition) {
+    /// Nobody leads yet who is sure to have what the log here may lack: after a while that is not waited for any more.
+    pub(super) fn wait_for_others(&self, id: TopicIdPartition, doubt: Doubt) {
         let patience = self.cx.config.replica.doubt_patience;
         tokio::task::spawn_local(async move {
             tokio::time::sleep(patience).await;
             with_local(|shard| {
-                if let Some((name, Unusable::Doubtful { waited })) = shard.cx.unusable.get_mut(&id)
-                    && !*waited
+                if let Some((_, Unusable::Doubtful(known))) = shard.cx.unusable.get_mut(&id)
+                    && *known == doubt
                 {
-                    tracing::error!(partition = %name, ?patience,
-                        "nobody else leads: the log is cut where it is in doubt, and may lead with what is left");
-                    *waited = true;
+                    known.waited = true;
                     shard.settle_replica(id);
                 }
             });
@@ -166,7 +204,7 @@ impl Shard {
         let corruption = match self.condition(id) {
             Some(Err(Unusable::Damaged)) => CorruptionPolicy::Truncate,
             // Where more turns out to be damaged than that, it is refused again.
-            Some(Err(Unusable::Doubtful { .. })) => CorruptionPolicy::Refuse,
+            Some(Err(Unusable::Doubtful(_))) => CorruptionPolicy::Refuse,
             _ => return,
         };
         if self.cx.unusable.remove(&id).is_some() {
@@ -309,7 +347,14 @@ mod tests {
     fn reports_follow_from_the_condition_and_the_metadata() {
         use ReplicaState as R;
         use Unusable::{Damaged, Doubtful, NotNow, Offline};
-        let (fresh, waited) = (Doubtful { waited: false }, Doubtful { waited: true });
+        let begin = Doubt::begin();
+        let (fresh, waited) = (
+            Doubtful(begin),
+            Doubtful(Doubt {
+                waited: true,
+                ..begin
+            }),
+        );
         for (condition, leader, isr, offline, expected) in [
             (Ok(()), Some(1), &[1, 2][..], &[][..], None),
             (Ok(()), Some(2), &[2], &[1], Some(R::Online)),
@@ -323,20 +368,27 @@ mod tests {
             (Err(fresh), Some(1), &[1, 2], &[], Some(R::Offline)),
             (Err(fresh), None, &[1, 2], &[1], None),
             (Err(fresh), None, &[2], &[1], None),
-            (Err(fresh), None, &[1, 2], &[1, 2], Some(R::Cut)),
-            (Err(fresh), None, &[2], &[1, 2], Some(R::Cut)),
-            (Err(fresh), Some(1), &[1], &[], Some(R::Cut)),
+            (Err(fresh), None, &[1, 2], &[1, 2], Some(R::CutIfAlone)),
+            (Err(fresh), None, &[1], &[1], Some(R::CutIfAlone)),
+            // Its end counts for nothing: there is no reason to cut it before somebody leads.
+            (Err(fresh), None, &[2], &[1, 2], None),
+            (Err(fresh), None, &[], &[1], None),
+            (Err(fresh), Some(1), &[1], &[], Some(R::Offline)),
             (Err(fresh), Some(2), &[2], &[1], Some(R::Refill)),
-            (Err(fresh), Some(2), &[1, 2], &[], Some(R::Refill)),
+            (Err(fresh), Some(3), &[3], &[1], None),
+            (Err(fresh), Some(2), &[1, 2], &[], Some(R::Offline)),
             (Err(waited), None, &[1, 2], &[1], Some(R::Cut)),
-            (Err(waited), Some(2), &[2], &[1], Some(R::Cut)),
+            (Err(waited), None, &[], &[1], Some(R::Cut)),
+            (Err(waited), Some(3), &[3], &[1], Some(R::Refill)),
             (Err(NotNow), Some(1), &[1, 2], &[], Some(R::Full)),
             (Err(NotNow), Some(1), &[1], &[], None),
             (Err(NotNow), Some(2), &[2], &[], None),
             (Err(NotNow), Some(2), &[1, 2], &[], Some(R::Full)),
             (Err(NotNow), Some(2), &[2], &[1], None),
         ] {
-            let found = wanted_report(condition, ME, &registered(leader, isr, offline));
+            // Of 3 it is not known whether it lives.
+            let lives = leader == Some(2);
+            let found = wanted_report(condition, ME, &registered(leader, isr, offline), lives);
             assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");
         }
     }

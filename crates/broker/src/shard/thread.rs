@@ -11,6 +11,7 @@ use super::leadership::LeadershipSubscribers;
 use super::log_dirs::LogDirs;
 use super::mailbox::{Mailbox, Mailboxes, Task, set_local, with_local};
 use super::opening::Openings;
+use super::replica_health::Unusable;
 use super::retention::RETENTION_CHUNK;
 use super::router::Router;
 use super::state::Shard;
@@ -270,7 +271,9 @@ impl Shard {
     /// Ends all roles, waits for the flushers, closes every log. True when all went well.
     fn close(&mut self) -> bool {
         // A log that is still being opened was left by a crash, and stays as that left it.
-        let mut clean = self.cx.opening.is_empty();
+        // So is one in doubt: the next start has to meet the doubt again.
+        let doubtful = |(_, why): &(_, Unusable)| matches!(why, Unusable::Doubtful(_));
+        let mut clean = self.cx.opening.is_empty() && !self.cx.unusable.values().any(doubtful);
         let mut word = Word::new();
         for partition in self.partitions.values_mut() {
             partition.leave_role(&mut self.cx, milena_types::ErrorCode::NotLeaderOrFollower);

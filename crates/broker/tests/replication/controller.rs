@@ -2,14 +2,16 @@
 
 use futures_util::future::BoxFuture;
 use milena_broker::shard::{ControlPlane, Router};
+use milena_metadata::config::BrokerDefaults;
+use milena_metadata::plan::{PlanContext, Planned, fence_broker, replica_states};
 use milena_metadata::record::{
     BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord, PartitionRegistration,
 };
-use milena_metadata::request::{AlterPartitionItem, ReplicaState, ReplicaStateItem};
+use milena_metadata::request::{AlterPartitionItem, ReplicaState, ReplicaStateItem, ReplicaStates};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex,
-    TopicId, TopicIdPartition, TopicName,
+    Timestamp, TopicId, TopicIdPartition, TopicName,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -38,7 +40,11 @@ struct State {
 impl Controller {
     pub(crate) fn new() -> Arc<Self> {
         let controller = Arc::new(Self::default());
-        controller.commit(vec![MetadataRecord::Cluster(ClusterId(CLUSTER.to_owned()))]);
+        let elr = MetadataRecord::Feature {
+            name: "eligible.leader.replicas.version".to_owned(),
+            level: 1,
+        };
+        controller.commit(vec![MetadataRecord::Cluster(ClusterId(CLUSTER.to_owned())), elr]);
         controller
     }
 
@@ -163,6 +169,10 @@ impl Controller {
     pub(crate) fn elect(&self, id: TopicIdPartition, leader: i32) {
         let mut state = self.partition(id);
         state.leader = Some(BrokerId(leader));
+        if !state.isr.contains(&BrokerId(leader)) {
+            state.isr.push(BrokerId(leader));
+            state.elr.retain(|member| *member != BrokerId(leader));
+        }
         state.leader_epoch = state.leader_epoch.next();
         state.partition_epoch = state.partition_epoch.next();
         self.commit(vec![MetadataRecord::Partition { id, state }]);
@@ -217,6 +227,9 @@ impl Controller {
         }
         let mut changed = current;
         changed.isr = item.isr.iter().map(|(member, _)| *member).collect();
+        if changed.isr.len() > 1 {
+            changed.elr.clear();
+        }
         changed.recovering = item.recovering;
         changed.partition_epoch = changed.partition_epoch.next();
         state.commit(vec![MetadataRecord::Partition {
@@ -228,67 +241,39 @@ impl Controller {
 }
 
 impl Controller {
-    /// A broker is gone, and those with it who could have been elected instead: ISR and leaders stay.
+    /// A broker is gone: fenced, out of every ISR, as [`Self::plan`] decides.
     pub(crate) fn lose(&self, id: BrokerId) {
-        let mut state = self.state.lock().unwrap();
-        state.routers.remove(&id);
-        let mut registration = state.image.brokers.get(&id).unwrap().as_ref().clone();
-        registration.fenced = true;
-        state.commit(vec![MetadataRecord::Broker(registration)]);
+        self.state.lock().unwrap().routers.remove(&id);
+        self.plan(|image, context| fence_broker(image, id, None, context));
     }
 
-    /// What `milena_metadata::plan::replica_states` decides, as if min.insync.replicas were that of all replicas: who leaves
-    /// stays eligible.
-    fn report_replica(&self, broker: BrokerId, item: ReplicaStateItem) -> ErrorCode {
+    /// Commits what the controller decides, with min.insync.replicas 2: who leaves an ISR that small stays eligible.
+    fn plan<R>(&self, decide: impl FnOnce(&MetadataImage, &PlanContext<'_>) -> Planned<R>) -> R {
         let mut state = self.state.lock().unwrap();
-        state.reports.push((broker, item.state));
-        let Some(current) = state.image.partition(item.id).cloned() else {
-            return ErrorCode::UnknownTopicId;
+        let min_isr = ("min.insync.replicas".to_owned(), "2".to_owned());
+        let context = PlanContext {
+            now: Timestamp(0),
+            seed: 0,
+            defaults: &BrokerDefaults::new(None, [min_isr]),
         };
-        let can_lead = |member: &BrokerId, offline: &[BrokerId]| {
-            state.routers.contains_key(member) && !offline.contains(member)
-        };
-        let others = current
-            .isr
-            .iter()
-            .any(|member| *member != broker && can_lead(member, &current.offline));
-        if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others {
-            return ErrorCode::EligibleLeadersNotAvailable;
+        let planned = decide(&state.image, &context);
+        if !planned.records.is_empty() {
+            state.commit(planned.records);
         }
-        let mut changed = current;
-        changed.offline.retain(|member| *member != broker);
-        if matches!(item.state, ReplicaState::Offline | ReplicaState::Full) {
-            changed.offline.push(broker);
-        }
-        let gives_way = match item.state {
-            ReplicaState::Online => false,
-            ReplicaState::Cut => others,
-            ReplicaState::Offline | ReplicaState::Full | ReplicaState::Refill => true,
-        };
-        if gives_way {
-            let was_in_sync = changed.isr.contains(&broker);
-            changed.isr.retain(|member| *member != broker);
-            changed.elr.retain(|member| *member != broker);
-            if was_in_sync && matches!(item.state, ReplicaState::Offline | ReplicaState::Full) {
-                changed.elr.push(broker);
-            }
-        }
-        if changed.leader.is_none_or(|leader| leader == broker) {
-            let eligible = |r: &&BrokerId| changed.isr.contains(r) || changed.elr.contains(r);
-            let mut next = changed.replicas.iter().filter(eligible);
-            changed.leader = next.find(|r| can_lead(r, &changed.offline)).copied();
-            changed.leader_epoch = changed.leader_epoch.next();
-            if let Some(leader) = changed.leader.filter(|leader| !changed.isr.contains(leader)) {
-                changed.elr.retain(|member| *member != leader);
-                changed.isr = vec![leader];
-            }
-        }
-        changed.partition_epoch = changed.partition_epoch.next();
-        state.commit(vec![MetadataRecord::Partition {
-            id: item.id,
-            state: changed,
-        }]);
-        ErrorCode::None
+        planned.reply
+    }
+
+    fn report_replica(&self, broker: BrokerId, item: ReplicaStateItem) -> ErrorCode {
+        self.state.lock().unwrap().reports.push((broker, item.state));
+        let results = self.plan(|image, context| {
+            let request = ReplicaStates {
+                broker,
+                broker_epoch: image.broker(broker).unwrap().epoch,
+                replicas: vec![item],
+            };
+            replica_states(image, &request, context)
+        });
+        results[0].error
     }
 
     /// What brokers have reported about their replicas.

@@ -200,7 +200,10 @@ async fn a_replica_in_doubt_waits_for_one_that_may_have_more() {
     damage(&cluster, 1);
     let damaged = cluster.segments(1, "t", 0);
     cluster.start_node(1).await;
-    wait_leader(&cluster, id, None).await;
+    until("the report", || async {
+        cluster.controller.reports() == [(BrokerId(1), ReplicaState::Offline)]
+    })
+    .await;
     let error = fetch(cluster.router(1), id, 0).await.error;
     assert_eq!(error, ErrorCode::KafkaStorageError);
     assert_eq!(cluster.segments(1, "t", 0), damaged, "nothing was cut");
@@ -259,7 +262,10 @@ async fn replicas_that_are_all_in_doubt_wait_for_nobody() {
     damage(&cluster, 1);
     damage(&cluster, 2);
     cluster.start_node(1).await;
-    wait_leader(&cluster, id, None).await;
+    until("the report", || async {
+        !cluster.controller.reports().is_empty()
+    })
+    .await;
     cluster.start_node(2).await;
     until("a leader", || async {
         cluster.controller.partition(id).leader.is_some()

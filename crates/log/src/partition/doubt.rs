@@ -6,22 +6,25 @@
 //! ```
 //!
 //! A process that dies while it writes leaves the beginning of one batch, and nothing behind it. A batch that is as long as it
-//! says, whole batches behind, or an end below the high watermark may be that too once the power was cut, but also damage to
-//! records that were acknowledged: only another replica can tell. Stale bytes of a longer former segment, which have an older
-//! leader epoch, are no reason. What stays unseen is damage to the length or the magic of the very last batch.
+//! says, whole batches behind, a later segment of which only the index is there, or an end below the high watermark may be that
+//! too once the power was cut, but also damage to records that were acknowledged: only another replica can tell. Stale bytes of
+//! a longer former segment, which have an older leader epoch, are no reason where a truncation has left word of itself (the
+//! recovery floor): epochs are outside the checksum. What stays unseen is damage to the length or the magic of the very last
+//! batch; a record that was not completed may hold what looks like a batch that follows.
 
-use super::PartitionLog;
+use super::open::Listing;
+use super::{CorruptionPolicy, OpenOptions, PartitionLog};
 use crate::env::{LogFile, OpenMode};
-use crate::error::LogError;
-use crate::format::FileKind;
+use crate::error::{LogError, OpenError};
+use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::segment::{ScanDepth, Scanner};
-use milena_record::{BatchHeader, HEADER_BYTES};
+use milena_record::{BATCH_OVERHEAD, BatchHeader, HEADER_BYTES};
 use milena_types::{LeaderEpoch, Offset};
 use std::io;
 
 const CHUNK_BYTES: usize = 256 << 10;
-/// So many places that look like a batch are compared with their checksum; more of them are a doubt of their own. A record may
-/// hold what looks like batches.
+/// So many places that look like a batch are compared with their checksum, each of `max.message.bytes` at most; more of them
+/// are a doubt of their own. A record may hold what looks like batches.
 const SUSPECTS_MAX: usize = 64;
 
 /// Where a recovery would cut, and what would be the last before it.
@@ -32,34 +35,84 @@ pub(super) struct Tail {
     pub(super) position: u64,
     /// The offset that should follow.
     pub(super) expected: Offset,
-    /// The leader epoch of the batch before.
-    pub(super) epoch: Option<LeaderEpoch>,
+    /// What has an older leader epoch is stale. `None`: nothing can be.
+    pub(super) stale_below: Option<LeaderEpoch>,
 }
 
 impl Tail {
     /// Not stale.
     fn is_recent(&self, header: &BatchHeader) -> bool {
-        self.epoch
+        self.stale_below
             .is_none_or(|epoch| header.partition_leader_epoch >= epoch)
     }
 
-    fn may_follow(&self, header: &BatchHeader) -> bool {
-        header.base_offset >= self.expected && self.is_recent(header)
+    fn may_follow(&self, header: &BatchHeader, bytes_max: usize) -> bool {
+        let distance = header.base_offset.since(self.expected);
+        (0..=OFFSET_SPAN_MAX).contains(&distance)
+            && header.records_count <= header.last_offset_delta.saturating_add(1)
+            && header.size_bytes() <= bytes_max
+            && self.is_recent(header)
     }
 }
 
+/// Why a log that ends at `end` may lack records.
+pub(super) fn below(end: Offset, high_watermark: Offset) -> Option<String> {
+    (end < high_watermark).then(|| format!("the high watermark was {high_watermark}"))
+}
+
 impl PartitionLog {
+    /// Refuses a log whose last segments may be lost, where another replica may have them. A truncation leaves the same for a
+    /// while, and word of itself.
+    pub(super) fn refuse_doubtful_gap(&self, opts: &OpenOptions, listing: &Listing) -> Result<(), OpenError> {
+        if opts.corruption != CorruptionPolicy::RefuseDoubtful || self.has_floor {
+            return Ok(());
+        }
+        let refuse = |path, offset, error: &str, doubt| {
+            Err(OpenError::Doubtful {
+                path,
+                position: 0,
+                offset,
+                error: error.to_owned(),
+                doubt,
+            })
+        };
+        let Some(last) = self.segments.last() else {
+            let start = opts.log_start_offset.max(Offset::ZERO);
+            return match below(start, opts.high_watermark) {
+                Some(doubt) => refuse(opts.dir.clone(), start, "no segment is there", doubt),
+                None => Ok(()),
+            };
+        };
+        match listing.without_log().filter(|base| *base > last.base).min() {
+            Some(base) => {
+                let path = self.path(base, FileKind::Log);
+                refuse(
+                    path,
+                    base,
+                    "the segment is missing",
+                    "its index is there".to_owned(),
+                )
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Why the tail may have been completely written, if it may.
     pub(super) fn doubt_about(&self, tail: &Tail) -> Result<Option<String>, LogError> {
-        let mut from = tail.position;
-        for meta in &self.segments[tail.at..] {
+        let mut search = Search {
+            tail,
+            bytes_max: self.config.max_message_bytes.saturating_add(BATCH_OVERHEAD),
+            suspects: 0,
+        };
+        for (number, meta) in self.segments[tail.at..].iter().enumerate() {
             let path = self.path(meta.base, FileKind::Log);
-            let look = || {
+            let mut look = || {
                 let file = self.env.fs.open(&path, OpenMode::Read)?;
-                if from == tail.position && is_complete(&*file, tail, meta.size)? {
+                if number == 0 && is_complete(&*file, tail, meta.size)? {
                     return Ok(Some("it is as long as it says".to_owned()));
                 }
-                let whole = whole_batch_from(&*file, from, meta.size, tail)?;
+                let from = if number == 0 { tail.position } else { 0 };
+                let whole = search.batch_from(&*file, from, meta.size)?;
                 Ok(whole.map(|at| {
                     format!(
                         "{}, byte {at}, looks like a batch that follows it",
@@ -71,7 +124,6 @@ impl PartitionLog {
             if doubt.is_some() {
                 return Ok(doubt);
             }
-            from = 0;
         }
         Ok(None)
     }
@@ -87,32 +139,43 @@ fn is_complete(file: &dyn LogFile, tail: &Tail, end: u64) -> io::Result<bool> {
     }))
 }
 
-/// The first whole batch in `[from, end)` that may follow, wherever it begins.
-fn whole_batch_from(file: &dyn LogFile, from: u64, end: u64, tail: &Tail) -> io::Result<Option<u64>> {
-    let mut suspects = 0;
-    let mut buffer = Vec::with_capacity(CHUNK_BYTES);
-    let mut start = from;
-    while end.saturating_sub(start) >= HEADER_BYTES as u64 {
-        let wanted = usize::try_from(end - start).unwrap_or(usize::MAX);
-        buffer.clear();
-        file.read_at(&mut buffer, wanted.min(CHUNK_BYTES), start)?;
-        for (position, head) in (start..).zip(buffer.windows(HEADER_BYTES)) {
-            let Ok(header) = BatchHeader::parse(head) else {
-                continue;
-            };
-            if !tail.may_follow(&header) || position.saturating_add(header.size_bytes() as u64) > end {
-                continue;
+/// Looks for whole batches that may follow a cut, wherever they begin.
+struct Search<'a> {
+    tail: &'a Tail,
+    /// No batch is longer.
+    bytes_max: usize,
+    suspects: usize,
+}
+
+impl Search<'_> {
+    /// The first one in `[from, end)`.
+    fn batch_from(&mut self, file: &dyn LogFile, from: u64, end: u64) -> io::Result<Option<u64>> {
+        let mut buffer = Vec::with_capacity(CHUNK_BYTES);
+        let mut start = from;
+        while end.saturating_sub(start) >= HEADER_BYTES as u64 {
+            let wanted = usize::try_from(end - start).unwrap_or(usize::MAX);
+            buffer.clear();
+            file.read_at(&mut buffer, wanted.min(CHUNK_BYTES), start)?;
+            for (position, head) in (start..).zip(buffer.windows(HEADER_BYTES)) {
+                if let Ok(header) = BatchHeader::parse(head)
+                    && self.tail.may_follow(&header, self.bytes_max)
+                    && position.saturating_add(header.size_bytes() as u64) <= end
+                    && self.is_whole(file, position, end)?
+                {
+                    return Ok(Some(position));
+                }
             }
-            suspects += 1;
-            let mut scanner = Scanner::new(file, position, end, ScanDepth::Checked);
-            if suspects > SUSPECTS_MAX || matches!(scanner.next()?, Some(Ok(_))) {
-                return Ok(Some(position));
+            if buffer.len() < HEADER_BYTES {
+                break;
             }
+            start += (buffer.len() - HEADER_BYTES + 1) as u64;
         }
-        if buffer.len() < HEADER_BYTES {
-            break;
-        }
-        start += (buffer.len() - HEADER_BYTES + 1) as u64;
+        Ok(None)
     }
-    Ok(None)
+
+    fn is_whole(&mut self, file: &dyn LogFile, position: u64, end: u64) -> io::Result<bool> {
+        self.suspects += 1;
+        let mut scanner = Scanner::new(file, position, end, ScanDepth::Checked);
+        Ok(self.suspects > SUSPECTS_MAX || matches!(scanner.next()?, Some(Ok(_))))
+    }
 }

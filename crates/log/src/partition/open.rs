@@ -46,7 +46,7 @@ pub(super) struct Listing {
 impl Listing {
     /// Offsets of segments that have an index and no log. One that was deleted is there under its new name until its
     /// indexes are gone.
-    fn without_log(&self) -> impl Iterator<Item = Offset> {
+    pub(super) fn without_log(&self) -> impl Iterator<Item = Offset> {
         let gone = |base: &Offset| {
             let deleted = format!("{base:020}.log.{DELETED_SUFFIX}", base = base.0);
             !self.logs.contains(base) && !self.strays.contains(&deleted)
@@ -122,7 +122,11 @@ impl PartitionLog {
             Some(listing) => listing,
             // Refused below, as a directory without files is.
             None if opts.has_files && Self::refuse_damage(opts.corruption) => Listing::default(),
-            None => return Ok((Self::absent(&opts), report)),
+            None => {
+                let absent = Self::absent(&opts);
+                absent.refuse_doubtful_gap(&opts, &Listing::default())?;
+                return Ok((absent, report));
+            }
         };
         check_topic_id(&opts, !listing.logs.is_empty())?;
         let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
@@ -151,6 +155,7 @@ impl PartitionLog {
             }
             None => {
                 log.compacted_by_kafka = opts.compacted && !listing.has_mark;
+                log.refuse_doubtful_gap(&opts, &listing)?;
                 let scanned = log.recover(trusted, &opts, &mut report)?;
                 // Indexes that were open may be other files now.
                 log.env.sealed.remove_log(log.log_id);

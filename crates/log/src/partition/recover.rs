@@ -5,7 +5,7 @@
 //! not go back (stale bytes of a longer former segment have older ones). What follows the first bad byte is cut off.
 //! Then indexes are rebuilt from what the scan saw. Repeating all of it changes nothing. Source: `LogLoader.java`.
 
-use super::doubt::Tail;
+use super::doubt::{Tail, below};
 use super::enter::{Entry, ScanStart};
 use super::files::{OpenSegment, SegmentMeta};
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
@@ -18,7 +18,6 @@ use milena_record::BatchHeader;
 use milena_types::{LeaderEpoch, Offset};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 /// One segment as the scan found it.
@@ -51,23 +50,12 @@ struct Scan {
 
 impl Scan {
     /// Where it ended; `first` is the number of the segment that it began in.
-    fn tail(&self, first: usize) -> Tail {
+    fn tail(&self, first: usize, was_truncated: bool) -> Tail {
         Tail {
             at: first + self.segments.len() - 1,
             position: self.segments.last().map_or(0, |segment| segment.size),
             expected: self.progress.expected,
-            epoch: self.progress.epoch,
-        }
-    }
-
-    fn doubtful(&self, path: PathBuf, tail: &Tail, doubt: String) -> OpenError {
-        let error = self.stop.clone();
-        OpenError::Doubtful {
-            path,
-            position: tail.position,
-            offset: tail.expected,
-            error: error.unwrap_or_else(|| "the log ends here".to_owned()),
-            doubt,
+            stale_below: self.progress.epoch.filter(|_| was_truncated),
         }
     }
 }
@@ -186,12 +174,26 @@ impl PartitionLog {
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
+        let tail = scan.tail(first, self.has_floor);
+        let reason = scan.stop.as_deref().unwrap_or("the log ends here");
         if end < trusted {
-            let reason = scan.stop.as_deref().unwrap_or("the log ends here");
-            self.flushed_is_lost(first + scan.segments.len() - 1, &scan, reason, trusted, policy)?;
+            self.flushed_is_lost(&tail, reason, trusted, policy)?;
         }
-        let tail = scan.tail(first);
-        let doubt = self.doubt(&tail, &scan, opts)?;
+        let doubt = match policy {
+            CorruptionPolicy::Truncate => None,
+            _ => self.doubt(&tail, scan.stop.is_some(), opts.high_watermark)?,
+        };
+        if policy == CorruptionPolicy::RefuseDoubtful
+            && let Some(doubt) = doubt
+        {
+            return Err(OpenError::Doubtful {
+                path: self.path(self.segments[tail.at].base, FileKind::Log),
+                position: tail.position,
+                offset: end,
+                error: reason.to_owned(),
+                doubt,
+            });
+        }
         if let Some(reason) = scan.stop {
             report.cut = Some(self.cut_tail(&tail, reason, doubt)?);
         }
@@ -314,17 +316,13 @@ impl PartitionLog {
     /// Flushed records are gone: the log cannot be opened, or (its leader has them) says so durably.
     fn flushed_is_lost(
         &mut self,
-        at: usize,
-        scan: &Scan,
+        tail: &Tail,
         reason: &str,
         trusted: Offset,
         policy: CorruptionPolicy,
     ) -> Result<(), OpenError> {
-        let path = self.path(self.segments[at].base, FileKind::Log);
-        let (position, offset) = (
-            scan.segments.last().map_or(0, |segment| segment.size),
-            scan.progress.expected,
-        );
+        let path = self.path(self.segments[tail.at].base, FileKind::Log);
+        let (position, offset) = (tail.position, tail.expected);
         if Self::refuse_damage(policy) {
             return Err(OpenError::Corrupt {
                 path,
@@ -339,24 +337,17 @@ impl PartitionLog {
         Ok(self.write_recovery_floor(offset)?)
     }
 
-    /// What makes more of the tail than a write that was never completed; refused, if the opening asks for that.
-    fn doubt(&self, tail: &Tail, scan: &Scan, opts: &OpenOptions) -> Result<Option<String>, OpenError> {
-        let refuses = opts.corruption == CorruptionPolicy::RefuseDoubtful;
-        let mut doubt = match scan.stop {
-            Some(_) => self.doubt_about(tail)?,
-            None => None,
+    /// What makes more of the tail than a write that was never completed.
+    fn doubt(&self, tail: &Tail, is_cut: bool, high_watermark: Offset) -> Result<Option<String>, LogError> {
+        let behind = match is_cut {
+            true => self.doubt_about(tail)?,
+            false => None,
         };
-        if refuses && tail.expected < opts.high_watermark {
-            let missing = || format!("the high watermark was {}", opts.high_watermark);
-            doubt = doubt.or_else(|| Some(missing()));
+        let missing = below(tail.expected.max(self.log_start), high_watermark);
+        if let Some(missing) = &missing {
+            tracing::error!(partition = %self.partition, log_end = tail.expected.0, "records are missing at the end of the log: {missing}");
         }
-        match doubt {
-            Some(doubt) if refuses => {
-                let path = self.path(self.segments[tail.at].base, FileKind::Log);
-                Err(scan.doubtful(path, tail, doubt))
-            }
-            doubt => Ok(doubt),
-        }
+        Ok(behind.or(missing))
     }
 
     /// Cuts it off, and everything behind it, durably.

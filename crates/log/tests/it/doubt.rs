@@ -1,7 +1,7 @@
 //! A tail that may be more than a write that was never completed: refused where another replica may have it whole.
 
 use crate::support::*;
-use milena_log::env::{FaultyFileSystem, Survival};
+use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
 use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, OpenReport, PartitionLog};
 use milena_record::{BatchBuilder, HEADER_BYTES, stamp};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
@@ -73,18 +73,19 @@ fn damage_anywhere_past_the_recovery_point_is_in_doubt() {
     for (number, path) in paths.iter().enumerate() {
         let whole = fs.content(path).unwrap();
         let batches = whole.len() / size;
-        // The leader epoch is outside the checksum; of the last batch of all it cannot be told where it was to end.
-        let seen = |at: usize| {
+        for at in 0..whole.len() {
+            // Of the last batch of all it cannot be told where it was to end, nor of which leader epoch it was.
             let last_of_all = number == last && at / size == batches - 1;
-            let unseen = matches!(at % size, 12..16) || last_of_all && matches!(at % size, 8..12 | 16);
-            !unseen
-        };
-        for at in (0..whole.len()).filter(|at| seen(*at)) {
+            if last_of_all && matches!(at % size, 8..17) {
+                continue;
+            }
             let flipped = fs.copied();
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             flipped.overwrite(path, &bytes);
-            let end = Offset(offset + 2 * (at / size) as i64);
+            // The leader epoch is outside the checksum: a higher one makes those behind it wrong.
+            let good = at / size + usize::from(matches!(at % size, 12..16));
+            let end = Offset(offset + 2 * good as i64);
             assert_in_doubt(&flipped, end, &format!("{} {at}", path.display()));
         }
         offset += 2 * batches as i64;
@@ -127,6 +128,46 @@ fn an_end_below_the_high_watermark_is_in_doubt() {
         "{refused:?}"
     );
     assert!(open_as(&fs, CorruptionPolicy::Refuse, 59).is_ok());
+}
+
+#[test]
+fn files_that_are_gone_are_in_doubt() {
+    let all = filled(&small());
+    let doubtful = |fs: &FaultyFileSystem, high_watermark| {
+        let refused = open_as(fs, CorruptionPolicy::RefuseDoubtful, high_watermark);
+        assert!(matches!(refused, Err(OpenError::Doubtful { .. })), "{refused:?}");
+        assert!(open_as(fs, CorruptionPolicy::Refuse, high_watermark).is_ok());
+    };
+    let fs = all.copied();
+    // The index of an active segment is not there after a kill, but may be after its flush.
+    let newest = files(&fs, ".log").pop().unwrap();
+    fs.overwrite(&newest.with_extension("index"), &[0; 8]);
+    fs.remove_file(&newest).unwrap();
+    doubtful(&fs, 0);
+    let fs = all.copied();
+    for path in fs.paths().iter().filter(|path| path.starts_with(DIR)) {
+        fs.remove_file(path).unwrap();
+    }
+    assert!(open_as(&fs.copied(), CorruptionPolicy::RefuseDoubtful, 0).is_ok());
+    doubtful(&fs, 60);
+    doubtful(&disk(), 60);
+}
+
+/// What was deleted up to the high watermark need not be there.
+#[test]
+fn an_end_below_the_log_start_is_in_no_doubt() {
+    let fs = filled(&small());
+    let path = files(&fs, ".log").pop().unwrap();
+    let whole = fs.content(&path).unwrap();
+    let size = batch(&["a10", "b10"]).len();
+    fs.overwrite(&path, &whole[..whole.len() - size]);
+    let opened = PartitionLog::open(OpenOptions {
+        corruption: CorruptionPolicy::RefuseDoubtful,
+        log_start_offset: Offset(60),
+        high_watermark: Offset(60),
+        ..options(&fs, &small())
+    });
+    assert!(opened.is_ok(), "{opened:?}");
 }
 
 /// A record may hold a whole batch, or the heads of many: where that makes a doubt, reading it has a bound.

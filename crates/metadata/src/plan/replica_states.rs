@@ -20,7 +20,7 @@
 use super::context::{PlanContext, Planned};
 use super::draft::{Draft, active};
 use super::heartbeat::check_epoch;
-use crate::image::MetadataImage;
+use crate::image::{MetadataImage, TopicImage};
 use crate::record::PartitionRegistration;
 use crate::request::{AlterPartitionResult, ReplicaState, ReplicaStateItem, ReplicaStates};
 use milena_types::{BrokerId, ErrorCode};
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// Plans all items of one request; each is decided alone. A sender under an old epoch gets STALE_BROKER_EPOCH for all.
 ///
 /// Errors of items: UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER (the sender is no replica),
-/// ELIGIBLE_LEADERS_NOT_AVAILABLE (nobody else can go on, nor the sender of `Cut` itself yet: nothing changes).
+/// ELIGIBLE_LEADERS_NOT_AVAILABLE (nobody else can go on, nor could the sender of `Cut` lead at once: nothing changes).
 #[must_use]
 pub fn replica_states(
     image: &MetadataImage,
@@ -63,19 +63,58 @@ fn change(draft: &mut Draft<'_>, sender: BrokerId, item: &ReplicaStateItem) -> R
     if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others_go_on {
         return Err(ErrorCode::EligibleLeadersNotAvailable);
     }
-    let eligible = state.isr.contains(&sender) || state.elr.contains(&sender);
-    if item.state == ReplicaState::Cut && !others_go_on && eligible && !draft.image.is_active(sender) {
-        // It would be elected later, when others may be back that would have to be cut to its length.
+    if is_cut(item.state) && !others_go_on && !may_be_cut(draft, &topic, item, &state, sender) {
         return Err(ErrorCode::EligibleLeadersNotAvailable);
     }
     draft.change_partition(&topic, item.id, &state, &active, |change| match item.state {
         ReplicaState::Offline | ReplicaState::Full => change.replica_offline(sender),
-        ReplicaState::Refill => change.replica_online(sender).wiped(sender),
-        ReplicaState::Cut if others_go_on => change.replica_online(sender).wiped(sender),
-        ReplicaState::Cut => change.replica_online(sender),
         ReplicaState::Online => change.replica_online(sender),
+        ReplicaState::Cut | ReplicaState::CutIfAlone if !others_go_on => change.replica_online(sender),
+        ReplicaState::Refill | ReplicaState::Cut | ReplicaState::CutIfAlone => {
+            change.replica_online(sender).wiped(sender)
+        }
     });
     Ok(())
+}
+
+fn is_cut(state: ReplicaState) -> bool {
+    matches!(state, ReplicaState::Cut | ReplicaState::CutIfAlone)
+}
+
+/// Where nobody else can go on: it leads from the same step on, or could never be elected by what it held. Otherwise it would be
+/// elected later, when others are back that would have to be cut to its length.
+fn may_be_cut(
+    draft: &Draft<'_>,
+    topic: &TopicImage,
+    item: &ReplicaStateItem,
+    state: &PartitionRegistration,
+    sender: BrokerId,
+) -> bool {
+    let mut claims = [&state.isr, &state.elr, &state.last_known_elr]
+        .into_iter()
+        .flatten();
+    let (own, others): (Vec<_>, Vec<_>) = claims.by_ref().partition(|member| **member == sender);
+    if item.state == ReplicaState::CutIfAlone {
+        let in_use = |member: &&BrokerId| !state.offline.contains(member);
+        return !own.is_empty()
+            && !others.iter().any(in_use)
+            && leads_when_online(draft, topic, item, state, sender);
+    }
+    own.is_empty() || leads_when_online(draft, topic, item, state, sender)
+}
+
+fn leads_when_online(
+    draft: &Draft<'_>,
+    topic: &TopicImage,
+    item: &ReplicaStateItem,
+    state: &PartitionRegistration,
+    sender: BrokerId,
+) -> bool {
+    let mut trial = Draft::new(&draft.image, draft.ctx);
+    trial.change_partition(topic, item.id, state, &active, |change| {
+        change.replica_online(sender)
+    });
+    trial.image.partition(item.id).and_then(|after| after.leader) == Some(sender)
 }
 
 /// True when another member of the ISR leads, or can.

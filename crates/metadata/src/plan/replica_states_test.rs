@@ -132,6 +132,39 @@ fn a_replica_in_doubt_is_cut_for_the_others_or_leads_in_the_same_step() {
     assert_eq!((state.leader, state.isr), (Some(BrokerId(last)), ids(&[last])));
 }
 
+/// Without having waited it goes on only if nobody who may have more could come back well.
+#[test]
+fn alone_means_that_all_others_who_count_are_out_of_use() {
+    let (mut cluster, topic, order) = three();
+    // In the end ISR [], ELR of the last two.
+    for broker in &order {
+        report(&mut cluster, topic, *broker, ReplicaState::Offline);
+    }
+    report(&mut cluster, topic, order[2], ReplicaState::Online);
+    let leader = BrokerId(order[2]);
+    assert_eq!(cluster.partition(topic, 0).leader, Some(leader));
+    cluster.fence(leader);
+    let before = cluster.partition(topic, 0);
+    assert_eq!((before.leader, before.elr.contains(&leader)), (None, true));
+    // The one that could have more is away, but for all that is known well.
+    assert_eq!(
+        report(&mut cluster, topic, order[1], ReplicaState::CutIfAlone),
+        ErrorCode::EligibleLeadersNotAvailable
+    );
+    // One whose end counts for nothing has no reason to be cut before somebody leads.
+    assert_eq!(
+        report(&mut cluster, topic, order[0], ReplicaState::CutIfAlone),
+        ErrorCode::EligibleLeadersNotAvailable
+    );
+    assert_eq!(cluster.partition(topic, 0), before);
+    assert_eq!(
+        report(&mut cluster, topic, order[1], ReplicaState::Cut),
+        ErrorCode::None,
+        "it has waited"
+    );
+    assert_eq!(cluster.partition(topic, 0).leader, Some(BrokerId(order[1])));
+}
+
 #[test]
 fn a_full_replica_gives_way_only_to_one_that_can_go_on() {
     let (mut cluster, topic, order) = three();

@@ -100,6 +100,7 @@ fn replica_state() -> impl Strategy<Value = ReplicaState> {
         Just(ReplicaState::Full),
         Just(ReplicaState::Refill),
         Just(ReplicaState::Cut),
+        Just(ReplicaState::CutIfAlone),
         Just(ReplicaState::Online),
     ]
 }
@@ -348,13 +349,20 @@ impl World {
         let results = self
             .cluster
             .plan(|image, ctx| replica_states(image, &request, ctx));
-        if matches!(state, ReplicaState::Refill | ReplicaState::Cut) && results[0].error == ErrorCode::None {
-            let leads = self.cluster.image.partition(id).unwrap().leader == Some(broker);
-            assert!(!leads || state == ReplicaState::Cut);
+        let cuts = [ReplicaState::Refill, ReplicaState::Cut, ReplicaState::CutIfAlone];
+        if cuts.contains(&state) && results[0].error == ErrorCode::None {
+            let after = self.cluster.partition(id.topic, id.partition.0);
+            let leads = after.leader == Some(broker);
+            assert!(!leads || state != ReplicaState::Refill);
+            let claims = [after.isr, after.elr, after.last_known_elr].concat();
+            assert!(
+                leads || !claims.contains(&broker),
+                "{state:?}: cut, and elected later"
+            );
             if !leads {
                 self.complete.get_mut(&id).unwrap().remove(&broker);
             }
-            // Else nobody else could go on: what it has left is all there is.
+            // Else nobody else could go on, and its broker has waited: what it has left is what counts.
         }
     }
 
