@@ -1,6 +1,6 @@
 //! Brokers and controllers as processes of their own, as larger clusters run them.
 
-use milena_cluster_tests::{Cluster, Load, Settings, admin, check, until};
+use milena_cluster_tests::{Cluster, Load, Settings, admin, check, is_acknowledged, until};
 use std::time::Duration;
 
 const TOPIC: &str = "separate";
@@ -60,4 +60,30 @@ fn a_second_sigterm_does_not_wait_for_the_leaders_to_move() {
     });
     cluster.stop(1, Duration::from_secs(30));
     assert!(said(&cluster, "second signal: leaving without moving leaders"));
+}
+
+/// The brokers cannot know whether somebody was elected in their place: what only the leader has is not acknowledged.
+#[test]
+fn without_a_controller_nothing_is_acknowledged_by_the_leader_alone() {
+    let settings = Settings::default()
+        .with("broker.session.timeout.ms", "3000")
+        .with("broker.heartbeat.interval.ms", "500");
+    let cluster = Cluster::start_separate(3, 1, settings);
+    let bootstrap = cluster.bootstrap();
+    admin::create_topic(&bootstrap, TOPIC, 1, 3, &[("min.insync.replicas", "2")]);
+    let patience = Duration::from_secs(60);
+    admin::wait_full_isr(&bootstrap, TOPIC, 1, patience);
+    assert!(is_acknowledged(&bootstrap, TOPIC, "1"));
+    cluster.signal(101, "STOP");
+    until("acks=1 to be refused", patience, || {
+        (!is_acknowledged(&bootstrap, TOPIC, "1")).then_some(())
+    });
+    assert!(
+        is_acknowledged(&bootstrap, TOPIC, "all"),
+        "the others in sync have it too"
+    );
+    cluster.signal(101, "CONT");
+    until("acks=1 to be taken again", patience, || {
+        is_acknowledged(&bootstrap, TOPIC, "1").then_some(())
+    });
 }

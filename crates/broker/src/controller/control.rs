@@ -73,6 +73,10 @@ impl ControlPlane for BrokerControl {
         self.registration.epoch()
     }
 
+    fn in_contact(&self) -> bool {
+        self.registration.in_contact()
+    }
+
     fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
         let (answer, answered) = oneshot::channel();
         let queued = self.proposals.send((item, answer)).is_ok();

@@ -83,7 +83,7 @@ impl Side {
             quorum,
             client,
             cache: Arc::new(MetadataCache::new()),
-            registration: Arc::new(Registration::new()),
+            registration: Arc::new(Registration::new(Duration::from_secs(9))),
             dir: tempfile::tempdir().unwrap(),
         }
     }

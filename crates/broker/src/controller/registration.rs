@@ -11,6 +11,7 @@
 //! Source: `BrokerLifecycleManager`.
 
 use super::client::{ControllerClient, ControllerError};
+use super::contact::Contact;
 use crate::metadata::MetadataCache;
 use milena_metadata::record::Endpoint;
 use milena_metadata::request::{Heartbeat, HeartbeatReply, RegisterBroker, RegisterBrokerReply};
@@ -99,24 +100,20 @@ pub struct Registration {
     shutdown_wanted: watch::Sender<bool>,
     /// Something to tell the controller has come up.
     beat_now: Notify,
-}
-
-impl Default for Registration {
-    fn default() -> Self {
-        Self::new()
-    }
+    contact: Contact,
 }
 
 impl Registration {
-    /// A broker that has just started.
+    /// A broker that has just started; `session_timeout` is `broker.session.timeout.ms`.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(session_timeout: Duration) -> Self {
         Self {
             incarnation: IncarnationId::random(),
             epoch: watch::channel(None).0,
             state: watch::channel(BrokerState::Unregistered).0,
             shutdown_wanted: watch::channel(false).0,
             beat_now: Notify::new(),
+            contact: Contact::new(session_timeout),
         }
     }
 
@@ -124,6 +121,12 @@ impl Registration {
     #[must_use]
     pub fn epoch(&self) -> Option<BrokerEpoch> {
         *self.epoch.borrow()
+    }
+
+    /// True while the controller's session for this broker cannot have ended: nobody has been elected in its place for that.
+    #[must_use]
+    pub fn in_contact(&self) -> bool {
+        self.contact.is_fresh(Instant::now())
     }
 
     /// Follows the broker's state.
@@ -156,9 +159,10 @@ impl Registration {
         let start = Instant::now();
         let mut last = String::new();
         while start.elapsed() < deadline {
-            let left = deadline.saturating_sub(start.elapsed());
+            let (sent, left) = (Instant::now(), deadline.saturating_sub(start.elapsed()));
             match self.register_once(me, client, left).await {
                 Ok(reply) if reply.outcome.error.is_none() => {
+                    self.contact.heard(sent);
                     self.epoch.send_replace(Some(reply.epoch));
                     self.state.send_replace(BrokerState::Fenced);
                     tracing::info!(broker = %me.broker, epoch = %reply.epoch, "registered with the controller");
@@ -233,7 +237,12 @@ impl Registration {
         loop {
             let beat = Instant::now();
             match self.beat(me, client, cache, interval).await {
-                Ok(reply) => self.on_reply(me, &reply),
+                Ok(reply) => {
+                    if reply.outcome.error.is_none() {
+                        self.contact.heard(beat);
+                    }
+                    self.on_reply(me, &reply);
+                }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "heartbeat was not answered"

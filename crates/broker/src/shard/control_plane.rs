@@ -9,6 +9,10 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// The broker's registration, once it has one.
     fn broker_epoch(&self) -> Option<BrokerEpoch>;
 
+    /// True while the controller's session for this broker cannot have ended. Asked for each request that a leader would
+    /// acknowledge alone.
+    fn in_contact(&self) -> bool;
+
     /// Asks the controller for another ISR. Resolves with the item's error code; a request that could not be sent or was
     /// not answered resolves with REQUEST_TIMED_OUT. The truth arrives with the metadata.
     fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode>;

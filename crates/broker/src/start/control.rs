@@ -100,7 +100,8 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         unreadable_directories: u32::try_from(dirs.unreadable()).unwrap_or(u32::MAX),
         previous_epoch: dirs.previous_epoch(),
     };
-    let (metadata, registration) = (Arc::new(MetadataCache::new()), Arc::new(Registration::new()));
+    let metadata = Arc::new(MetadataCache::new());
+    let registration = Arc::new(Registration::new(config.session_timeout));
     let control = Arc::new(BrokerControl::start(
         config.node_id,
         &config.inter_broker_listener,

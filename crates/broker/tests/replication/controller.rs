@@ -13,7 +13,7 @@ use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex,
     Timestamp, TopicId, TopicIdPartition, TopicName,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 pub(crate) const CLUSTER: &str = "replication-tests";
@@ -35,6 +35,8 @@ struct State {
     /// Brokers that reported a lost peer: (reporter, peer).
     lost: Vec<(BrokerId, BrokerId)>,
     reports: Vec<(BrokerId, ReplicaState)>,
+    /// Brokers whose session may have ended, for all that they know.
+    cut_off: BTreeSet<BrokerId>,
 }
 
 impl Controller {
@@ -118,6 +120,15 @@ impl Controller {
             }
         }
         state.commit(records);
+    }
+
+    /// From now on the broker does not know whether its session goes on, or knows it again.
+    pub(crate) fn cut_off(&self, broker: i32, cut: bool) {
+        let mut state = self.state.lock().unwrap();
+        match cut {
+            true => state.cut_off.insert(BrokerId(broker)),
+            false => state.cut_off.remove(&BrokerId(broker)),
+        };
     }
 
     /// Creates a topic whose partitions are led by the first replica.
@@ -317,6 +328,16 @@ fn elsewhere(decide: impl FnOnce() -> ErrorCode + Send + 'static) -> BoxFuture<'
 impl ControlPlane for Control {
     fn broker_epoch(&self) -> Option<BrokerEpoch> {
         *self.epoch.lock().unwrap()
+    }
+
+    fn in_contact(&self) -> bool {
+        !self
+            .controller
+            .state
+            .lock()
+            .unwrap()
+            .cut_off
+            .contains(&self.broker)
     }
 
     fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {

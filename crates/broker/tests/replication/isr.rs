@@ -1,6 +1,6 @@
 //! Followers that leave, return, and are far behind.
 
-use crate::cluster::{Cluster, partition, produce, produce_batch, until, values};
+use crate::cluster::{Cluster, partition, produce, produce_batch, produce_within, read_all, until, values};
 use milena_broker::config::ReplicaConfig;
 use milena_record::BatchBuilder;
 use milena_types::{Acks, BrokerId, ErrorCode, Offset, Timestamp};
@@ -192,5 +192,40 @@ async fn a_moved_log_start_reaches_the_followers() {
         crate::cluster::fetch(cluster.router(1), id, 2).await.error == ErrorCode::OffsetOutOfRange
     })
     .await;
+    cluster.stop().await;
+}
+
+/// Who may have been deposed without having heard of it acknowledges only what others, who would have heard, have taken too.
+#[tokio::test]
+async fn a_leader_without_its_controller_acknowledges_nothing_alone() {
+    let cluster = Cluster::start(2, 1).await;
+    let both = partition(cluster.controller.create_topic("both", 1, &[1, 2], &[]), 0);
+    let alone = partition(cluster.controller.create_topic("alone", 1, &[1], &[]), 0);
+    for id in [both, alone] {
+        cluster.produce_until_ok(1, id, "before").await;
+    }
+    cluster.wait_isr(both, &[1, 2]).await;
+    cluster.controller.cut_off(1, true);
+    for id in [both, alone] {
+        let refused = produce(cluster.router(1), id, Acks::Leader, "lost").await;
+        assert_eq!(refused.error, ErrorCode::NotLeaderOrFollower);
+    }
+    let taken = produce(cluster.router(1), both, Acks::All, "taken").await;
+    assert_eq!(taken.error, ErrorCode::None);
+    let wait = Duration::from_millis(300);
+    let waiting = produce_within(cluster.router(1), alone, Acks::All, "waiting", wait).await;
+    assert_eq!(waiting.error, ErrorCode::RequestTimedOut);
+    let seen = read_all(cluster.router(1), alone).await;
+    assert_eq!(seen, ["before"], "what is not committed is not shown");
+    cluster.controller.cut_off(1, false);
+    until("what waited to be committed", || async {
+        read_all(cluster.router(1), alone).await == ["before", "waiting"]
+    })
+    .await;
+    assert_eq!(read_all(cluster.router(1), both).await, ["before", "taken"]);
+    for id in [both, alone] {
+        let again = produce(cluster.router(1), id, Acks::Leader, "again").await;
+        assert_eq!(again.error, ErrorCode::None);
+    }
     cluster.stop().await;
 }

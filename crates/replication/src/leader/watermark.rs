@@ -91,6 +91,13 @@ impl Leader {
         self.high_watermark < self.local.log_end
     }
 
+    /// True when nobody but the leader has to have a record before it is committed.
+    #[must_use]
+    pub fn is_alone_in_sync(&self) -> bool {
+        let mut members = self.term.isr.iter().chain(self.proposed());
+        members.all(|member| *member == self.term.leader)
+    }
+
     /// Everybody in any ISR that was proposed since one was committed.
     pub(super) fn proposed(&self) -> &[BrokerId] {
         self.proposed.as_deref().map_or(&[], |proposed| proposed)

@@ -113,6 +113,10 @@ impl ControlPlane for NoControl {
         Some(BrokerEpoch(1))
     }
 
+    fn in_contact(&self) -> bool {
+        true
+    }
+
     fn alter_partition(&self, _item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
         Box::pin(std::future::ready(ErrorCode::RequestTimedOut))
     }
