@@ -84,7 +84,8 @@ impl ControllerVoter {
 pub struct ReplicaConfig {
     /// `replica.lag.time.max.ms`: a follower that has not caught up for this long leaves the ISR.
     pub lag_time_max: Duration,
-    /// `replica.high.watermark.checkpoint.interval.ms`.
+    /// `replica.high.watermark.checkpoint.interval.ms`: for all checkpoints of a log directory. Kafka writes recovery points and log
+    /// start offsets once a minute.
     pub high_watermark_checkpoint_interval: Duration,
     /// `replica.fetch.backoff.ms`, at most: the longest pause before a broken replication stream is tried again.
     pub reconnect_backoff_max: Duration,
@@ -94,7 +95,8 @@ pub struct ReplicaConfig {
     pub frame_bytes_max: usize,
     /// Memory of all tail rings of the broker: recent appends kept for followers and tail consumers.
     pub tail_ring_bytes: usize,
-    /// How long a replica whose log is in doubt waits for others to lead, before it goes on alone.
+    /// `milena.doubtful.replica.wait.ms`: how long a replica whose log is in doubt keeps it, and its place among those who could
+    /// lead; ADR 0009.
     pub doubt_patience: Duration,
 }
 
@@ -234,10 +236,6 @@ pub struct LogWorkConfig {
     pub retention_check_interval: Duration,
     /// `log.initial.task.delay.ms`.
     pub initial_task_delay: Duration,
-    /// `log.flush.offset.checkpoint.interval.ms`: recovery points.
-    pub recovery_checkpoint_interval: Duration,
-    /// `log.flush.start.offset.checkpoint.interval.ms`: log start offsets.
-    pub start_offset_checkpoint_interval: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `log.cleaner.*`.
@@ -283,8 +281,6 @@ impl Default for LogWorkConfig {
         Self {
             retention_check_interval: Duration::from_millis(300_000),
             initial_task_delay: Duration::from_secs(30),
-            recovery_checkpoint_interval: Duration::from_secs(60),
-            start_offset_checkpoint_interval: Duration::from_secs(60),
             producer_id_expiration: Duration::from_secs(86_400),
             cleaner: CleanerConfig::default(),
             recovery_threads: 2,

@@ -161,8 +161,6 @@ pub enum ReplicaState {
     /// Its log is in doubt and about to be cut, others have been waited for: what it held counts no more where they can go on;
     /// where nobody can, it leads.
     Cut,
-    /// Likewise, without having waited: all others that may have more are out of use.
-    CutIfAlone,
     /// Its log is in use.
     Online,
 }

@@ -230,7 +230,9 @@ fn damaged_replicas_are_repaired_from_their_peers() {
 fn all_killed_at_once_and_one_of_them_damaged_lose_nothing() {
     let topic = "doubt";
     // No recovery point is written while the test runs.
-    let settings = Settings::default().with("log.flush.offset.checkpoint.interval.ms", "3600000");
+    let settings = Settings::default()
+        .with("replica.high.watermark.checkpoint.interval.ms", "3600000")
+        .with("milena.doubtful.replica.wait.ms", "3000");
     let mut cluster = Cluster::start_separate(3, 1, settings);
     let bootstrap = cluster.bootstrap();
     admin::create_topic(&bootstrap, topic, 1, 3, &[("min.insync.replicas", "2")]);

@@ -339,9 +339,8 @@ impl LogDirs {
             true => Found::Offline(None),
             false => Found::ToOpen(index),
         };
-        let known = dir.checkpoints.of(name);
         let may_be_missed = !request.is_new && request.corruption == CorruptionPolicy::RefuseDoubtful;
-        if !existed && may_be_missed && known.high_watermark > known.log_start {
+        if !existed && may_be_missed && self.missed(name).is_some() {
             return to_open();
         }
         if !existed {
@@ -372,6 +371,38 @@ impl LogDirs {
         lock(&self.distrusted).insert(name.clone(), why);
     }
 
+    /// The high watermark of records that some checkpoint says a log of that name had.
+    fn missed(&self, name: &TopicPartition) -> Option<Offset> {
+        let online = self.dirs.iter().filter(|dir| dir.usable().is_some());
+        let known = online.map(|dir| dir.checkpoints.of(name));
+        let with_records = known.filter(|known| known.high_watermark > known.log_start);
+        with_records.map(|known| known.high_watermark).max()
+    }
+
+    /// Of a log that is to be opened there is no directory: in doubt, or it is agreed that it begins anew.
+    fn without_directory(
+        &self,
+        path: PathBuf,
+        name: &TopicPartition,
+        corruption: CorruptionPolicy,
+    ) -> Result<(), OpenError> {
+        match self.missed(name) {
+            Some(high_watermark) if corruption == CorruptionPolicy::RefuseDoubtful => {
+                Err(OpenError::Doubtful {
+                    path,
+                    position: 0,
+                    offset: Offset::ZERO,
+                    error: "the directory is not there".to_owned(),
+                    doubt: format!("the high watermark was {high_watermark}"),
+                })
+            }
+            _ => {
+                self.dirs.iter().for_each(|dir| dir.checkpoints.forget(name));
+                Ok(())
+            }
+        }
+    }
+
     /// Word of a log that is known to be damaged, or another one, is not gone by.
     fn believes_word(&self, name: &TopicPartition, corruption: CorruptionPolicy) -> bool {
         corruption != CorruptionPolicy::Truncate && !lock(&self.distrusted).contains_key(name)
@@ -393,6 +424,12 @@ impl LogDirs {
             return Err(NoLog::Offline);
         };
         let distrust = lock(&self.distrusted).get(name).copied();
+        let path = handle.partition_path(name);
+        if distrust.is_none() && path.try_exists().is_ok_and(|exists| !exists) {
+            self.without_directory(path, name, corruption)?;
+            let made_anew = dir.options(handle, id, name, config, Checkpointed::default(), wall_clock());
+            return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
+        }
         let known = match distrust {
             None => dir.known_at_start(handle, name).map_err(OpenError::from)?,
             Some(_) => dir.checkpoints.of(name),
@@ -518,7 +555,10 @@ impl LogDirs {
     /// A log that counted in a directory lies there no more.
     pub(super) fn has_one_less(&self, index: usize) {
         if let Some(dir) = self.dirs.get(index) {
-            dir.partitions.fetch_sub(1, Ordering::Relaxed);
+            let one_less = |count: usize| Some(count.saturating_sub(1));
+            let _ = dir
+                .partitions
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
         }
     }
 

@@ -12,8 +12,8 @@
 //! this replica held counts no more: a short log must never lead, or the others would be cut to its length.
 //!
 //! A log in doubt (its tail past the recovery point may be damaged, or a write that was never completed) is treated so too,
-//! as long as somebody else may have what it lacks: then it is cut, and what is left of it may lead (`Cut`). It gives up its place
-//! among those who could lead only for a leader that is known to be alive (ADR 0009).
+//! for a while, in which who has what it lacks may come back and lead; then it is cut, and what is left of it may lead (`Cut`).
+//! See ADR 0009.
 
 use super::context::Context;
 use super::dir_state::DirState;
@@ -80,13 +80,11 @@ pub(super) fn corruption_policy(state: &PartitionRegistration) -> CorruptionPoli
     }
 }
 
-/// What the controller is to be told, if anything. `leader_lives`: who leads has registered after this broker; of any other the
-/// metadata may not know yet that it is dead.
+/// What the controller is to be told, if anything.
 fn wanted_report(
     condition: Condition,
     node: BrokerId,
     state: &PartitionRegistration,
-    leader_lives: bool,
 ) -> Option<ReplicaState> {
     let listed = state.offline.contains(&node);
     let others_in_sync = state.isr.iter().any(|member| *member != node);
@@ -94,13 +92,11 @@ fn wanted_report(
     match condition {
         Ok(()) => listed.then_some(ReplicaState::Online),
         Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
-        // It keeps its place until somebody else is sure to have more.
+        // It keeps its place while a leader may be one that is dead, or has not opened its own log yet.
         Err(Unusable::Doubtful(_)) if !listed => Some(ReplicaState::Offline),
-        Err(Unusable::Doubtful(doubt)) if other_leads => {
-            (doubt.waited || leader_lives).then_some(ReplicaState::Refill)
-        }
-        Err(Unusable::Doubtful(doubt)) if doubt.waited => Some(ReplicaState::Cut),
-        Err(Unusable::Doubtful(_)) => is_alone(node, state).then_some(ReplicaState::CutIfAlone),
+        Err(Unusable::Doubtful(doubt)) if !doubt.waited => None,
+        Err(Unusable::Doubtful(_)) if other_leads => Some(ReplicaState::Refill),
+        Err(Unusable::Doubtful(_)) => Some(ReplicaState::Cut),
         Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
         Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
         Err(Unusable::NotNow) => {
@@ -108,15 +104,6 @@ fn wanted_report(
             in_the_way.then_some(ReplicaState::Full)
         }
     }
-}
-
-/// What it held counts, and all others whose counts are out of use.
-fn is_alone(node: BrokerId, state: &PartitionRegistration) -> bool {
-    let mut claims = [&state.isr, &state.elr, &state.last_known_elr]
-        .into_iter()
-        .flatten();
-    let is_out = |member: &BrokerId| *member == node || state.offline.contains(member);
-    claims.clone().any(|member| *member == node) && claims.all(is_out)
 }
 
 impl Shard {
@@ -144,10 +131,7 @@ impl Shard {
         if !registered.replicas.contains(&self.cx.node) {
             return;
         }
-        let epoch = |broker: BrokerId| self.cx.image.broker(broker).map(|registered| registered.epoch);
-        let leader = registered.leader.and_then(epoch);
-        let leader_lives = leader > epoch(self.cx.node);
-        let Some(state) = wanted_report(condition, self.cx.node, registered, leader_lives) else {
+        let Some(state) = wanted_report(condition, self.cx.node, registered) else {
             return;
         };
         self.cx.reporting.insert(id);
@@ -171,10 +155,7 @@ impl Shard {
     /// The controller has taken a report. The metadata that follows from it may be here already, or on its way.
     fn on_reported(&mut self, id: TopicIdPartition, state: ReplicaState, seen: MetadataVersion) {
         self.cx.reporting.remove(&id);
-        if matches!(
-            state,
-            ReplicaState::Refill | ReplicaState::Cut | ReplicaState::CutIfAlone
-        ) {
+        if matches!(state, ReplicaState::Refill | ReplicaState::Cut) {
             self.refill(id);
         } else if self.cx.image.version > seen {
             // What came while the answer was on its way has not been looked at.
@@ -368,27 +349,20 @@ mod tests {
             (Err(fresh), Some(1), &[1, 2], &[], Some(R::Offline)),
             (Err(fresh), None, &[1, 2], &[1], None),
             (Err(fresh), None, &[2], &[1], None),
-            (Err(fresh), None, &[1, 2], &[1, 2], Some(R::CutIfAlone)),
-            (Err(fresh), None, &[1], &[1], Some(R::CutIfAlone)),
-            // Its end counts for nothing: there is no reason to cut it before somebody leads.
-            (Err(fresh), None, &[2], &[1, 2], None),
-            (Err(fresh), None, &[], &[1], None),
-            (Err(fresh), Some(1), &[1], &[], Some(R::Offline)),
-            (Err(fresh), Some(2), &[2], &[1], Some(R::Refill)),
-            (Err(fresh), Some(3), &[3], &[1], None),
             (Err(fresh), Some(2), &[1, 2], &[], Some(R::Offline)),
+            (Err(fresh), Some(2), &[2], &[1], None),
+            (Err(fresh), None, &[1, 2], &[1, 2], None),
             (Err(waited), None, &[1, 2], &[1], Some(R::Cut)),
             (Err(waited), None, &[], &[1], Some(R::Cut)),
-            (Err(waited), Some(3), &[3], &[1], Some(R::Refill)),
+            (Err(waited), Some(2), &[2], &[1], Some(R::Refill)),
+            (Err(waited), Some(2), &[2], &[], Some(R::Offline)),
             (Err(NotNow), Some(1), &[1, 2], &[], Some(R::Full)),
             (Err(NotNow), Some(1), &[1], &[], None),
             (Err(NotNow), Some(2), &[2], &[], None),
             (Err(NotNow), Some(2), &[1, 2], &[], Some(R::Full)),
             (Err(NotNow), Some(2), &[2], &[1], None),
         ] {
-            // Of 3 it is not known whether it lives.
-            let lives = leader == Some(2);
-            let found = wanted_report(condition, ME, &registered(leader, isr, offline), lives);
+            let found = wanted_report(condition, ME, &registered(leader, isr, offline));
             assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");
         }
     }

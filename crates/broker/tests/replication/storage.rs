@@ -193,17 +193,23 @@ fn damage(cluster: &Cluster, broker: i32) {
     flip_a_bit(&logs(&cluster.disk(broker).join("t-0"))[0]);
 }
 
+/// The reports up to a number; later ones may follow.
+async fn wait_reports(cluster: &Cluster, expected: &[(BrokerId, ReplicaState)]) {
+    until("the reports", || async {
+        cluster.controller.reports().len() >= expected.len()
+    })
+    .await;
+    assert_eq!(cluster.controller.reports()[..expected.len()], *expected);
+}
+
 #[tokio::test]
-async fn a_replica_in_doubt_waits_for_one_that_may_have_more() {
-    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(3600))).await;
+async fn a_replica_in_doubt_is_filled_by_one_that_has_more() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(2))).await;
     let (id, before) = killed_at_once(&mut cluster).await;
     damage(&cluster, 1);
     let damaged = cluster.segments(1, "t", 0);
     cluster.start_node(1).await;
-    until("the report", || async {
-        cluster.controller.reports() == [(BrokerId(1), ReplicaState::Offline)]
-    })
-    .await;
+    wait_reports(&cluster, &[(BrokerId(1), ReplicaState::Offline)]).await;
     let error = fetch(cluster.router(1), id, 0).await.error;
     assert_eq!(error, ErrorCode::KafkaStorageError);
     assert_eq!(cluster.segments(1, "t", 0), damaged, "nothing was cut");
@@ -215,14 +221,36 @@ async fn a_replica_in_doubt_waits_for_one_that_may_have_more() {
     })
     .await;
     assert_complete(&cluster, 2, id).await;
-    let reports = cluster.controller.reports();
-    assert_eq!(
-        reports[..2],
-        [
-            (BrokerId(1), ReplicaState::Offline),
-            (BrokerId(1), ReplicaState::Refill)
-        ]
-    );
+    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(1), state));
+    wait_reports(&cluster, &reports).await;
+    cluster.stop().await;
+}
+
+/// Its directory is gone, and with it more than the leader has kept: it begins where the leader does.
+#[tokio::test]
+async fn a_replica_without_its_directory_begins_anew() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_millis(300))).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    std::fs::remove_dir_all(cluster.disk(1).join("t-0")).unwrap();
+    // What an older log of that name had deleted before it was made again.
+    let checkpoint = cluster.disk(1).join("log-start-offset-checkpoint");
+    std::fs::write(checkpoint, "0\n1\nt 0 3\n").unwrap();
+    cluster.start_node(2).await;
+    cluster.controller.elect(id, 2);
+    cluster.start_node(1).await;
+    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(1), state));
+    wait_reports(&cluster, &reports).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    until("the same bytes", || async {
+        (1..=2).all(|broker| cluster.segments(broker, "t", 0) == before)
+    })
+    .await;
+    cluster.controller.elect(id, 1);
+    until("the former follower to lead", || async {
+        fetch(cluster.router(1), id, 0).await.error == ErrorCode::None
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
     cluster.stop().await;
 }
 
@@ -256,25 +284,26 @@ async fn a_replica_in_doubt_goes_on_alone_when_nobody_comes() {
 }
 
 #[tokio::test]
-async fn replicas_that_are_all_in_doubt_wait_for_nobody() {
-    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(3600))).await;
+async fn replicas_that_are_all_in_doubt_come_back() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_millis(300))).await;
     let (id, _) = killed_at_once(&mut cluster).await;
     damage(&cluster, 1);
     damage(&cluster, 2);
     cluster.start_node(1).await;
-    until("the report", || async {
-        !cluster.controller.reports().is_empty()
-    })
-    .await;
     cluster.start_node(2).await;
     until("a leader", || async {
         cluster.controller.partition(id).leader.is_some()
     })
     .await;
     cluster.wait_isr(id, &[1, 2]).await;
-    let (one, two) = (cluster.segments(1, "t", 0), cluster.segments(2, "t", 0));
-    assert_eq!(one, two);
-    assert!(one.len() > PADDING, "what is good is kept");
+    until("the same bytes", || async {
+        cluster.segments(1, "t", 0) == cluster.segments(2, "t", 0)
+    })
+    .await;
+    assert!(
+        cluster.segments(1, "t", 0).len() > PADDING,
+        "what is good is kept"
+    );
     cluster.stop().await;
 }
 

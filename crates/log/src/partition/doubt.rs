@@ -18,14 +18,16 @@ use crate::env::{LogFile, OpenMode};
 use crate::error::{LogError, OpenError};
 use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::segment::{ScanDepth, Scanner};
-use milena_record::{BATCH_OVERHEAD, BatchHeader, HEADER_BYTES};
+use milena_record::{BatchHeader, HEADER_BYTES};
 use milena_types::{LeaderEpoch, Offset};
 use std::io;
 
 const CHUNK_BYTES: usize = 256 << 10;
-/// So many places that look like a batch are compared with their checksum, each of `max.message.bytes` at most; more of them
-/// are a doubt of their own. A record may hold what looks like batches.
+/// So many places that look like a batch are compared with their checksum; more of them are a doubt of their own. A record may
+/// hold what looks like batches.
 const SUSPECTS_MAX: usize = 64;
+/// No batch that is longer is looked for, unless `max.message.bytes` allows it.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Where a recovery would cut, and what would be the last before it.
 #[derive(Clone, Copy, Debug)]
@@ -61,47 +63,45 @@ pub(super) fn below(end: Offset, high_watermark: Offset) -> Option<String> {
 }
 
 impl PartitionLog {
-    /// Refuses a log whose last segments may be lost, where another replica may have them. A truncation leaves the same for a
-    /// while, and word of itself.
-    pub(super) fn refuse_doubtful_gap(&self, opts: &OpenOptions, listing: &Listing) -> Result<(), OpenError> {
+    /// Why the log is not to be opened when its last segments may be lost, and another replica may have them. A truncation
+    /// leaves the same for a while, and word of itself.
+    pub(super) fn doubtful_gap(&self, opts: &OpenOptions, listing: &Listing) -> Option<OpenError> {
         if opts.corruption != CorruptionPolicy::RefuseDoubtful || self.has_floor {
-            return Ok(());
+            return None;
         }
-        let refuse = |path, offset, error: &str, doubt| {
-            Err(OpenError::Doubtful {
-                path,
-                position: 0,
-                offset,
-                error: error.to_owned(),
-                doubt,
-            })
+        let refuse = |path, offset, error: &str, doubt| OpenError::Doubtful {
+            path,
+            position: 0,
+            offset,
+            error: error.to_owned(),
+            doubt,
         };
         let Some(last) = self.segments.last() else {
             let start = opts.log_start_offset.max(Offset::ZERO);
-            return match below(start, opts.high_watermark) {
-                Some(doubt) => refuse(opts.dir.clone(), start, "no segment is there", doubt),
-                None => Ok(()),
-            };
+            let doubt = below(start, opts.high_watermark)?;
+            return Some(refuse(opts.dir.clone(), start, "no segment is there", doubt));
         };
-        match listing.without_log().filter(|base| *base > last.base).min() {
-            Some(base) => {
-                let path = self.path(base, FileKind::Log);
-                refuse(
-                    path,
-                    base,
-                    "the segment is missing",
-                    "its index is there".to_owned(),
-                )
-            }
-            None => Ok(()),
-        }
+        let base = listing.without_log().filter(|base| *base > last.base).min()?;
+        let path = self.path(base, FileKind::Log);
+        Some(refuse(
+            path,
+            base,
+            "the segment is missing",
+            "its index is there".to_owned(),
+        ))
     }
 
     /// Why the tail may have been completely written, if it may.
     pub(super) fn doubt_about(&self, tail: &Tail) -> Result<Option<String>, LogError> {
+        let later = self.segments.get(tail.at + 1..).unwrap_or_default();
+        if !self.has_floor
+            && let Some(next) = later.iter().find(|segment| segment.size > 0)
+        {
+            return Ok(Some(format!("segment {} follows", next.base)));
+        }
         let mut search = Search {
             tail,
-            bytes_max: self.config.max_message_bytes.saturating_add(BATCH_OVERHEAD),
+            bytes_max: self.config.max_message_bytes.max(BATCH_BYTES_MAX),
             suspects: 0,
         };
         for (number, meta) in self.segments[tail.at..].iter().enumerate() {

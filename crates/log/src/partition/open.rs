@@ -124,8 +124,10 @@ impl PartitionLog {
             None if opts.has_files && Self::refuse_damage(opts.corruption) => Listing::default(),
             None => {
                 let absent = Self::absent(&opts);
-                absent.refuse_doubtful_gap(&opts, &Listing::default())?;
-                return Ok((absent, report));
+                return match absent.doubtful_gap(&opts, &Listing::default()) {
+                    Some(refused) => Err(refused),
+                    None => Ok((absent, report)),
+                };
             }
         };
         check_topic_id(&opts, !listing.logs.is_empty())?;
@@ -155,8 +157,8 @@ impl PartitionLog {
             }
             None => {
                 log.compacted_by_kafka = opts.compacted && !listing.has_mark;
-                log.refuse_doubtful_gap(&opts, &listing)?;
-                let scanned = log.recover(trusted, &opts, &mut report)?;
+                let gap = log.doubtful_gap(&opts, &listing);
+                let scanned = log.recover(trusted, &opts, gap, &mut report)?;
                 // Indexes that were open may be other files now.
                 log.env.sealed.remove_log(log.log_id);
                 scanned

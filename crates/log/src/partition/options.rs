@@ -41,7 +41,7 @@ pub struct OpenOptions {
     pub stale_recovery_point: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
-    /// From the checkpoint: the high watermark. Only [`CorruptionPolicy::RefuseDoubtful`] asks for it.
+    /// From the checkpoint: the high watermark. A log that ends below it lacks records that were committed.
     pub high_watermark: Offset,
     /// The directory's `cleaner-offset-checkpoint` names the log: offsets may be missing in it.
     pub compacted: bool,

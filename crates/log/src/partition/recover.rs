@@ -137,15 +137,17 @@ impl Progress {
 }
 
 impl PartitionLog {
-    /// Finds the end of the log, cuts what is behind it, rebuilds indexes; says where it began to scan.
+    /// Finds the end of the log, cuts what is behind it, rebuilds indexes; says where it began to scan. Refused with `gap`, if
+    /// nothing else is certain to be wrong.
     pub(super) fn recover(
         &mut self,
         trusted: Offset,
         opts: &OpenOptions,
+        gap: Option<OpenError>,
         report: &mut OpenReport,
     ) -> Result<Option<ScanStart>, OpenError> {
         let Some(first) = self.segment_of(trusted) else {
-            return Ok(None);
+            return gap.map_or(Ok(None), Err);
         };
         let policy = opts.corruption;
         let mut snapshot = self.replay_point(first, trusted, opts.now, report)?;
@@ -178,6 +180,9 @@ impl PartitionLog {
         let reason = scan.stop.as_deref().unwrap_or("the log ends here");
         if end < trusted {
             self.flushed_is_lost(&tail, reason, trusted, policy)?;
+        }
+        if let Some(gap) = gap {
+            return Err(gap);
         }
         let doubt = match policy {
             CorruptionPolicy::Truncate => None,

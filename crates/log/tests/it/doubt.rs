@@ -107,6 +107,40 @@ fn a_segment_that_ends_too_early_is_in_doubt() {
     }
 }
 
+/// Whatever is in the later ones: they were begun after it was complete.
+#[test]
+fn damage_with_segments_behind_it_is_in_doubt() {
+    let fs = filled(&small());
+    let paths = files(&fs, ".log");
+    let mut first = fs.content(&paths[0]).unwrap();
+    // A length that goes far beyond.
+    first[8] ^= 0x10;
+    fs.overwrite(&paths[0], &first[..HEADER_BYTES]);
+    for path in &paths[1..] {
+        fs.overwrite(path, &[0; 100]);
+    }
+    assert_in_doubt(&fs, Offset(0), "zeros behind");
+}
+
+#[test]
+fn certain_damage_is_no_doubt() {
+    let fs = filled(&small());
+    let paths = files(&fs, ".log");
+    let mut first = fs.content(&paths[0]).unwrap();
+    // In the last batch below the recovery point, which is looked at closely.
+    first[batch(&["a10", "b10"]).len() + HEADER_BYTES] ^= 1;
+    fs.overwrite(&paths[0], &first);
+    let newest = paths.last().unwrap();
+    fs.overwrite(&newest.with_extension("index"), &[0; 8]);
+    fs.remove_file(newest).unwrap();
+    let refused = PartitionLog::open(OpenOptions {
+        corruption: CorruptionPolicy::RefuseDoubtful,
+        recovery_point: Offset(4),
+        ..options(&fs, &small())
+    });
+    assert!(matches!(refused, Err(OpenError::Corrupt { .. })), "{refused:?}");
+}
+
 #[test]
 fn an_end_below_the_high_watermark_is_in_doubt() {
     let fs = filled(&small());

@@ -151,8 +151,9 @@ fn check_configs(draft: &Draft<'_>, topic: &CreateTopic) -> Result<BTreeMap<Stri
     Ok(values)
 }
 
-/// A topic's own `min.insync.replicas` above its replication factor. Kafka creates it, and refuses every record with acks=all.
-/// A broker's setting counts for topics of all factors: it is bounded by the factor of each.
+/// A topic's own `min.insync.replicas` above its replication factor, which promises more than there can be. Kafka creates the
+/// topic and counts the factor instead (`Partition.effectiveMinIsr`), as Milena does with a broker's setting, which is for topics
+/// of all factors.
 fn check_min_isr(topic: &str, configs: &BTreeMap<String, String>, factor: usize) -> Result<(), Outcome> {
     let own = configs.get("min.insync.replicas");
     match own.and_then(|value| value.trim().parse::<usize>().ok()) {
@@ -160,7 +161,7 @@ fn check_min_isr(topic: &str, configs: &BTreeMap<String, String>, factor: usize)
             ErrorCode::InvalidConfig,
             format!(
                 "min.insync.replicas {min} is larger than the replication factor {factor} of topic '{topic}': \
-                 no record could be written with acks=all. Set it to {factor} at most, or raise the replication factor."
+                 so many replicas cannot be in sync. Set it to {factor} at most, or raise the replication factor."
             ),
         )),
         _ => Ok(()),

@@ -279,7 +279,7 @@ fn a_new_partition_is_led_by_an_active_replica_and_fenced_ones_are_not_in_sync()
 }
 
 #[test]
-fn a_topic_that_could_never_be_written_is_refused() {
+fn a_topic_cannot_have_more_in_sync_than_replicas() {
     let above = |min: &str, topic: CreateTopic| CreateTopic {
         configs: vec![("min.insync.replicas".into(), Some(min.into()))],
         ..topic

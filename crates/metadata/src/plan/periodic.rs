@@ -14,7 +14,7 @@ use milena_types::{BrokerId, TopicName};
 use std::collections::BTreeSet;
 
 /// Moves leaderships to the first replica where it is in sync, at most `max` of them. The reply is true when there may
-/// be more. A broker that has come back gets none before it is in sync everywhere: until then it has enough to do with what it
+/// be more, or a broker is held back. A broker that has come back gets none before it is in sync everywhere: until then it has enough to do with what it
 /// missed. Kafka decides for each partition alone.
 #[must_use]
 pub fn elect_preferred_leaders(image: &MetadataImage, max: usize, ctx: &PlanContext<'_>) -> Planned<bool> {
@@ -27,17 +27,21 @@ pub fn elect_preferred_leaders(image: &MetadataImage, max: usize, ctx: &PlanCont
             .filter(|b| p.isr.contains(b) && !behind.contains(b));
         preferred.is_some_and(|b| p.leader != Some(*b))
     };
+    let held_back = image.partitions().any(|(_, _, state)| {
+        let preferred = state.replicas.first().filter(|b| behind.contains(b));
+        preferred.is_some_and(|b| state.leader != Some(*b) && image.is_active(*b))
+    });
     let more = elect_where(&mut draft, ElectionType::Preferred, max, due, |_, _| true);
-    draft.reply(more)
+    draft.reply(more || held_back)
 }
 
-/// The brokers that have a replica which is not in sync and could be: it has a leader, its log is in use, and it is no
-/// newcomer by a reassignment.
+/// The brokers that have a replica which is not in sync and could be: it has a leader, its log is in use, and it neither comes
+/// nor goes by a reassignment.
 fn catching_up(image: &MetadataImage) -> BTreeSet<BrokerId> {
     let led = image.partitions().filter(|(_, _, state)| state.leader.is_some());
     let lagging = led.flat_map(|(_, _, state)| {
-        let lags =
-            |b: &BrokerId| !state.isr.contains(b) && !state.offline.contains(b) && !state.adding.contains(b);
+        let excused = [&state.isr, &state.offline, &state.adding, &state.removing];
+        let lags = |b: &BrokerId| !excused.iter().any(|brokers| brokers.contains(b));
         state.replicas.iter().copied().filter(lags).collect::<Vec<_>>()
     });
     lagging.collect()
@@ -117,12 +121,14 @@ mod tests {
             mine.iter()
                 .all(|p| cluster.partition(id, *p).leader == Some(BrokerId(0)))
         };
+        let mut held_back = false;
         for partition in 0..3 {
-            cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
+            held_back = cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
             assert!(!led(&cluster), "before partition {partition} is in sync");
             cluster.join_isr(id, partition, BrokerId(0));
         }
-        cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
+        assert!(held_back, "it is looked at again soon");
+        assert!(!cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx)));
         assert!(led(&cluster));
     }
 
@@ -153,5 +159,37 @@ mod tests {
         cluster.join_isr(id, 0, broker);
         cluster.plan(|image, ctx| elect_preferred_leaders(image, 10, ctx));
         assert_eq!(cluster.partition(id, 0).leader, Some(broker));
+    }
+
+    /// Brokers behind in a partition that is as this change makes it.
+    fn behind(change: impl Fn(&mut PartitionRegistration)) -> BTreeSet<BrokerId> {
+        let mut cluster = Cluster::with_brokers(3);
+        let topic = cluster.create("t", 1, 3);
+        let id = milena_types::TopicIdPartition {
+            topic,
+            partition: milena_types::PartitionIndex(0),
+        };
+        let mut state = cluster.partition(topic, 0);
+        let last = state.replicas[2];
+        state.isr.retain(|b| *b != last);
+        change(&mut state);
+        let records = [crate::record::MetadataRecord::Partition { id, state }];
+        let image = crate::image::MetadataImage::from_records(
+            cluster.image.version,
+            &[cluster.image.to_records(), records.to_vec()].concat(),
+        );
+        catching_up(&image)
+    }
+
+    #[test]
+    fn only_who_could_be_in_sync_is_behind() {
+        assert_eq!(behind(|_| ()).len(), 1);
+        assert!(behind(|state| state.offline.push(state.replicas[2])).is_empty());
+        assert!(behind(|state| state.adding.push(state.replicas[2])).is_empty());
+        assert!(behind(|state| state.removing.push(state.replicas[2])).is_empty());
+        let leaderless = |state: &mut PartitionRegistration| {
+            (state.leader, state.isr) = (None, Vec::new());
+        };
+        assert!(behind(leaderless).is_empty());
     }
 }

@@ -12,9 +12,8 @@
 //! ```
 //!
 //! An offline replica keeps its place among the eligible leaders: its data may be all there is. It loses that place before
-//! its log is cut, never after: a replica that was cut and then elected would make the others cut theirs. Only of a log in doubt
-//! (nothing that was acknowledged is known to be missing), whose broker has waited for the others, that is accepted: it leads
-//! from the same step on, or never by what it held.
+//! its log is cut, never after: a replica that was cut and then elected would make the others cut theirs. Only of a log in doubt,
+//! whose broker has waited for the others, that is accepted: it leads from the same step on, or never by what it held.
 //! Milena's own request; Kafka knows only whole directories (KIP-858).
 
 use super::context::{PlanContext, Planned};
@@ -63,44 +62,23 @@ fn change(draft: &mut Draft<'_>, sender: BrokerId, item: &ReplicaStateItem) -> R
     if matches!(item.state, ReplicaState::Full | ReplicaState::Refill) && !others_go_on {
         return Err(ErrorCode::EligibleLeadersNotAvailable);
     }
-    if is_cut(item.state) && !others_go_on && !may_be_cut(draft, &topic, item, &state, sender) {
+    let claims = [&state.isr, &state.elr, &state.last_known_elr];
+    let counts = claims.iter().any(|members| members.contains(&sender));
+    if item.state == ReplicaState::Cut
+        && !others_go_on
+        && counts
+        && !leads_when_online(draft, &topic, item, &state, sender)
+    {
+        // It would be elected later, when others may be back that would have to be cut to its length.
         return Err(ErrorCode::EligibleLeadersNotAvailable);
     }
     draft.change_partition(&topic, item.id, &state, &active, |change| match item.state {
         ReplicaState::Offline | ReplicaState::Full => change.replica_offline(sender),
         ReplicaState::Online => change.replica_online(sender),
-        ReplicaState::Cut | ReplicaState::CutIfAlone if !others_go_on => change.replica_online(sender),
-        ReplicaState::Refill | ReplicaState::Cut | ReplicaState::CutIfAlone => {
-            change.replica_online(sender).wiped(sender)
-        }
+        ReplicaState::Cut if !others_go_on => change.replica_online(sender),
+        ReplicaState::Refill | ReplicaState::Cut => change.replica_online(sender).wiped(sender),
     });
     Ok(())
-}
-
-fn is_cut(state: ReplicaState) -> bool {
-    matches!(state, ReplicaState::Cut | ReplicaState::CutIfAlone)
-}
-
-/// Where nobody else can go on: it leads from the same step on, or could never be elected by what it held. Otherwise it would be
-/// elected later, when others are back that would have to be cut to its length.
-fn may_be_cut(
-    draft: &Draft<'_>,
-    topic: &TopicImage,
-    item: &ReplicaStateItem,
-    state: &PartitionRegistration,
-    sender: BrokerId,
-) -> bool {
-    let mut claims = [&state.isr, &state.elr, &state.last_known_elr]
-        .into_iter()
-        .flatten();
-    let (own, others): (Vec<_>, Vec<_>) = claims.by_ref().partition(|member| **member == sender);
-    if item.state == ReplicaState::CutIfAlone {
-        let in_use = |member: &&BrokerId| !state.offline.contains(member);
-        return !own.is_empty()
-            && !others.iter().any(in_use)
-            && leads_when_online(draft, topic, item, state, sender);
-    }
-    own.is_empty() || leads_when_online(draft, topic, item, state, sender)
 }
 
 fn leads_when_online(

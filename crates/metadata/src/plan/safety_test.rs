@@ -100,7 +100,6 @@ fn replica_state() -> impl Strategy<Value = ReplicaState> {
         Just(ReplicaState::Full),
         Just(ReplicaState::Refill),
         Just(ReplicaState::Cut),
-        Just(ReplicaState::CutIfAlone),
         Just(ReplicaState::Online),
     ]
 }
@@ -349,8 +348,7 @@ impl World {
         let results = self
             .cluster
             .plan(|image, ctx| replica_states(image, &request, ctx));
-        let cuts = [ReplicaState::Refill, ReplicaState::Cut, ReplicaState::CutIfAlone];
-        if cuts.contains(&state) && results[0].error == ErrorCode::None {
+        if matches!(state, ReplicaState::Refill | ReplicaState::Cut) && results[0].error == ErrorCode::None {
             let after = self.cluster.partition(id.topic, id.partition.0);
             let leads = after.leader == Some(broker);
             assert!(!leads || state != ReplicaState::Refill);

@@ -77,6 +77,7 @@ pub const USED_KEYS: &[&str] = &[
     "message.max.bytes",
     "metadata.log.dir",
     "milena.admin.listen",
+    "milena.doubtful.replica.wait.ms",
     "milena.log.format",
     "milena.log.level",
     "min.insync.replicas",

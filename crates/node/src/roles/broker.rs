@@ -144,6 +144,7 @@ fn replica(settings: &Settings) -> ReplicaConfig {
         lag_time_max: settings.millis("replica.lag.time.max.ms"),
         high_watermark_checkpoint_interval: settings.millis("replica.high.watermark.checkpoint.interval.ms"),
         reconnect_backoff_max: settings.millis("replica.fetch.backoff.ms"),
+        doubt_patience: settings.millis("milena.doubtful.replica.wait.ms"),
         ..ReplicaConfig::default()
     }
 }

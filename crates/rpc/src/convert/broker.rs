@@ -252,7 +252,6 @@ impl From<&ReplicaStateItem> for proto::ReplicaStateItem {
             ReplicaState::Full => proto::ReplicaState::Full,
             ReplicaState::Refill => proto::ReplicaState::Refill,
             ReplicaState::Cut => proto::ReplicaState::Cut,
-            ReplicaState::CutIfAlone => proto::ReplicaState::CutIfAlone,
             ReplicaState::Online => proto::ReplicaState::Online,
         };
         Self {
@@ -277,7 +276,6 @@ impl TryFrom<proto::ReplicaStateItem> for ReplicaStateItem {
                 proto::ReplicaState::Full => ReplicaState::Full,
                 proto::ReplicaState::Refill => ReplicaState::Refill,
                 proto::ReplicaState::Cut => ReplicaState::Cut,
-                proto::ReplicaState::CutIfAlone => ReplicaState::CutIfAlone,
                 proto::ReplicaState::Online => ReplicaState::Online,
             },
         })

@@ -12,6 +12,8 @@ pub(super) const OWN_KEYS: &[KeySpec] = &[
     key("controller.quorum.heartbeat.ms", Int, Some("200"), Min(1)),
     // host:port of the HTTP admin endpoint (/health, /ready, /metrics, /log-level); empty for none.
     key("milena.admin.listen", String, Some(""), Any),
+    // How long a replica whose log is in doubt after a crash leaves it uncut, for others to lead.
+    key("milena.doubtful.replica.wait.ms", Int, Some("30000"), Min(0)),
     // text or json.
     key("milena.log.format", String, Some("text"), OneOf(&["text", "json"])),
     // error, warn, info, debug, trace, or directives such as `info,milena_broker=debug`.
