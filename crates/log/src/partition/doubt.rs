@@ -63,7 +63,7 @@ pub(super) fn below(end: Offset, high_watermark: Offset) -> Option<String> {
 }
 
 impl PartitionLog {
-    /// Why the log is not to be opened when its last segments may be lost, and another replica may have them. A truncation
+    /// Why the log is not to be opened when segments may be lost, and another replica may have them. A truncation
     /// leaves the same for a while, and word of itself.
     pub(super) fn doubtful_gap(&self, opts: &OpenOptions, listing: &Listing) -> Option<OpenError> {
         if opts.corruption != CorruptionPolicy::RefuseDoubtful || self.has_floor {
@@ -76,12 +76,12 @@ impl PartitionLog {
             error: error.to_owned(),
             doubt,
         };
-        let Some(last) = self.segments.last() else {
-            let start = opts.log_start_offset.max(Offset::ZERO);
+        let start = opts.log_start_offset.max(Offset::ZERO);
+        if self.segments.is_empty() {
             let doubt = below(start, opts.high_watermark)?;
             return Some(refuse(opts.dir.clone(), start, "no segment is there", doubt));
-        };
-        let base = listing.without_log().filter(|base| *base > last.base).min()?;
+        }
+        let base = listing.without_log().filter(|base| *base >= start).min()?;
         let path = self.path(base, FileKind::Log);
         Some(refuse(
             path,

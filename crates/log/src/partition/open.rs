@@ -264,8 +264,8 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Looks for segments that are not there any more: their indexes without them, behind a segment that is there; before the
-    /// first one a deletion may have left them, and only one that is known to hold the log start is missed. Under
+    /// Looks for segments that are not there any more: their indexes without them, at or past the log start (a deletion leaves the
+    /// segment under another name until the indexes have theirs), or, by word of the log, the one that holds its start. Under
     /// [`CorruptionPolicy::Truncate`] the log ends where the first of them began. Gives how far the log may be trusted.
     fn check_missing(
         &mut self,
@@ -276,7 +276,7 @@ impl PartitionLog {
     ) -> Result<Offset, OpenError> {
         let log_start = opts.log_start_offset;
         let begin = self.segments.first().map_or(Offset(i64::MAX), |first| first.base);
-        let known = |base: &Offset| *base < trusted && *base >= log_start && *base > begin;
+        let known = |base: &Offset| *base < trusted && *base >= log_start;
         let lost_start = opts.has_files && !self.segments.is_empty() && log_start < begin.min(trusted);
         let missing = match lost_start {
             true => Some(log_start),

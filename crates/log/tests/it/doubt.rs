@@ -187,6 +187,44 @@ fn files_that_are_gone_are_in_doubt() {
     doubtful(&disk(), 60);
 }
 
+/// A deletion would have given it another name first, and its indexes too.
+#[test]
+fn a_first_segment_that_is_gone_is_missed() {
+    let fs = filled(&small());
+    fs.remove_file(&files(&fs, ".log")[0]).unwrap();
+    let open_at = |corruption, recovery_point| {
+        PartitionLog::open(OpenOptions {
+            corruption,
+            recovery_point: Offset(recovery_point),
+            ..options(&fs.copied(), &small())
+        })
+    };
+    for corruption in [CorruptionPolicy::RefuseDoubtful, CorruptionPolicy::Refuse] {
+        let refused = open_at(corruption, 60);
+        assert!(
+            matches!(
+                refused,
+                Err(OpenError::Corrupt {
+                    offset: Offset(0),
+                    ..
+                })
+            ),
+            "{corruption:?}: {refused:?}"
+        );
+    }
+    let refused = open_at(CorruptionPolicy::RefuseDoubtful, 0);
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::Doubtful {
+                offset: Offset(0),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
 /// What was deleted up to the high watermark need not be there.
 #[test]
 fn an_end_below_the_log_start_is_in_no_doubt() {
