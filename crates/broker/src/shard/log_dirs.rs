@@ -371,38 +371,6 @@ impl LogDirs {
         lock(&self.distrusted).insert(name.clone(), why);
     }
 
-    /// The high watermark of records that some checkpoint says a log of that name had.
-    fn missed(&self, name: &TopicPartition) -> Option<Offset> {
-        let online = self.dirs.iter().filter(|dir| dir.usable().is_some());
-        let known = online.map(|dir| dir.checkpoints.of(name));
-        let with_records = known.filter(|known| known.high_watermark > known.log_start);
-        with_records.map(|known| known.high_watermark).max()
-    }
-
-    /// Of a log that is to be opened there is no directory: in doubt, or it is agreed that it begins anew.
-    fn without_directory(
-        &self,
-        path: PathBuf,
-        name: &TopicPartition,
-        corruption: CorruptionPolicy,
-    ) -> Result<(), OpenError> {
-        match self.missed(name) {
-            Some(high_watermark) if corruption == CorruptionPolicy::RefuseDoubtful => {
-                Err(OpenError::Doubtful {
-                    path,
-                    position: 0,
-                    offset: Offset::ZERO,
-                    error: "the directory is not there".to_owned(),
-                    doubt: format!("the high watermark was {high_watermark}"),
-                })
-            }
-            _ => {
-                self.dirs.iter().for_each(|dir| dir.checkpoints.forget(name));
-                Ok(())
-            }
-        }
-    }
-
     /// Word of a log that is known to be damaged, or another one, is not gone by.
     fn believes_word(&self, name: &TopicPartition, corruption: CorruptionPolicy) -> bool {
         corruption != CorruptionPolicy::Truncate && !lock(&self.distrusted).contains_key(name)

@@ -39,6 +39,7 @@ mod list_offsets;
 mod log_dirs;
 mod mailbox;
 mod metadata;
+mod missed_logs;
 mod move_destination;
 #[cfg(test)]
 mod move_test;

@@ -82,6 +82,19 @@ pub(super) async fn run(
     }
 }
 
+/// What the controller is told of this broker.
+fn introduce(config: &BrokerConfig, cluster: ClusterId, bound: &[Bound], dirs: &LogDirs) -> BrokerSelf {
+    BrokerSelf {
+        broker: config.node_id,
+        cluster: Some(cluster),
+        endpoints: endpoints(bound),
+        rack: config.rack.clone(),
+        directories: dirs.directories(),
+        unreadable_directories: u32::try_from(dirs.unreadable()).unwrap_or(u32::MAX),
+        previous_epoch: dirs.previous_epoch(),
+    }
+}
+
 async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartError> {
     let bound = bind(config)?;
     let addresses = bound
@@ -91,15 +104,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     let client = ControllerClient::new(&config.controller_voters)?;
     let cluster = cluster_id(config, &client).await?;
     let dirs = Arc::new(LogDirs::open(&config.log_dirs, config.node_id, &cluster)?);
-    let me = BrokerSelf {
-        broker: config.node_id,
-        cluster: Some(cluster),
-        endpoints: endpoints(&bound),
-        rack: config.rack.clone(),
-        directories: dirs.directories(),
-        unreadable_directories: u32::try_from(dirs.unreadable()).unwrap_or(u32::MAX),
-        previous_epoch: dirs.previous_epoch(),
-    };
+    let me = introduce(config, cluster, &bound, &dirs);
     let metadata = Arc::new(MetadataCache::new());
     let registration = Arc::new(Registration::new(config.session_timeout));
     let control = Arc::new(BrokerControl::start(

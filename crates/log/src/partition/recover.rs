@@ -150,29 +150,8 @@ impl PartitionLog {
             return gap.map_or(Ok(None), Err);
         };
         let policy = opts.corruption;
-        let mut snapshot = self.replay_point(first, trusted, opts.now, report)?;
-        let mut reach = Reach {
-            trusted,
-            checked_from: trusted,
-            until: Offset(i64::MAX),
-            enter_below: snapshot,
-        };
-        let mut scan = self.scan(first, reach)?;
-        if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
-            let reason = scan.stop;
-            reach.until = scan.progress.sure;
-            scan = self.scan(first, reach)?;
-            scan.stop = reason;
-        }
-        if scan.progress.expected < trusted && !Self::refuse_damage(policy) {
-            // Where damage is certain, nothing is taken on trust.
-            reach.checked_from = Offset::ZERO;
-            reach.enter_below = None;
-            snapshot = None;
-            let reason = scan.stop;
-            scan = self.scan(first, reach)?;
-            scan.stop = scan.stop.or(reason);
-        }
+        let snapshot = self.replay_point(first, trusted, opts.now, report)?;
+        let (scan, snapshot) = self.scan_to_the_end(first, trusted, snapshot, policy)?;
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
@@ -219,6 +198,39 @@ impl PartitionLog {
             entered: scan.entered,
             snapshot,
         }))
+    }
+
+    /// Scans from segment number `first` on, as often as doubts about what was seen ask for; gives what the last scan has found,
+    /// and the snapshot that it was entered at.
+    fn scan_to_the_end(
+        &self,
+        first: usize,
+        trusted: Offset,
+        snapshot: Option<Offset>,
+        policy: CorruptionPolicy,
+    ) -> Result<(Scan, Option<Offset>), LogError> {
+        let mut reach = Reach {
+            trusted,
+            checked_from: trusted,
+            until: Offset(i64::MAX),
+            enter_below: snapshot,
+        };
+        let mut scan = self.scan(first, reach)?;
+        if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
+            let reason = scan.stop;
+            reach.until = scan.progress.sure;
+            scan = self.scan(first, reach)?;
+            scan.stop = reason;
+        }
+        if scan.progress.expected < trusted && !Self::refuse_damage(policy) {
+            // Where damage is certain, nothing is taken on trust.
+            reach.checked_from = Offset::ZERO;
+            reach.enter_below = None;
+            let reason = scan.stop;
+            scan = self.scan(first, reach)?;
+            scan.stop = scan.stop.or(reason);
+        }
+        Ok((scan, reach.enter_below))
     }
 
     /// Walks the segments from number `first` on.
