@@ -343,8 +343,8 @@ impl LogDirs {
         if !existed && may_be_missed && self.missed(name).is_some() {
             return to_open();
         }
+        // What it says is of a log that is gone, which a crash kept the file from forgetting.
         if !existed {
-            // Else what it says is of a log that is gone, which a crash kept the file from forgetting.
             dir.checkpoints.forget(name);
         }
         let known = dir.checkpoints.of(name);
@@ -523,10 +523,10 @@ impl LogDirs {
     /// A log that counted in a directory lies there no more.
     pub(super) fn has_one_less(&self, index: usize) {
         if let Some(dir) = self.dirs.get(index) {
-            let one_less = |count: usize| Some(count.saturating_sub(1));
+            let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
             let _ = dir
                 .partitions
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+                .fetch_update(set, get, |count| count.checked_sub(1));
         }
     }
 
@@ -582,18 +582,6 @@ impl LogDirs {
     /// Where the partition's log lies in a directory that is not offline.
     pub(super) fn partition_path(&self, index: usize, name: &TopicPartition) -> Option<PathBuf> {
         Some(self.dirs.get(index)?.usable()?.partition_path(name))
-    }
-
-    /// No other log of that name is left.
-    pub(super) fn forget_moved_in(&self, index: usize, name: &TopicPartition) -> Result<(), LogError> {
-        let Some(handle) = self.dirs.get(index).and_then(Dir::usable) else {
-            return Ok(());
-        };
-        let path = handle.partition_path(name);
-        if handle.has_moved_in(&path)? {
-            handle.forget_moved_in(&path)?;
-        }
-        Ok(())
     }
 
     /// The partition's log lies in another directory now.

@@ -75,6 +75,18 @@ impl LogDirs {
         Ok(())
     }
 
+    /// No other log of that name is left.
+    pub(super) fn forget_moved_in(&self, index: usize, name: &TopicPartition) -> Result<(), LogError> {
+        let Some((dir, _)) = self.checkpoints(index) else {
+            return Ok(());
+        };
+        let path = dir.partition_path(name);
+        if dir.has_moved_in(&path)? {
+            dir.forget_moved_in(&path)?;
+        }
+        Ok(())
+    }
+
     fn is_moved_in(&self, index: usize, name: &TopicPartition) -> Result<bool, LogError> {
         let Some((dir, _)) = self.checkpoints(index) else {
             return Ok(false);
