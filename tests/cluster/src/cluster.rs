@@ -201,6 +201,23 @@ impl Cluster {
         self.running.insert(id, child);
     }
 
+    /// Starts a node and waits until it says that it is ready. Only then the others' metadata cannot be that of before it ended,
+    /// which it is for as long as no controller is active.
+    ///
+    /// # Panics
+    /// When it is not ready within a minute.
+    pub fn start_ready(&mut self, id: i32) {
+        let said = |cluster: &Self| {
+            let text = std::fs::read_to_string(cluster.log_file(id)).unwrap_or_default();
+            text.lines().filter(|line| line.contains("node ready")).count()
+        };
+        let before = said(self);
+        self.start_node(id);
+        until("the node to be ready", Duration::from_secs(60), || {
+            (said(self) > before).then_some(())
+        });
+    }
+
     /// SIGKILL, and waits until the process is gone.
     ///
     /// # Panics

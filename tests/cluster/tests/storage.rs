@@ -169,7 +169,7 @@ fn make_leader(cluster: &mut Cluster, topic: &str, broker: i32, leader: i32) {
         let views = admin::partitions(&bootstrap, topic);
         views.first().filter(|view| view.leader == broker).map(drop)
     });
-    cluster.start_node(leader);
+    cluster.start_ready(leader);
     admin::wait_full_isr(&bootstrap, topic, 1, PATIENCE);
 }
 
@@ -198,7 +198,7 @@ fn damaged_replicas_are_repaired_from_their_peers() {
             cluster.kill(second);
         }
         damage(&cluster, second, topic);
-        cluster.start_node(second);
+        cluster.start_ready(second);
         if *clean {
             // Its word is taken for the log until somebody reads what it says.
             make_leader(&mut cluster, topic, second, first);
@@ -212,7 +212,7 @@ fn damaged_replicas_are_repaired_from_their_peers() {
     change(&flipped, flip);
     let short = cluster.closed_segments(second, topic)[2].clone();
     change(&short, |bytes| bytes.truncate(bytes.len() / 3));
-    cluster.start_node(second);
+    cluster.start_ready(second);
     make_leader(&mut cluster, topic, second, first);
     check::assert_nothing_lost(&bootstrap, topic, 1, &report);
     let name = flipped.file_name().unwrap().to_str().unwrap().to_owned();
