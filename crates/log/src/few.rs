@@ -11,10 +11,12 @@ enum List<T> {
     None,
     One([T; 1]),
     /// Any number. Boxed, so that the list itself is no larger than its one element makes it.
-    Many(Box<Many<T>>),
+    #[expect(
+        clippy::box_collection,
+        reason = "three words would be more than most elements take"
+    )]
+    Many(Box<Vec<T>>),
 }
-
-type Many<T> = Vec<T>;
 
 impl<T> Few<T> {
     /// Appends one.

@@ -43,13 +43,6 @@ pub const TXN_INDEX_SUMS_FILE: &str = "txn-index-checkpoint";
 pub const DELETED_SUFFIX: &str = "deleted";
 /// Suffix of a small file while it is being written.
 pub const TEMPORARY_SUFFIX: &str = "tmp";
-
-/// True for the name of a small file that is being written.
-#[must_use]
-pub fn is_temporary(name: &str) -> bool {
-    name.rsplit_once('.')
-        .is_some_and(|(_, end)| end == TEMPORARY_SUFFIX)
-}
 /// Suffix of directories of partitions that are being moved here.
 pub const FUTURE_DIR_SUFFIX: &str = "-future";
 /// Suffix of directories of deleted partitions.
@@ -93,6 +86,13 @@ impl FileKind {
             FileKind::Snapshot => "snapshot",
         }
     }
+}
+
+/// True for the name of a small file that is being written.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, end)| end == TEMPORARY_SUFFIX)
 }
 
 /// Path of the file of `kind` whose base is `offset`.

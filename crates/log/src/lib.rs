@@ -24,6 +24,7 @@ mod index;
 mod partition;
 pub mod producer;
 mod segment;
+mod small;
 
 pub use config::LogConfig;
 pub use dir::{LogDir, LogDirError, MetaProperties, MetaPropertiesError};

@@ -14,8 +14,8 @@ pub(super) struct Contact {
     begin: Instant,
     /// `broker.session.timeout.ms`.
     session_timeout: Duration,
-    /// Milliseconds since `begin`, plus one; 0: never.
-    last: AtomicU64,
+    /// When it may have ended, in milliseconds since `begin`; 0: it has not begun.
+    until: AtomicU64,
 }
 
 impl Contact {
@@ -23,23 +23,24 @@ impl Contact {
         Self {
             begin: Instant::now(),
             session_timeout,
-            last: AtomicU64::new(0),
+            until: AtomicU64::new(0),
         }
     }
 
     /// What was sent at that moment has been answered.
     pub(super) fn heard(&self, sent: Instant) {
-        let at = sent.saturating_duration_since(self.begin).as_millis();
-        let at = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
-        self.last.fetch_max(at, Ordering::Relaxed);
+        let until = self.millis(sent + self.session_timeout);
+        self.until.fetch_max(until, Ordering::Relaxed);
     }
 
     /// True while the session cannot have ended.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        match self.last.load(Ordering::Relaxed).checked_sub(1) {
-            Some(last) => now < self.begin + Duration::from_millis(last) + self.session_timeout,
-            None => false,
-        }
+        self.millis(now) < self.until.load(Ordering::Relaxed)
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.begin).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX)
     }
 }
 

@@ -751,7 +751,7 @@ fn is_of_other_topic(handle: &LogDir, name: &TopicPartition, id: TopicIdPartitio
 }
 
 /// Sets the log of a deleted topic aside, durably, whose name belongs to another topic now.
-fn set_old_life_aside(handle: &LogDir, name: &TopicPartition) -> Result<(), LogError> {
+pub(super) fn set_old_life_aside(handle: &LogDir, name: &TopicPartition) -> Result<(), LogError> {
     let path = handle.partition_path(name);
     if set_aside(handle, name, &path, "Deleted")? {
         handle.sync_names()?;

@@ -9,7 +9,7 @@ use super::link::Lane;
 use super::log_dirs::Distrust;
 use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
-use super::replica_health::{Doubt, Unusable, corruption_policy};
+use super::replica_health::{Unusable, corruption_policy};
 use super::role::{FollowerRole, LeaderRole, Role};
 use super::state::Shard;
 use super::storage_error::{Consequence, consequence, open_later};
@@ -23,6 +23,7 @@ use milena_types::{
     TopicPartition,
 };
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Shard {
     /// Takes a newer image; `delta` says what changed since the last one that this data thread has seen.
@@ -186,8 +187,8 @@ impl Shard {
         }
         let why = self.why_unusable(error, dir);
         self.cx.unusable.insert(id, (name, why));
-        if let Unusable::Doubtful(doubt) = why {
-            self.wait_for_others(id, doubt);
+        if let Unusable::Doubtful { until } = why {
+            self.wait_for_others(id, until);
         }
     }
 
@@ -223,7 +224,9 @@ impl Shard {
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
         match error {
             NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
-            NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful(Doubt::begin()),
+            NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful {
+                until: Instant::now() + self.cx.config.replica.doubt_patience,
+            },
             NoLog::Open(OpenError::Log(error)) => {
                 if let Some(dir) = dir {
                     self.cx.dir_failed(dir, error);

@@ -45,6 +45,8 @@ mod move_destination;
 mod move_test;
 mod moves;
 mod name_claims;
+#[cfg(test)]
+mod no_control;
 mod opening;
 mod pace;
 mod parked;
@@ -68,5 +70,7 @@ pub use control_plane::ControlPlane;
 pub use id::{ShardId, owner_of};
 pub use log_dirs::{LogDirs, LogDirsError};
 pub use mailbox::current_shard;
+#[cfg(test)]
+pub(crate) use no_control::NoControl;
 pub use router::Router;
 pub use thread::{DataThreads, DataThreadsConfig};

@@ -10,9 +10,8 @@
 //!
 //! See [`super::found_logs`], which goes by the same rules.
 
-use super::log_dirs::LogDirs;
+use super::log_dirs::{LogDirs, set_old_life_aside};
 use super::retention::remove_in_background;
-use super::strays::set_aside;
 use milena_log::LogError;
 use milena_types::{TopicIdPartition, TopicPartition};
 use std::io::ErrorKind;
@@ -60,9 +59,7 @@ impl LogDirs {
         }
         match dir.topic_id(&path)? {
             Some(topic) if topic != id.topic => {
-                if set_aside(dir, name, &path, "Deleted")? {
-                    dir.sync_names()?;
-                }
+                set_old_life_aside(dir, name)?;
             }
             Some(_) if self.is_moved_in(from, name)? && !dir.has_moved_in(&path)? => {
                 tracing::info!(partition = %name, path = %path.display(), "completes an earlier move: the former log goes");

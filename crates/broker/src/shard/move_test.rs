@@ -1,16 +1,14 @@
 //! A log that is opened again in the middle of its move to another directory.
 
 use super::api::{AlterLogDirItem, ProduceCall, ProducePartition};
-use super::control_plane::ControlPlane;
 use super::log_dirs::{Distrust, LogDirs};
+use super::no_control::NoControl;
 use super::router::Router;
 use super::thread::{DataThreads, DataThreadsConfig};
 use crate::config::BrokerConfig;
-use futures_util::future::BoxFuture;
 use milena_metadata::record::{
     BrokerRegistration, ConfigResource, MetadataBatch, MetadataRecord, PartitionRegistration,
 };
-use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_record::BatchBuilder;
 use milena_types::*;
@@ -20,28 +18,6 @@ use std::time::{Duration, Instant};
 
 const NODE: BrokerId = BrokerId(1);
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct NoControl;
-
-impl ControlPlane for NoControl {
-    fn broker_epoch(&self) -> Option<BrokerEpoch> {
-        Some(BrokerEpoch(1))
-    }
-
-    fn in_contact(&self) -> bool {
-        true
-    }
-
-    fn alter_partition(&self, _item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
-        Box::pin(std::future::ready(ErrorCode::None))
-    }
-
-    fn report_replica(&self, _item: ReplicaStateItem) -> BoxFuture<'static, ErrorCode> {
-        Box::pin(std::future::ready(ErrorCode::None))
-    }
-
-    fn peer_lost(&self, _broker: BrokerId) {}
-}
 
 /// The broker, its only partition, and the metadata.
 struct Drill {

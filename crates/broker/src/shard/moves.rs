@@ -57,7 +57,7 @@ pub(super) struct Move {
     /// Names this attempt; one that was given up finds another number, or none.
     number: u64,
     /// Of the original when the copy was begun: a truncation spoils the copy.
-    generation: u64,
+    generation: u32,
     /// Flushes of the original wait.
     closing: bool,
     /// The copy was complete once, is on the disk so far, and says so.

@@ -37,28 +37,10 @@ pub(super) enum Unusable {
     Offline,
     /// Its log is damaged, where it had been on disk for certain.
     Damaged,
-    /// The tail of its log may be: others are asked first.
-    Doubtful(Doubt),
+    /// The tail of its log may be: until then others may lead who know better.
+    Doubtful { until: Instant },
     /// There is no space to append to it, or there was none, or too few files or too little memory, to open it.
     NotNow,
-}
-
-/// A doubt about the end of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Doubt {
-    since: Instant,
-    /// Others have been waited for long enough.
-    waited: bool,
-}
-
-impl Doubt {
-    /// One that has just been met.
-    pub(super) fn begin() -> Self {
-        Self {
-            since: Instant::now(),
-            waited: false,
-        }
-    }
 }
 
 /// How a replica is.
@@ -80,8 +62,9 @@ pub(super) fn corruption_policy(state: &PartitionRegistration) -> CorruptionPoli
     }
 }
 
-/// What the controller is to be told, if anything.
+/// What the controller is to be told at this moment, if anything.
 fn wanted_report(
+    now: Instant,
     condition: Condition,
     node: BrokerId,
     state: &PartitionRegistration,
@@ -93,10 +76,10 @@ fn wanted_report(
         Ok(()) => listed.then_some(ReplicaState::Online),
         Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
         // It keeps its place while a leader may be one that is dead, or has not opened its own log yet.
-        Err(Unusable::Doubtful(_)) if !listed => Some(ReplicaState::Offline),
-        Err(Unusable::Doubtful(doubt)) if !doubt.waited => None,
-        Err(Unusable::Doubtful(_)) if other_leads => Some(ReplicaState::Refill),
-        Err(Unusable::Doubtful(_)) => Some(ReplicaState::Cut),
+        Err(Unusable::Doubtful { .. }) if !listed => Some(ReplicaState::Offline),
+        Err(Unusable::Doubtful { until }) if now < until => None,
+        Err(Unusable::Doubtful { .. }) if other_leads => Some(ReplicaState::Refill),
+        Err(Unusable::Doubtful { .. }) => Some(ReplicaState::Cut),
         Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
         Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
         Err(Unusable::NotNow) => {
@@ -131,7 +114,7 @@ impl Shard {
         if !registered.replicas.contains(&self.cx.node) {
             return;
         }
-        let Some(state) = wanted_report(condition, self.cx.node, registered) else {
+        let Some(state) = wanted_report(Instant::now(), condition, self.cx.node, registered) else {
             return;
         };
         self.cx.reporting.insert(id);
@@ -163,19 +146,11 @@ impl Shard {
         }
     }
 
-    /// Nobody leads yet who is sure to have what the log here may lack: after a while that is not waited for any more.
-    pub(super) fn wait_for_others(&self, id: TopicIdPartition, doubt: Doubt) {
-        let patience = self.cx.config.replica.doubt_patience;
+    /// Nobody leads yet who is sure to have what the log here may lack: from `until` on that is not waited for any more.
+    pub(super) fn wait_for_others(&self, id: TopicIdPartition, until: Instant) {
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(patience).await;
-            with_local(|shard| {
-                if let Some((_, Unusable::Doubtful(known))) = shard.cx.unusable.get_mut(&id)
-                    && *known == doubt
-                {
-                    known.waited = true;
-                    shard.settle_replica(id);
-                }
-            });
+            tokio::time::sleep_until(until.into()).await;
+            with_local(|shard| shard.settle_replica(id));
         });
     }
 
@@ -185,7 +160,7 @@ impl Shard {
         let corruption = match self.condition(id) {
             Some(Err(Unusable::Damaged)) => CorruptionPolicy::Truncate,
             // Where more turns out to be damaged than that, it is refused again.
-            Some(Err(Unusable::Doubtful(_))) => CorruptionPolicy::Refuse,
+            Some(Err(Unusable::Doubtful { .. })) => CorruptionPolicy::Refuse,
             _ => return,
         };
         if self.cx.unusable.remove(&id).is_some() {
@@ -328,14 +303,11 @@ mod tests {
     fn reports_follow_from_the_condition_and_the_metadata() {
         use ReplicaState as R;
         use Unusable::{Damaged, Doubtful, NotNow, Offline};
-        let begin = Doubt::begin();
-        let (fresh, waited) = (
-            Doubtful(begin),
-            Doubtful(Doubt {
-                waited: true,
-                ..begin
-            }),
-        );
+        let now = Instant::now();
+        let fresh = Doubtful {
+            until: now + Duration::from_millis(1),
+        };
+        let waited = Doubtful { until: now };
         for (condition, leader, isr, offline, expected) in [
             (Ok(()), Some(1), &[1, 2][..], &[][..], None),
             (Ok(()), Some(2), &[2], &[1], Some(R::Online)),
@@ -362,7 +334,7 @@ mod tests {
             (Err(NotNow), Some(2), &[1, 2], &[], Some(R::Full)),
             (Err(NotNow), Some(2), &[2], &[1], None),
         ] {
-            let found = wanted_report(condition, ME, &registered(leader, isr, offline));
+            let found = wanted_report(now, condition, ME, &registered(leader, isr, offline));
             assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");
         }
     }

@@ -272,7 +272,7 @@ impl Shard {
     fn close(&mut self) -> bool {
         // A log that is still being opened was left by a crash, and stays as that left it.
         // So is one in doubt: the next start has to meet the doubt again.
-        let doubtful = |(_, why): &(_, Unusable)| matches!(why, Unusable::Doubtful(_));
+        let doubtful = |(_, why): &(_, Unusable)| matches!(why, Unusable::Doubtful { .. });
         let mut clean = self.cx.opening.is_empty() && !self.cx.unusable.values().any(doubtful);
         let mut word = Word::new();
         for partition in self.partitions.values_mut() {

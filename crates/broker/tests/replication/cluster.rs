@@ -145,8 +145,13 @@ impl Cluster {
 
     /// Stops a broker without telling the controller.
     pub(crate) async fn stop_node(&mut self, id: i32) {
+        let _ = self.stops_in_order(id).await;
+    }
+
+    /// Stops a broker likewise; true when all its logs were left in order.
+    pub(crate) async fn stops_in_order(&mut self, id: i32) -> bool {
         let node = self.nodes.remove(&id).unwrap();
-        node.threads.shutdown().await;
+        node.threads.shutdown().await
     }
 
     /// Stops a broker in order, and marks its directory as left so.

@@ -226,6 +226,19 @@ async fn a_replica_in_doubt_is_filled_by_one_that_has_more() {
     cluster.stop().await;
 }
 
+/// Marked as left in order, its log would be gone by without a look at the next start.
+#[tokio::test]
+async fn a_stop_in_the_midst_of_a_doubt_is_not_a_clean_one() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(3600))).await;
+    let (id, _) = killed_at_once(&mut cluster).await;
+    damage(&cluster, 1);
+    cluster.start_node(1).await;
+    wait_reports(&cluster, &[(BrokerId(1), ReplicaState::Offline)]).await;
+    assert_eq!(cluster.controller.partition(id).leader, None);
+    assert!(!cluster.stops_in_order(1).await);
+    cluster.stop().await;
+}
+
 /// Its directory is gone, and with it more than the leader has kept: it begins where the leader does.
 #[tokio::test]
 async fn a_replica_without_its_directory_begins_anew() {

@@ -6,10 +6,8 @@
 //! ```
 //! Source: `ReplicationControlManager.maybeBalancePartitionLeaders`, `PeriodicTask` (IMMEDIATE reschedule).
 
-use super::job::{Answer, Job, TypedJob};
+use super::job::{Answer, Job, TypedJob, View};
 use milena_metadata::plan::{self, Planned};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,52 +26,38 @@ struct Recurring {
     /// The pause before the rest of what one batch could not take.
     pause: Duration,
     at: Instant,
-    /// The last batch has left something.
-    more: Arc<AtomicBool>,
+    /// Whether the last batch has left something, once that is known.
+    last: Option<oneshot::Receiver<Answer<bool>>>,
 }
 
 impl Recurring {
     fn new(interval: Duration, pause: Duration, at: Instant) -> Self {
-        let more = Arc::default();
         Self {
             interval,
             pause,
             at,
-            more,
+            last: None,
         }
     }
 
-    /// True when it is due; from then on the next one is.
-    fn take(&mut self, now: Instant) -> bool {
-        if self.more.swap(false, Ordering::Relaxed) {
+    /// The job for the next batch, when it is due.
+    fn take(
+        &mut self,
+        now: Instant,
+        plan: impl FnMut(&View<'_>) -> Planned<bool> + Send + 'static,
+    ) -> Option<Box<dyn Job>> {
+        if let Some(last) = &mut self.last
+            && let Ok(Ok((true, _))) = last.try_recv()
+        {
             self.at = self.at.min(now + self.pause);
         }
-        let due = self.at <= now;
-        if due {
-            self.at = now + self.interval;
+        if now < self.at {
+            return None;
         }
-        due
-    }
-
-    /// The job for one batch; its reply says whether it has left something.
-    fn job(
-        &self,
-        mut plan: impl FnMut(&super::job::View<'_>) -> Planned<bool> + Send + 'static,
-    ) -> Box<dyn Job> {
-        let (answer, answered) = oneshot::channel::<Answer<bool>>();
-        let more = Arc::clone(&self.more);
-        tokio::spawn(async move {
-            if let Ok(Ok((true, _))) = answered.await {
-                more.store(true, Ordering::Relaxed);
-            }
-        });
-        Box::new(TypedJob {
-            plan: Box::new(move |view| plan(view)),
-            alone: false,
-            note: Box::new(|_, _, _, _| {}),
-            reply: None,
-            answer,
-        })
+        self.at = now + self.interval;
+        let (job, answer) = TypedJob::own(plan);
+        self.last = Some(answer);
+        Some(job)
     }
 }
 
@@ -100,23 +84,16 @@ impl PeriodicElections {
     }
 
     /// What is due now.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Box<dyn Job>> {
-        let mut jobs = Vec::new();
-        if self.unclean.take(now) {
-            let elect = |view: &super::job::View<'_>| {
-                plan::elect_unclean_leaders(view.image, ELECTIONS_PER_BATCH, &view.context)
-            };
-            jobs.push(self.unclean.job(elect));
-        }
-        if let Some(preferred) = &mut self.preferred
-            && preferred.take(now)
-        {
-            let elect = |view: &super::job::View<'_>| {
+    pub(super) fn due(&mut self, now: Instant) -> impl Iterator<Item = Box<dyn Job>> + use<> {
+        let unclean = self.unclean.take(now, |view| {
+            plan::elect_unclean_leaders(view.image, ELECTIONS_PER_BATCH, &view.context)
+        });
+        let preferred = self.preferred.as_mut().and_then(|preferred| {
+            preferred.take(now, |view| {
                 plan::elect_preferred_leaders(view.image, FAILBACK_BATCH, &view.context)
-            };
-            jobs.push(preferred.job(elect));
-        }
-        jobs
+            })
+        });
+        unclean.into_iter().chain(preferred)
     }
 }
 
@@ -129,15 +106,23 @@ mod tests {
         let (interval, pause) = (Duration::from_secs(300), Duration::from_secs(1));
         let begin = Instant::now();
         let mut recurring = Recurring::new(interval, pause, begin + interval);
-        assert!(!recurring.take(begin));
+        let take = |recurring: &mut Recurring, at| recurring.take(at, |_| Planned::reply(true)).is_some();
+        let answer = |recurring: &mut Recurring, more| {
+            let (answer, answered) = oneshot::channel();
+            recurring.last = Some(answered);
+            let _ = answer.send(Ok((more, milena_types::MetadataVersion(1))));
+        };
+        assert!(!take(&mut recurring, begin));
         let first = begin + interval;
-        assert!(recurring.take(first));
-        assert!(!recurring.take(first + pause), "nothing was left");
-        recurring.more.store(true, Ordering::Relaxed);
+        assert!(take(&mut recurring, first));
+        assert!(!take(&mut recurring, first + pause), "no answer yet");
+        answer(&mut recurring, false);
+        assert!(!take(&mut recurring, first + pause), "nothing was left");
+        answer(&mut recurring, true);
         let told = first + pause * 2;
-        assert!(!recurring.take(told), "not without the pause");
-        assert!(recurring.take(told + pause));
-        assert!(!recurring.take(told + pause * 2));
-        assert!(recurring.take(told + pause + interval));
+        assert!(!take(&mut recurring, told), "not without the pause");
+        assert!(take(&mut recurring, told + pause));
+        assert!(!take(&mut recurring, told + pause * 2));
+        assert!(take(&mut recurring, told + pause + interval));
     }
 }

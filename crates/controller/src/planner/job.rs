@@ -46,6 +46,23 @@ pub(super) struct TypedJob<R> {
     pub(super) answer: oneshot::Sender<Answer<R>>,
 }
 
+impl<R: Send + 'static> TypedJob<R> {
+    /// A job of the controller itself. It counts as abandoned when the receiver of its answer is dropped.
+    pub(super) fn own(
+        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
+    ) -> (Box<dyn Job>, oneshot::Receiver<Answer<R>>) {
+        let (answer, receiver) = oneshot::channel();
+        let job = Self {
+            plan: Box::new(plan),
+            alone: false,
+            note: Box::new(|_, _, _, _| {}),
+            reply: None,
+            answer,
+        };
+        (Box::new(job), receiver)
+    }
+}
+
 impl<R: Send> Job for TypedJob<R> {
     fn plan(&mut self, view: &View<'_>) -> Vec<MetadataRecord> {
         let planned = (self.plan)(view);

@@ -19,7 +19,6 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How often the active controller checks that a quorum still follows it.
@@ -247,14 +246,8 @@ fn announce(input: &PlannerInput, prober: &Prober, term: u64) {
 
 /// A job of the controller itself: nobody waits for its answer.
 fn job<R: Send + 'static>(plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static) -> Box<dyn Job> {
-    let (answer, receiver) = oneshot::channel();
+    let (job, receiver) = TypedJob::own(plan);
     // Kept open so that the job does not count as abandoned.
     tokio::spawn(receiver);
-    Box::new(TypedJob {
-        plan: Box::new(plan),
-        alone: false,
-        note: Box::new(|_, _, _, _| {}),
-        reply: None,
-        answer,
-    })
+    job
 }

@@ -7,8 +7,8 @@ use crate::error::LogError;
 use crate::format::FileKind;
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::segment::{ActiveSegment, PoolKey, SealedSegment};
+use crate::small::Small;
 use milena_types::{Offset, Timestamp};
-use std::num::NonZeroI64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,16 +29,16 @@ pub(super) struct SegmentMeta {
 
 /// Any timestamp but the smallest, which stands for none: an `Option` of it is no larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SmallTimestamp(NonZeroI64);
+pub(super) struct SmallTimestamp(Small<{ i64::MIN }>);
 
 impl SmallTimestamp {
     /// `None` for `i64::MIN`.
     pub(super) fn new(timestamp: Timestamp) -> Option<Self> {
-        NonZeroI64::new(timestamp.0 ^ i64::MIN).map(Self)
+        Small::new(timestamp.0).map(Self)
     }
 
     pub(super) fn get(self) -> Timestamp {
-        Timestamp(self.0.get() ^ i64::MIN)
+        Timestamp(self.0.get())
     }
 }
 

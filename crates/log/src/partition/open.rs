@@ -13,8 +13,7 @@ use crate::error::{LogError, OpenError, ReadError};
 use crate::few::Few;
 use crate::format::{
     DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
-    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, file_path, is_temporary,
-    parse_file_name,
+    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, is_temporary, parse_file_name,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
@@ -357,10 +356,11 @@ impl PartitionLog {
                 .binary_search_by_key(base, |segment| segment.base)
                 .is_ok()
         };
+        let dir = self.dir();
         let orphans = listing.others.iter().filter(|(base, _)| !known(base));
-        let orphans = orphans.map(|(base, kind)| file_path(&self.dir(), *base, *kind));
+        let orphans = orphans.map(|(base, kind)| self.path(*base, *kind));
         let doomed: Vec<_> = orphans
-            .chain(listing.strays.iter().map(|name| self.dir().join(name)))
+            .chain(listing.strays.iter().map(|name| dir.join(name)))
             .collect();
         for path in doomed {
             self.env

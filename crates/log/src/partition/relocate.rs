@@ -21,8 +21,8 @@ use std::path::Path;
 impl PartitionLog {
     /// Grows with every truncation: what was copied before one may be gone since.
     #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.into()
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// Notes, durably, that this copy is complete: from its renaming on it is the log.

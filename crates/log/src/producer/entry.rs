@@ -1,8 +1,8 @@
 //! One producer: its epoch, its last five batches, its open transaction. Source: `ProducerStateEntry.java`.
 
+use crate::small::Small;
 use milena_record::{BatchHeader, increment_sequence};
 use milena_types::{Offset, ProducerEpoch, Timestamp};
-use std::num::NonZeroI64;
 
 /// One remembered batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,7 @@ pub struct ProducerEntry {
     pub coordinator_epoch: i32,
     /// Timestamp of the last batch or marker.
     pub last_timestamp: Timestamp,
-    /// Its complement, so that -1 and nothing else is none, and the option is no larger.
-    txn_first_offset: Option<NonZeroI64>,
+    txn_first_offset: Option<Small<-1>>,
 }
 
 impl ProducerEntry {
@@ -77,12 +76,12 @@ impl ProducerEntry {
     /// First offset of the open transaction.
     #[must_use]
     pub fn txn_first_offset(&self) -> Option<Offset> {
-        self.txn_first_offset.map(|first| Offset(!first.get()))
+        self.txn_first_offset.map(|first| Offset(first.get()))
     }
 
     /// A transaction is open from this offset on, which is not -1; `None`: no more.
     pub(crate) fn set_txn_first_offset(&mut self, first: Option<Offset>) {
-        self.txn_first_offset = first.and_then(|first| NonZeroI64::new(!first.0));
+        self.txn_first_offset = first.and_then(|first| Small::new(first.0));
     }
 
     /// The remembered batches, oldest first.

@@ -6,14 +6,14 @@ use crate::coordinator::{ClusterView, Groups};
 use crate::kafka::{ConnectionSpread, Http2Handoff, KafkaContext, KafkaParts, serve};
 use crate::loggers::{LogLevel, LoggerControl, LoggerError, Loggers, ROOT_LOGGER};
 use crate::metadata::MetadataCache;
-use crate::shard::{ControlPlane, DataThreads, DataThreadsConfig, LogDirs, Router, ShardId};
+use crate::shard::{DataThreads, DataThreadsConfig, LogDirs, NoControl, Router, ShardId};
 use futures_util::future::BoxFuture;
 use milena_metadata::MetadataImage;
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::plan::{PlanContext, Planned, admin, bootstrap};
 use milena_metadata::quorum::{QuorumDescription, QuorumReplica};
 use milena_metadata::record::{BrokerRegistration, Endpoint, MetadataBatch, MetadataRecord};
-use milena_metadata::request::{AdminReply, AdminRequest, AlterPartitionItem, ReplicaStateItem};
+use milena_metadata::request::{AdminReply, AdminRequest};
 use milena_types::{BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, Offset, Timestamp, Uuid};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,28 +104,6 @@ impl ClusterView for View {
             observers: vec![replica(3, None, 9, 1000)],
         })))
     }
-}
-
-struct NoControl;
-
-impl ControlPlane for NoControl {
-    fn broker_epoch(&self) -> Option<BrokerEpoch> {
-        Some(BrokerEpoch(1))
-    }
-
-    fn in_contact(&self) -> bool {
-        true
-    }
-
-    fn alter_partition(&self, _item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {
-        Box::pin(std::future::ready(ErrorCode::RequestTimedOut))
-    }
-
-    fn report_replica(&self, _item: ReplicaStateItem) -> BoxFuture<'static, ErrorCode> {
-        Box::pin(std::future::ready(ErrorCode::None))
-    }
-
-    fn peer_lost(&self, _broker: BrokerId) {}
 }
 
 /// Two loggers that only remember.
