@@ -152,18 +152,13 @@ impl Partition {
         cx.checkpoint_dirty.insert(self.id);
     }
 
-    /// Moves the leader's high watermark if it may move, and tells everybody who waits for that. A leader that is alone in sync
-    /// moves it only while the controller's session for it goes on: see `check_contact`.
+    /// Moves the leader's high watermark if it may move, and tells everybody who waits for that.
     pub(super) fn advance_high_watermark(&mut self, cx: &mut Context) {
         let Role::Leader(role) = &mut self.role else {
             return;
         };
-        let alone = role.leader.is_alone_in_sync();
-        if alone && role.leader.has_uncommitted() && !cx.control.in_contact() {
-            cx.uncommitted.insert(self.id);
-            return;
-        }
-        if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now()) {
+        let in_contact = || cx.control.in_contact();
+        if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now(), in_contact) {
             role.parked.complete(&role.leader);
             self.log.on_high_watermark(high_watermark);
             self.waiters.wake();
