@@ -1,0 +1,202 @@
+//! Opening logs: from what the checkpoints know and what the directory holds to a log, or to a doubt.
+
+use super::checkpoints::Checkpointed;
+use super::partition::{Partition, Role, TopicSettings};
+use super::process::Process;
+use crate::cx::Cx;
+use crate::event::BrokerTimer;
+use crate::say;
+use milena_log::{CorruptionPolicy, LogError, OpenError, OpenOptions, PartitionLog};
+use milena_metadata::MetadataImage;
+use milena_replication::FollowerHighWatermark;
+use milena_types::{LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition};
+use std::path::Path;
+use std::sync::Arc;
+
+impl Process {
+    /// The log is opened off the data threads: that takes a while.
+    pub(super) fn begin_opening(&mut self, cx: &mut Cx, id: TopicIdPartition, policy: CorruptionPolicy) {
+        self.opening.insert(id, policy);
+        let takes = match cx.random.below(20) {
+            0 => cx.random.between(50_000, 800_000),
+            _ => cx.random.between(100, 20_000),
+        };
+        cx.timer(self.host, takes, BrokerTimer::Opened(id));
+    }
+
+    pub(super) fn on_opened(&mut self, cx: &mut Cx, id: TopicIdPartition) {
+        let Some(policy) = self.opening.remove(&id) else {
+            return;
+        };
+        let Some(topic) = self.image.topics.get(&id.topic).map(|topic| topic.name.clone()) else {
+            return;
+        };
+        let settings = self.settings_of(cx, &topic);
+        let name = TopicPartition {
+            topic,
+            partition: id.partition,
+        };
+        match self.open(cx, id, &name, &settings, policy) {
+            Ok((log, high_watermark)) => self.add_partition(cx, id, name, settings, log, high_watermark),
+            Err(OpenError::Doubtful { error, doubt, .. }) => {
+                say!(cx, "{}: {name} is in doubt: {error}; {doubt}", self.node());
+                self.in_doubt(cx, id);
+            }
+            Err(OpenError::Log(error)) => self.storage_failed(&error),
+            Err(error) => cx
+                .oracle
+                .fail("L-1", format!("{}: {name} cannot be opened: {error}", self.node())),
+        }
+        self.apply_partition(cx, id);
+    }
+
+    fn add_partition(
+        &mut self,
+        cx: &mut Cx,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        settings: TopicSettings,
+        log: PartitionLog,
+        high_watermark: Offset,
+    ) {
+        let (start, end) = (log.log_start_offset(), log.log_end_offset());
+        say!(cx, "{}: opened {name}: {start}..{end}, high watermark {high_watermark}", self.node());
+        let partition = Partition {
+            id,
+            name,
+            settings,
+            known_committed: FollowerHighWatermark::restore(high_watermark, start, end),
+            log,
+            role: Role::Idle,
+            flush_queued: false,
+            leader_epoch: LeaderEpoch(-1),
+            partition_epoch: PartitionEpoch(-1),
+        };
+        if high_watermark > end {
+            self.checkpoint_dirty.insert(id);
+        }
+        crate::oracle::agreement::on_opened(cx, self.host, &partition);
+        self.partitions.insert(id, partition);
+    }
+
+    fn open(
+        &mut self,
+        cx: &Cx,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        settings: &TopicSettings,
+        policy: CorruptionPolicy,
+    ) -> Result<(PartitionLog, Offset), OpenError> {
+        let path = self.dir.partition_path(name);
+        if !self.has_directory(&path)? {
+            let known = self.checkpoints.of(name);
+            if known.high_watermark > known.log_start && policy == CorruptionPolicy::RefuseDoubtful {
+                return Err(OpenError::Doubtful {
+                    path,
+                    position: 0,
+                    offset: Offset::ZERO,
+                    error: "the directory is not there".to_owned(),
+                    doubt: format!("the high watermark was {}", known.high_watermark),
+                });
+            }
+            self.checkpoints.forget(name);
+            let made_anew = self.options(cx, id, name, settings, Checkpointed::default());
+            return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
+        }
+        let known = self.known_at_start(name)?;
+        let options = OpenOptions {
+            corruption: policy,
+            ..self.options(cx, id, name, settings, known)
+        };
+        match PartitionLog::open(options) {
+            Err(OpenError::TopicIdMismatch { .. }) => {
+                self.checkpoints.forget(name);
+                if self.dir.set_aside(name, &path)?.is_some() {
+                    self.dir.sync_names()?;
+                }
+                let made_anew = self.options(cx, id, name, settings, Checkpointed::default());
+                Ok((PartitionLog::absent(&made_anew), Offset::ZERO))
+            }
+            opened => opened.map(|(log, _)| (log, known.high_watermark)),
+        }
+    }
+
+    fn has_directory(&self, path: &Path) -> Result<bool, LogError> {
+        match self.dir.env().fs.read_dir(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(LogError {
+                operation: "list",
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// After a crash a checkpoint may be of a log that was longer: the recovery floor tells.
+    fn known_at_start(&self, name: &TopicPartition) -> Result<Checkpointed, LogError> {
+        let known = self.checkpoints.of(name);
+        if self.dir.was_clean().is_some() || known == Checkpointed::default() {
+            return Ok(known);
+        }
+        let Some(floor) = self.dir.recovery_floor(name)? else {
+            return Ok(known);
+        };
+        let log_start = if floor < known.log_start { Offset::ZERO } else { known.log_start };
+        Ok(Checkpointed {
+            high_watermark: known.high_watermark.min(floor),
+            log_start,
+            ..known
+        })
+    }
+
+    fn options(
+        &self,
+        cx: &Cx,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        settings: &TopicSettings,
+        known: Checkpointed,
+    ) -> OpenOptions {
+        let config = Arc::clone(&settings.log);
+        let on_disk = self.dir.open_options(name.clone(), id.topic, config, cx.timestamp());
+        let forgotten = self.checkpoints.stale_recovery_point(name);
+        OpenOptions {
+            recovery_point: known.recovery_point,
+            stale_recovery_point: on_disk.stale_recovery_point.max(forgotten),
+            log_start_offset: known.log_start,
+            high_watermark: known.high_watermark,
+            ..on_disk
+        }
+    }
+
+    /// Logs that the first image that counts gives this broker no replica of are set aside.
+    pub(super) fn set_strays_aside(&mut self, cx: &mut Cx) {
+        let names = match self.dir.partitions() {
+            Ok(names) => names,
+            Err(error) => return self.storage_failed(&error),
+        };
+        let (mut found, node) = (false, self.node());
+        for name in names {
+            if !is_stray(&self.cache, node, &name) {
+                continue;
+            }
+            say!(cx, "{}: {name} is set aside", self.node());
+            let path = self.dir.partition_path(&name);
+            if let Err(error) = self.dir.set_aside(&name, &path) {
+                return self.storage_failed(&error);
+            }
+            self.checkpoints.forget(&name);
+            found = true;
+        }
+        if found && let Err(error) = self.dir.sync_names() {
+            self.storage_failed(&error);
+        }
+    }
+}
+
+fn is_stray(image: &MetadataImage, node: milena_types::BrokerId, name: &TopicPartition) -> bool {
+    let topic = image.topic_by_name(name.topic.as_str());
+    let state = topic.and_then(|topic| topic.partition(name.partition));
+    state.is_none_or(|state| !state.replicas.contains(&node))
+}

@@ -1,0 +1,359 @@
+//! The controllers, seen as one: the product's own `plan` and `apply` behind a log that is linearizable by definition, with
+//! fail-overs that lose what waits, and the answers to what was committed.
+
+use crate::cx::Cx;
+use crate::event::{ControllerTimer, Event, Host};
+use crate::network::Place;
+use crate::network::call::{self, Body, Reply, Request, Sender};
+use crate::say;
+use crate::settings::Class;
+use crate::time::MILLI;
+use milena_metadata::config::BrokerDefaults;
+use milena_metadata::liveness::Liveness;
+use milena_metadata::plan::{self, PlanContext, Planned};
+use milena_metadata::request::Heartbeat;
+use milena_metadata::{MetadataBatch, MetadataImage};
+use milena_types::{BrokerEpoch, BrokerId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Between two looks at the sessions.
+const TICK: u64 = 100 * MILLI;
+/// Most leaders that one round of periodic elections moves.
+const ELECTIONS_MAX: usize = 1_000;
+
+/// One committed batch and what came of it.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The batch.
+    pub batch: MetadataBatch,
+    /// The image with it.
+    pub image: MetadataImage,
+}
+
+/// What is to be planned.
+#[derive(Debug)]
+enum Job {
+    Asked(Box<Request>),
+    Fence(BrokerId, Option<BrokerEpoch>),
+    ElectUnclean,
+    ElectPreferred,
+}
+
+/// A batch that is being committed, and what is to be done then.
+#[derive(Debug)]
+struct InFlight {
+    batch: MetadataBatch,
+    after: After,
+}
+
+/// What follows a job.
+#[derive(Debug)]
+struct After {
+    reply: Option<(Sender, u64, Class, Reply)>,
+    heartbeat: Option<Heartbeat>,
+    registered: Option<(BrokerId, BrokerEpoch)>,
+}
+
+/// The controllers.
+#[derive(Debug)]
+pub struct Controller {
+    /// Everything that was committed, by version from 1.
+    pub committed: Vec<Committed>,
+    /// The newest image.
+    pub image: MetadataImage,
+    /// The defaults of topics.
+    pub defaults: BrokerDefaults,
+    liveness: Liveness,
+    active: bool,
+    term: u64,
+    queue: VecDeque<Job>,
+    in_flight: Option<InFlight>,
+    subscribed: BTreeMap<BrokerId, Host>,
+    ticks: u64,
+}
+
+impl Controller {
+    /// A controller of a new cluster, active.
+    #[must_use]
+    pub fn new(cx: &mut Cx) -> Self {
+        let min_isr = cx.settings.min_isr.to_string();
+        let properties = [("min.insync.replicas".to_owned(), min_isr)];
+        let session_ms = i64::try_from(cx.settings.session / MILLI).unwrap_or(i64::MAX);
+        let mut new = Self {
+            committed: Vec::new(),
+            image: MetadataImage::default(),
+            defaults: BrokerDefaults::new(None, properties),
+            liveness: Liveness::new(session_ms),
+            active: true,
+            term: 1,
+            queue: VecDeque::new(),
+            in_flight: None,
+            subscribed: BTreeMap::new(),
+            ticks: 0,
+        };
+        let genesis = new.plan(cx, |image, ctx| {
+            plan::bootstrap(image, &crate::disk::cluster(), ctx)
+        });
+        let batch = genesis.batch(&new.image);
+        new.apply(cx, batch);
+        cx.after(TICK, Event::Controller(ControllerTimer::Tick));
+        new
+    }
+
+    fn plan<R>(
+        &self,
+        cx: &mut Cx,
+        plan: impl FnOnce(&MetadataImage, &PlanContext<'_>) -> Planned<R>,
+    ) -> Planned<R> {
+        let ctx = PlanContext {
+            now: cx.timestamp(),
+            seed: cx.random.next(),
+            defaults: &self.defaults,
+        };
+        plan(&self.image, &ctx)
+    }
+
+    /// A request arrives.
+    pub fn on_request(&mut self, cx: &mut Cx, request: Request) {
+        if !self.active {
+            let class = call::class_of(&request.body);
+            call::answer(cx, request.from, request.call, class, Reply::Refused);
+            return;
+        }
+        self.push(cx, Job::Asked(Box::new(request)));
+    }
+
+    /// A broker wants everything from its version on.
+    pub fn on_subscribe(&mut self, cx: &mut Cx, host: Host) {
+        self.subscribed.insert(host.broker, host);
+        let version = self.image.version.0;
+        self.tell(cx, host, version);
+    }
+
+    /// Something is due.
+    pub fn on_timer(&mut self, cx: &mut Cx, timer: ControllerTimer, is_gone: bool) {
+        match timer {
+            ControllerTimer::Committed(term) if term == self.term && self.active => {
+                if let Some(done) = self.in_flight.take() {
+                    self.apply(cx, done.batch);
+                    self.finish(cx, done.after);
+                }
+                self.pump(cx);
+            }
+            ControllerTimer::Committed(_) => {}
+            ControllerTimer::Tick => {
+                cx.after(TICK, Event::Controller(ControllerTimer::Tick));
+                if self.active {
+                    self.tick(cx);
+                }
+            }
+            ControllerTimer::Elected => self.take_over(cx),
+            ControllerTimer::Probe(host) => self.probe(cx, host, is_gone),
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Cx) {
+        self.ticks += 1;
+        self.liveness.forget_unregistered(&self.image);
+        if self.in_flight.is_none()
+            && self.queue.is_empty()
+            && let Some(broker) = self.liveness.expired(&self.image, cx.timestamp())
+        {
+            say!(cx, "controller: session of {broker} has ended");
+            self.push(cx, Job::Fence(broker, None));
+        }
+        if self.ticks.is_multiple_of(20) {
+            self.push(cx, Job::ElectUnclean);
+        }
+        if self.ticks.is_multiple_of(50) {
+            self.push(cx, Job::ElectPreferred);
+        }
+    }
+
+    /// The stream of metadata to a process broke: if nobody listens there any more, it is dead.
+    fn probe(&mut self, cx: &mut Cx, host: Host, is_gone: bool) {
+        let reached = cx.network.is_open(Place::Controller, Place::Broker(host.broker))
+            && cx.network.is_open(Place::Broker(host.broker), Place::Controller);
+        let Some(registered) = self.image.broker(host.broker) else {
+            return;
+        };
+        if self.active && reached && is_gone {
+            let epoch = registered.epoch;
+            self.push(cx, Job::Fence(host.broker, Some(epoch)));
+        }
+    }
+
+    fn push(&mut self, cx: &mut Cx, job: Job) {
+        self.queue.push_back(job);
+        self.pump(cx);
+    }
+
+    fn pump(&mut self, cx: &mut Cx) {
+        while self.active && self.in_flight.is_none() {
+            let Some(job) = self.queue.pop_front() else {
+                return;
+            };
+            self.begin(cx, &job);
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Cx, job: &Job) {
+        let live = self.liveness.clone();
+        let quiet = |planned: Planned<()>| (planned.records, After::nothing());
+        let (records, after) = match job {
+            Job::Fence(broker, epoch) => quiet(
+                self.plan(cx, |image, ctx| plan::fence_broker(image, *broker, *epoch, ctx))
+                    .map(drop),
+            ),
+            Job::ElectUnclean => quiet(
+                self.plan(cx, |image, ctx| {
+                    plan::elect_unclean_leaders(image, ELECTIONS_MAX, ctx)
+                })
+                .map(drop),
+            ),
+            Job::ElectPreferred => quiet(
+                self.plan(cx, |image, ctx| {
+                    plan::elect_preferred_leaders(image, ELECTIONS_MAX, ctx)
+                })
+                .map(drop),
+            ),
+            Job::Asked(request) => {
+                let planned = self.plan(cx, |image, ctx| answer(image, &request.body, &live, ctx));
+                let after = After::of(request, planned.reply);
+                (planned.records, after)
+            }
+        };
+        if records.is_empty() {
+            self.finish(cx, after);
+            return;
+        }
+        let expected_version = self.image.version;
+        self.in_flight = Some(InFlight {
+            batch: MetadataBatch {
+                expected_version,
+                records,
+            },
+            after,
+        });
+        let slow = if cx.random.one_in(50) { 60 } else { 1 };
+        let takes = cx.random.between(300, 4_000) * slow;
+        cx.after(takes, Event::Controller(ControllerTimer::Committed(self.term)));
+    }
+
+    fn apply(&mut self, cx: &mut Cx, batch: MetadataBatch) {
+        let before = self.image.clone();
+        if let Err(conflict) = self.image.apply(&batch) {
+            cx.oracle.fail("I33", format!("{conflict}"));
+            return;
+        }
+        let image = self.image.clone();
+        let changed = batch.records.len() as u64;
+        cx.trace.note(&[0xc0, image.version.0, changed]);
+        self.committed.push(Committed { batch, image });
+        crate::oracle::metadata::on_committed(cx, &before, self.committed.last(), &self.defaults);
+        let version = self.image.version.0;
+        for host in self.subscribed.values().copied().collect::<Vec<_>>() {
+            self.tell(cx, host, version);
+        }
+    }
+
+    fn tell(&self, cx: &mut Cx, host: Host, version: u64) {
+        if cx.network.is_open(Place::Controller, Place::Broker(host.broker)) {
+            let latency = cx.settings.latency(Class::Metadata, &mut cx.random);
+            cx.after(latency, Event::News(host, version));
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Cx, after: After) {
+        let now = cx.timestamp();
+        if let Some(heartbeat) = &after.heartbeat {
+            self.liveness.on_heartbeat(&self.image, heartbeat, now);
+        }
+        if let Some((broker, epoch)) = after.registered {
+            self.liveness.on_registered(broker, epoch, now);
+        }
+        if let Some((to, number, class, reply)) = after.reply {
+            call::answer(cx, to, number, class, reply);
+        }
+    }
+
+    /// The active controller is gone: what waits is lost; what is in flight is committed, or lost too.
+    pub fn fail(&mut self, cx: &mut Cx) {
+        if !self.active {
+            return;
+        }
+        self.active = false;
+        self.queue.clear();
+        if let Some(lost) = self.in_flight.take() {
+            if cx.random.one_in(2) {
+                cx.coverage.reply_lost_after_commit += 1;
+                self.apply(cx, lost.batch);
+            } else {
+                cx.coverage.commit_lost += 1;
+            }
+        }
+        say!(cx, "controller: gone");
+        let takes = cx.random.between(200, 3_000) * MILLI;
+        cx.after(takes, Event::Controller(ControllerTimer::Elected));
+    }
+
+    fn take_over(&mut self, cx: &mut Cx) {
+        if self.active {
+            return;
+        }
+        (self.active, self.term) = (true, self.term + 1);
+        self.liveness.activate(&self.image, cx.timestamp());
+        cx.coverage.controller_failed_over += 1;
+        say!(cx, "controller: another one is active, term {}", self.term);
+    }
+
+    /// True when it has answered, or will answer, everything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.active && self.in_flight.is_none() && self.queue.is_empty()
+    }
+}
+
+fn answer(
+    image: &MetadataImage,
+    body: &Body,
+    live: &Liveness,
+    ctx: &PlanContext<'_>,
+) -> Planned<Reply> {
+    match body {
+        Body::Register(request) => plan::register_broker(image, request, live, ctx).map(Reply::Register),
+        Body::Heartbeat(request) => plan::heartbeat(image, request, live, ctx).map(Reply::Heartbeat),
+        Body::Alter(request) => plan::alter_partition(image, request, ctx).map(Reply::Alter),
+        Body::Report(request) => plan::replica_states(image, request, ctx).map(Reply::Report),
+        Body::Admin(request) => plan::admin(image, request, ctx).map(Reply::Admin),
+    }
+}
+
+impl After {
+    fn nothing() -> Self {
+        Self {
+            reply: None,
+            heartbeat: None,
+            registered: None,
+        }
+    }
+
+    fn of(request: &Request, reply: Reply) -> Self {
+        let heartbeat = match &request.body {
+            Body::Heartbeat(heartbeat) => Some(heartbeat.clone()),
+            _ => None,
+        };
+        let registered = match (&request.body, &reply) {
+            (Body::Register(asked), Reply::Register(reply)) if reply.outcome.error.is_none() => {
+                Some((asked.broker, reply.epoch))
+            }
+            _ => None,
+        };
+        let class = call::class_of(&request.body);
+        Self {
+            reply: Some((request.from, request.call, class, reply)),
+            heartbeat,
+            registered,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A broker's disk: what is not forced to it is lost with the power, never with the process.
+
+use crate::random::Random;
+use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
+use milena_log::{Env, LogDir, LogDirError, MetaProperties};
+use milena_types::{BrokerId, ClusterId, DirectoryId};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where the only log directory is.
+pub const PATH: &str = "/d";
+
+/// The cluster that all disks are formatted for.
+#[must_use]
+pub fn cluster() -> ClusterId {
+    ClusterId("simulated-cluster-0000".to_owned())
+}
+
+/// The only disk of a broker.
+#[derive(Debug)]
+pub struct Disk {
+    node: BrokerId,
+    fs: FaultyFileSystem,
+}
+
+impl Disk {
+    /// An empty disk, formatted.
+    #[must_use]
+    pub fn new(node: BrokerId, random: &mut Random) -> Self {
+        let fs = FaultyFileSystem::default();
+        let root = Path::new(PATH);
+        // In memory: it cannot fail.
+        let _ = fs.create_dir_all(root);
+        let _ = fs.sync_dir(Path::new("/"));
+        let meta = MetaProperties {
+            cluster_id: cluster(),
+            node_id: node,
+            directory_id: Some(DirectoryId(random.uuid())),
+        };
+        fs.overwrite(&root.join("meta.properties"), meta.encode().as_bytes());
+        Self { node, fs }
+    }
+
+    /// Opens the directory, as a process does that starts.
+    ///
+    /// # Errors
+    /// The process died meanwhile.
+    pub fn open(&self) -> Result<LogDir, LogDirError> {
+        let env = Env::with(Arc::new(self.fs.clone()), 256);
+        LogDir::open_in(env, Path::new(PATH), self.node, Some(&cluster()), None)
+    }
+
+    /// The file system, for faults.
+    #[must_use]
+    pub fn fs(&self) -> &FaultyFileSystem {
+        &self.fs
+    }
+
+    /// The process is gone; with the power, what was not forced to the disk is too, by chance.
+    pub fn crash(&mut self, power: bool, random: &mut Random) {
+        let survival = match power {
+            true if random.one_in(4) => Survival::NothingUnsynced,
+            true => Survival::Random(random.next()),
+            false => Survival::ProcessKilled,
+        };
+        self.fs = self.fs.after_crash(survival);
+    }
+
+    /// Another disk, empty, is in its place.
+    pub fn exchange(&mut self, random: &mut Random) {
+        *self = Self::new(self.node, random);
+    }
+}

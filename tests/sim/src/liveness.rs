@@ -1,0 +1,131 @@
+//! The end of a run: everything is mended, and the cluster has to become whole again.
+//!
+//! ```text
+//! L1 no producer waits    L2 every replica is in sync    L3 nothing is offline or being moved
+//! L4 every partition has a leader, which knows it        L5 what is written from now on is acknowledged and can be read
+//! ```
+//!
+//! Then everything that was acknowledged is looked for on every replica (I1, I3, I5).
+
+use crate::oracle::truth::{Placed, read};
+use crate::time::{MILLI, Micros, SECOND};
+use crate::world::World;
+use milena_types::{BrokerId, TopicIdPartition};
+use std::collections::BTreeMap;
+
+/// How long the cluster may take to become whole.
+const PATIENCE: Micros = 60 * SECOND;
+
+/// Lets a run come to its peaceful end, and judges it.
+pub fn finish(world: &mut World) {
+    world.heal();
+    let healed = world.cx.now;
+    if !world.run_until(healed + 2 * SECOND) {
+        return;
+    }
+    world.producers.iter_mut().for_each(|producer| producer.stop());
+    loop {
+        let Some(lacking) = lacks(world) else { break };
+        if world.cx.now > healed + PATIENCE {
+            world.cx.oracle.fail(lacking.0, lacking.1);
+            return;
+        }
+        let next = world.cx.now + 200 * MILLI;
+        if !world.run_until(next) {
+            return;
+        }
+    }
+    world.check();
+    judge(world);
+    world.cx.coverage.healed += 1;
+}
+
+/// What is missing for the cluster to be whole.
+fn lacks(world: &World) -> Option<(&'static str, String)> {
+    let image = &world.controller.image;
+    if image.topics.is_empty() {
+        return Some(("L4", "there is no topic".to_owned()));
+    }
+    for (_, id, state) in image.partitions() {
+        let Some(leader) = state.leader else {
+            return Some(("L4", format!("{id} has no leader: {state:?}")));
+        };
+        if state.isr.len() < state.replicas.len() {
+            return Some(("L2", format!("{id}: in sync {:?} of {:?}", state.isr, state.replicas)));
+        }
+        if !state.adding.is_empty() || !state.removing.is_empty() || !state.offline.is_empty() {
+            return Some(("L3", format!("{id}: {state:?}")));
+        }
+        let replica = world.brokers.iter().find(|b| b.id == leader).and_then(|b| b.replica(id));
+        let knows = replica.and_then(|replica| replica.leader());
+        if knows.is_none_or(|leads| leads.leader_epoch() != state.leader_epoch) {
+            return Some(("L4", format!("{leader} does not lead {id}")));
+        }
+        for member in &state.replicas {
+            let replica = world.brokers.iter().find(|b| b.id == *member).and_then(|b| b.replica(id));
+            let ends = replica.map(|replica| (replica.high_watermark(), replica.log.log_end_offset()));
+            if ends.is_none_or(|(hw, end)| hw < end) {
+                return Some(("L5", format!("{member} knows of {id} only {ends:?}")));
+            }
+        }
+    }
+    let waiting = world.producers.iter().find(|producer| !producer.is_idle());
+    waiting.map(|producer| ("L1", producer.waits_for()))
+}
+
+fn judge(world: &mut World) {
+    let image = world.controller.image.clone();
+    for (_, id, state) in image.partitions() {
+        let mut first: Option<(BrokerId, Vec<Placed>)> = None;
+        for member in &state.replicas {
+            let replica = world.brokers.iter().find(|b| b.id == *member).and_then(|b| b.replica(id));
+            let Some(replica) = replica else { continue };
+            let (start, end) = (replica.log.log_start_offset(), replica.log.log_end_offset());
+            let batches = match read(&replica.log, start, end) {
+                Ok(batches) => batches,
+                Err(error) => return world.cx.oracle.fail("LOG", format!("{member} {id}: {error}")),
+            };
+            match &first {
+                Some((other, theirs)) if *theirs != batches => {
+                    let detail = format!("{member} and {other} do not have the same records of {id}");
+                    return world.cx.oracle.fail("I5", detail);
+                }
+                Some(_) => {}
+                None => first = Some((*member, batches)),
+            }
+        }
+        if let Some((_, batches)) = first {
+            judge_records(world, id, &batches);
+        }
+    }
+}
+
+fn judge_records(world: &mut World, id: TopicIdPartition, batches: &[Placed]) {
+    let oracle = &mut world.cx.oracle;
+    let by_offset: BTreeMap<_, _> = batches.iter().map(|batch| (batch.base, batch.identity)).collect();
+    let acked = oracle.truth(id).acked.clone();
+    for (base, identity) in acked {
+        if by_offset.get(&base) != Some(&identity) {
+            return oracle.fail("I1", format!("what was acknowledged at {base} of {id} is not there"));
+        }
+    }
+    // Producer and number of each record: once, unless its producer had to begin anew.
+    let mut seen: BTreeMap<(usize, u64), bool> = BTreeMap::new();
+    let mut last: BTreeMap<usize, u64> = BTreeMap::new();
+    for batch in batches {
+        let Some(sent) = oracle.sent.get(&batch.identity).cloned() else {
+            return oracle.fail("I2", format!("nobody sent what lies at {} of {id}", batch.base));
+        };
+        if !sent.idempotent {
+            continue;
+        }
+        let key = (sent.producer, sent.first);
+        if seen.insert(key, sent.repeated).is_some_and(|before| !before && !sent.repeated) {
+            return oracle.fail("I3", format!("{sent:?} lies twice in {id}, again at {}", batch.base));
+        }
+        let order = last.insert(sent.producer, sent.first);
+        if order > Some(sent.first) && !sent.repeated {
+            return oracle.fail("I7", format!("{sent:?} lies at {} of {id}, after {order:?}", batch.base));
+        }
+    }
+}

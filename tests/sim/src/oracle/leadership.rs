@@ -1,0 +1,71 @@
+//! I12 a leader that was elected cleanly has everything; I24, I25 one leader for an epoch, and one process.
+
+use super::truth::{placed, read};
+use crate::broker::Partition;
+use crate::cx::Cx;
+use crate::event::Host;
+use milena_metadata::record::PartitionRegistration;
+
+/// A process begins to lead.
+pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &PartitionRegistration) {
+    let (id, epoch) = (partition.id, state.leader_epoch);
+    cx.trace.note(&[
+        0x1e,
+        u64::from(epoch.0.unsigned_abs()),
+        partition.log.log_end_offset().0.cast_unsigned(),
+    ]);
+    let end = partition.log.log_end_offset();
+    let batches = match read(&partition.log, partition.log.log_start_offset(), end) {
+        Ok(batches) => batches,
+        Err(error) => return cx.oracle.fail("LOG", format!("{host:?} {id}: {error}")),
+    };
+    let truth = cx.oracle.truth(id);
+    if truth.is_past(epoch) {
+        return;
+    }
+    let has = |base: &milena_types::Offset, identity: u64| {
+        let at = batches.partition_point(|batch| batch.base < *base);
+        batches.get(at).is_some_and(|batch| batch.base == *base && batch.identity == identity)
+    };
+    if truth.unclean.contains_key(&epoch) && truth.life != Some(epoch) {
+        truth.life = Some(epoch);
+        let before = truth.acked.len();
+        truth.committed.retain(|base, identity| has(base, *identity));
+        truth.acked.retain(|base, identity| has(base, *identity));
+        truth.lost += (before - truth.acked.len()) as u64;
+        truth.committed_end = truth.committed_end.min(end);
+        return;
+    }
+    let lacks = truth.committed.iter().find(|(base, identity)| !has(base, **identity));
+    if let Some((base, _)) = lacks {
+        let (base, acked) = (*base, truth.acked.contains_key(base));
+        cx.oracle.fail(
+            "I12",
+            format!(
+                "{host:?} leads {id} in {epoch} with {end} offsets and lacks what was committed at {base} (acknowledged: {acked})"
+            ),
+        );
+    }
+}
+
+/// A leader has appended.
+pub fn on_appended(cx: &mut Cx, host: Host, partition: &Partition, bytes: &[u8]) {
+    let (id, epoch) = (partition.id, partition.leader_epoch);
+    let truth = cx.oracle.truth(id);
+    let owner = truth.owners.get(&epoch).copied().flatten();
+    let process = *truth.led_by.entry(epoch).or_insert(host);
+    if owner != Some(host.broker) || process != host {
+        cx.oracle.fail(
+            "I25",
+            format!("{host:?} appends to {id} in {epoch}, which is {owner:?}'s, by {process:?}"),
+        );
+    }
+    for batch in placed(bytes) {
+        cx.trace
+            .note(&[0xa9, batch.base.0.cast_unsigned(), batch.identity]);
+        if batch.epoch != epoch {
+            cx.oracle
+                .fail("I25", format!("{host:?} stamps {} in {epoch} of {id}", batch.epoch));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! I11 nobody is elected uncleanly unless that is allowed; I24 one leader for an epoch; I29, I31 what is true of every image and
+//! every step; I32 a broker's metadata is a prefix of the controller's.
+
+use crate::controller::Committed;
+use crate::cx::Cx;
+use crate::event::Host;
+use crate::say;
+use milena_metadata::config::{BrokerDefaults, unclean_leader_election};
+use milena_metadata::record::{MetadataRecord, PartitionRegistration};
+use milena_metadata::{MetadataImage, invariants};
+use milena_types::{AckDurability, BrokerId, TopicIdPartition};
+
+/// A batch was committed.
+pub fn on_committed(
+    cx: &mut Cx,
+    before: &MetadataImage,
+    committed: Option<&Committed>,
+    defaults: &BrokerDefaults,
+) {
+    let Some(Committed { batch, image }) = committed else {
+        return;
+    };
+    let sound = invariants::check(image).and_then(|()| invariants::check_step(before, image));
+    if let Err(violation) = sound {
+        cx.oracle.fail("I29", violation.to_string());
+    }
+    let mut last: Option<(TopicIdPartition, &PartitionRegistration)> = None;
+    for record in &batch.records {
+        let MetadataRecord::Partition { id, state } = record else {
+            continue;
+        };
+        let known = last.filter(|(same, _)| same == id).map(|(_, state)| state);
+        let old = known.or_else(|| before.partition(*id));
+        on_partition(cx, *id, old, state, image, defaults);
+        last = Some((*id, state));
+    }
+}
+
+fn on_partition(
+    cx: &mut Cx,
+    id: TopicIdPartition,
+    old: Option<&PartitionRegistration>,
+    new: &PartitionRegistration,
+    image: &MetadataImage,
+    defaults: &BrokerDefaults,
+) {
+    cx.oracle
+        .registrations
+        .insert((id, new.partition_epoch), new.clone());
+    let owner = *cx.oracle.truth(id).owners.entry(new.leader_epoch).or_insert(new.leader);
+    if owner != new.leader {
+        cx.oracle.fail(
+            "I24",
+            format!("{} of {id} is {owner:?}'s and {:?}'s", new.leader_epoch, new.leader),
+        );
+    }
+    let Some(old) = old else { return };
+    if new.partition_epoch != old.partition_epoch.next() {
+        cx.oracle.fail(
+            "I31",
+            format!("{id}: {} follows {}", new.partition_epoch, old.partition_epoch),
+        );
+    }
+    count(cx, old, new);
+    if old.leader == new.leader && old.leader_epoch == new.leader_epoch {
+        return;
+    }
+    say!(cx, "controller: {id} {:?} isr {:?} elr {:?} -> {:?} in {} isr {:?} elr {:?}", old.leader, old.isr, old.elr,
+        new.leader, new.leader_epoch, new.isr, new.elr);
+    if let Some(leader) = new.leader {
+        judge_election(cx, id, old, new, leader, image, defaults);
+    }
+}
+
+fn count(cx: &mut Cx, old: &PartitionRegistration, new: &PartitionRegistration) {
+    let coverage = &mut cx.coverage;
+    coverage.isr_shrunk += u64::from(new.isr.len() < old.isr.len());
+    coverage.isr_expanded += u64::from(new.isr.len() > old.isr.len() && new.leader == old.leader);
+    coverage.leaderless += u64::from(new.leader.is_none() && old.leader.is_some());
+    let moved = new.leader.is_some() && new.leader != old.leader;
+    coverage.failover += u64::from(moved);
+    let preferred = moved && old.leader.is_some() && new.leader == new.replicas.first().copied() && new.isr == old.isr;
+    coverage.preferred_elected += u64::from(preferred);
+    if !new.adding.is_empty() && old.adding.is_empty() {
+        coverage.reassigned += 1;
+    }
+}
+
+fn judge_election(
+    cx: &mut Cx,
+    id: TopicIdPartition,
+    old: &PartitionRegistration,
+    new: &PartitionRegistration,
+    leader: BrokerId,
+    image: &MetadataImage,
+    defaults: &BrokerDefaults,
+) {
+    if old.isr.contains(&leader) {
+        return;
+    }
+    if old.elr.contains(&leader) {
+        cx.coverage.elected_from_elr += 1;
+        return;
+    }
+    cx.oracle.truth(id).unclean.insert(new.leader_epoch, leader);
+    let name = image.topics.get(&id.topic).map(|topic| topic.name.clone());
+    let allowed = name.is_some_and(|name| unclean_leader_election(image, &name, defaults));
+    let last_known = old.last_known_elr.first() == Some(&leader);
+    let replicated = cx.oracle.contract.durability() == AckDurability::Replicated;
+    if last_known && replicated {
+        cx.coverage.elected_last_known += 1;
+    } else if allowed {
+        cx.coverage.elected_unclean += 1;
+    } else {
+        cx.oracle.fail(
+            "I11",
+            format!("{leader} is elected for {id}, in sync {:?}, eligible {:?}, last known {:?}", old.isr, old.elr, old.last_known_elr),
+        );
+    }
+    if !new.recovering {
+        cx.oracle
+            .fail("I11", format!("the unclean election of {leader} for {id} is not recorded"));
+    }
+}
+
+/// A broker has applied metadata: it is what the controllers had at that version.
+pub fn on_applied(cx: &mut Cx, host: Host, image: &MetadataImage, committed: Option<&Committed>) {
+    if committed.is_none_or(|committed| committed.image != *image) {
+        cx.oracle.fail(
+            "I32",
+            format!("{host:?}: version {} is not what was committed", image.version),
+        );
+    }
+}

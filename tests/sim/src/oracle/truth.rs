@@ -1,0 +1,103 @@
+//! What is known of a partition: what was committed and promised, by whom it was led.
+
+use super::identity;
+use crate::event::Host;
+use milena_log::{PartitionLog, ReadError};
+use milena_record::{BatchHeader, batches};
+use milena_types::{BrokerId, LeaderEpoch, Offset};
+use std::collections::BTreeMap;
+
+/// A batch that a producer has made.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// By whom.
+    pub producer: usize,
+    /// For which of its partitions.
+    pub lane: usize,
+    /// Its first record's number there.
+    pub first: u64,
+    /// How many records.
+    pub count: i32,
+    /// The log keeps it from being there twice.
+    pub idempotent: bool,
+    /// It was made again from records that may be there already.
+    pub repeated: bool,
+}
+
+/// A partition.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// Batches below a leader's high watermark: what they are.
+    pub committed: BTreeMap<Offset, u64>,
+    /// Where the committed batches end.
+    pub committed_end: Offset,
+    /// Batches that were acknowledged by all.
+    pub acked: BTreeMap<Offset, u64>,
+    /// Who was elected in which epoch.
+    pub owners: BTreeMap<LeaderEpoch, Option<BrokerId>>,
+    /// Which process has led in which epoch.
+    pub led_by: BTreeMap<LeaderEpoch, Host>,
+    /// Epochs that began with an unclean election.
+    pub unclean: BTreeMap<LeaderEpoch, BrokerId>,
+    /// The epoch in which the present life began: the last unclean election that took effect.
+    pub life: Option<LeaderEpoch>,
+    /// Acknowledged batches that recorded unclean elections have cost.
+    pub lost: u64,
+}
+
+impl Truth {
+    /// A leader of that epoch speaks of a life that is over.
+    #[must_use]
+    pub fn is_past(&self, epoch: LeaderEpoch) -> bool {
+        self.life.is_some_and(|life| epoch < life)
+    }
+}
+
+/// One batch of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its first offset.
+    pub base: Offset,
+    /// The offset after it.
+    pub end: Offset,
+    /// The epoch of who appended it.
+    pub epoch: LeaderEpoch,
+    /// What it is.
+    pub identity: u64,
+}
+
+impl Placed {
+    fn of(header: &BatchHeader, bytes: &[u8]) -> Self {
+        Self {
+            base: header.base_offset,
+            end: header.next_offset(),
+            epoch: header.partition_leader_epoch,
+            identity: identity(bytes),
+        }
+    }
+}
+
+/// The batches of a buffer.
+#[must_use]
+pub fn placed(bytes: &[u8]) -> Vec<Placed> {
+    let found = batches(bytes).flatten();
+    found.map(|(header, batch)| Placed::of(&header, batch)).collect()
+}
+
+/// The batches of a log from `from` up to `upper`, as they are read.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn read(log: &PartitionLog, from: Offset, upper: Offset) -> Result<Vec<Placed>, ReadError> {
+    let mut all = Vec::new();
+    let mut at = from.max(log.log_start_offset());
+    while at < upper {
+        let read = log.read(at, 1 << 20, upper, true)?;
+        if read.next_offset <= at {
+            break;
+        }
+        all.extend(placed(&read.records));
+        at = read.next_offset;
+    }
+    Ok(all)
+}

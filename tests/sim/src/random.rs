@@ -1,0 +1,61 @@
+//! A small seeded generator: a run is a pure function of its seed.
+
+use crate::time::Micros;
+use milena_types::Uuid;
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The same seed gives the same numbers.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9)
+    }
+
+    /// The next 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `[0, bound)`; 0 for a bound of 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    /// A number in `[low, high]`.
+    pub fn between(&mut self, low: Micros, high: Micros) -> Micros {
+        low + self.below(high.saturating_sub(low) + 1)
+    }
+
+    /// True once in `n`.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// True `permille` times in a thousand.
+    pub fn chance(&mut self, permille: u64) -> bool {
+        self.below(1000) < permille
+    }
+
+    /// One of them; `None` of nothing.
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        let at = usize::try_from(self.below(of.len() as u64)).unwrap_or(0);
+        of.get(at).copied()
+    }
+
+    /// 128 bits that look like an id of Kafka.
+    pub fn uuid(&mut self) -> Uuid {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.next().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.next().to_be_bytes());
+        bytes[0] &= 0x7f;
+        bytes[0] |= 0x10;
+        Uuid(bytes)
+    }
+}

@@ -1,0 +1,60 @@
+//! What came of a run, and how to repeat it.
+
+use crate::coverage::Coverage;
+use crate::liveness;
+use crate::oracle::Violation;
+use crate::time::SECOND;
+use crate::world::World;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// What must not have been.
+    pub violation: Option<Violation>,
+    /// Everything that happened, as a number.
+    pub hash: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// How much time passed, in simulated seconds.
+    pub seconds: u64,
+    /// What was met.
+    pub coverage: Coverage,
+    /// How many faults were planned.
+    pub faults: usize,
+    /// The last things that happened, when that was asked for.
+    pub lines: Vec<String>,
+}
+
+/// Runs a seed. `kept`: only these faults happen.
+#[must_use]
+pub fn run(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Outcome {
+    let mut world = World::new(seed, kept, verbose);
+    let end = 3 * SECOND + world.cx.settings.chaos + SECOND;
+    if world.run_until(end) {
+        liveness::finish(&mut world);
+    }
+    Outcome {
+        seed,
+        hash: world.cx.trace.hash(),
+        events: world.cx.scheduler.made(),
+        seconds: world.cx.now / SECOND,
+        faults: world.faults.len(),
+        lines: world.cx.trace.lines(),
+        coverage: world.cx.coverage,
+        violation: world.cx.oracle.violation,
+    }
+}
+
+impl Outcome {
+    /// The line that repeats the run.
+    #[must_use]
+    pub fn replay_line(&self, kept: Option<&[usize]>) -> String {
+        let kept = kept.map_or(String::new(), |kept| {
+            let numbers: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            format!(" --faults {}", numbers.join(","))
+        });
+        format!("cargo run --profile sim -p milena-sim -- replay {}{kept}", self.seed)
+    }
+}
