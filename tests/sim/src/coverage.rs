@@ -64,6 +64,7 @@ counters! {
     out_of_contact: "a leader did not acknowledge because it had no contact with the controller",
     snapshot_loaded: "metadata came as a snapshot",
     metadata_skipped: "several changes were followed as one",
+    producer_begun_anew: "a producer began anew under another id",
     acked: "a batch was acknowledged by all",
     acked_by_leader: "a batch was acknowledged by the leader alone",
     read: "a batch was read by a consumer",

@@ -10,7 +10,8 @@
 use crate::oracle::truth::{Placed, read};
 use crate::time::{MILLI, Micros, SECOND};
 use crate::world::World;
-use milena_types::{BrokerId, TopicIdPartition};
+use milena_metadata::request::{AdminRequest, ElectLeader, ElectionType};
+use milena_types::{AckDurability, BrokerId, TopicIdPartition};
 use std::collections::BTreeMap;
 
 /// How long the cluster may take to become whole.
@@ -26,6 +27,7 @@ pub fn finish(world: &mut World) {
     world.producers.iter_mut().for_each(|producer| producer.stop());
     loop {
         let Some(lacking) = lacks(world) else { break };
+        operate(world);
         if world.cx.now > healed + PATIENCE {
             world.cx.oracle.fail(lacking.0, lacking.1);
             return;
@@ -38,6 +40,33 @@ pub fn finish(world: &mut World) {
     world.check();
     judge(world);
     world.cx.coverage.healed += 1;
+}
+
+/// Where the page cache is trusted, a killed process counts as one that may have lost something. With an exchanged disk beside it
+/// nobody may be left whom the controller may elect; the operator decides then.
+fn operate(world: &mut World) {
+    if world.cx.settings.durability != AckDurability::Replicated || !world.controller.is_idle() {
+        return;
+    }
+    let image = &world.controller.image;
+    let hopeless = image.partitions().filter(|(_, _, state)| {
+        let nobody = state.isr.is_empty() && state.elr.is_empty() && state.last_known_elr.is_empty();
+        state.leader.is_none() && nobody && state.offline.is_empty()
+    });
+    let partitions: Vec<ElectLeader> = hopeless
+        .map(|(topic, id, _)| ElectLeader {
+            topic: topic.name.clone(),
+            partition: id.partition.0,
+        })
+        .collect();
+    if !partitions.is_empty() {
+        world.cx.oracle.operator_elects = true;
+        let request = AdminRequest::ElectLeaders {
+            election: ElectionType::Unclean,
+            partitions: Some(partitions),
+        };
+        crate::client::admin::ask(&mut world.cx, request);
+    }
 }
 
 /// What is missing for the cluster to be whole.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 
-const LINES_MAX: usize = 400;
+const LINES_MAX: usize = 20_000;
 
 /// FNV-1a over 64-bit words.
 #[must_use]

@@ -62,6 +62,8 @@ impl World {
             trace: Trace::new(verbose),
             healed: false,
         };
+        let settings = cx.settings.clone();
+        say!(cx, "{settings:?}");
         let controller = Controller::new(&mut cx);
         let brokers: Vec<Broker> = (0..cx.settings.brokers)
             .map(|id| Broker::new(&mut cx, BrokerId(id), controller.defaults.clone()))

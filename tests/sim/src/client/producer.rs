@@ -50,6 +50,8 @@ struct Batch {
     asked: Option<(u64, Micros)>,
     /// It was sent before, in vain as far as is known.
     retried: bool,
+    /// It is acknowledged; one before it is not.
+    done: bool,
 }
 
 impl Producer {
@@ -147,6 +149,7 @@ impl Producer {
             bytes,
             asked: None,
             retried: false,
+            done: false,
         });
     }
 
@@ -154,7 +157,8 @@ impl Producer {
     fn send(&mut self, cx: &mut Cx, brokers: &[Broker], at: usize) {
         let (from, acks) = (Party::Producer(self.number), self.acks);
         let Some(lane) = self.lanes.get_mut(at) else { return };
-        let due = |batch: &Batch| batch.asked.is_none_or(|(_, until)| until <= cx.now);
+        let now = cx.now;
+        let due = |batch: &Batch| !batch.done && batch.asked.is_none_or(|(_, until)| until <= now);
         if !lane.in_flight.iter().any(due) {
             return;
         }
@@ -166,7 +170,7 @@ impl Producer {
         let alone = lane.in_flight.front().is_some_and(|first| first.retried || first.sequence == 0);
         let sent_at_once = if alone { 1 } else { IN_FLIGHT_MAX };
         for batch in lane.in_flight.iter_mut().take(sent_at_once) {
-            if batch.asked.is_some_and(|(_, until)| until > cx.now) {
+            if !due(batch) {
                 continue;
             }
             self.next_request += 1;
@@ -198,7 +202,13 @@ impl Producer {
         match answer.error {
             ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
                 lane.out_of_order = 0;
-                lane.in_flight.remove(position);
+                if let Some(batch) = lane.in_flight.get_mut(position) {
+                    batch.done = true;
+                }
+                // The span of sequences in flight is bounded, not only their number: the broker knows five.
+                while lane.in_flight.front().is_some_and(|first| first.done) {
+                    lane.in_flight.pop_front();
+                }
                 cx.coverage.acked += 1;
             }
             error => {
@@ -220,11 +230,13 @@ impl Producer {
     /// twice. Source: `TransactionManager.bumpIdempotentProducerEpoch`.
     fn begin_anew(&mut self, cx: &mut Cx, at: usize) {
         say!(cx, "producer {} begins anew in lane {at}", self.number);
+        cx.coverage.producer_begun_anew += 1;
         self.id += 1;
         let (number, producer) = (self.number, ProducerId(self.id));
         // Other lanes' sequences go on from 0 under the new id as well.
         for (at, lane) in self.lanes.iter_mut().enumerate() {
             lane.out_of_order = 0;
+            lane.in_flight.retain(|batch| !batch.done);
             let mut sequence = 0;
             for batch in &mut lane.in_flight {
                 let bytes = build(cx, number, at, batch.first, batch.count, Some(producer), sequence);

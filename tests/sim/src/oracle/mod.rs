@@ -31,6 +31,8 @@ pub struct Violation {
 pub struct Oracle {
     /// The first violation.
     pub violation: Option<Violation>,
+    /// The operator has asked for unclean elections.
+    pub operator_elects: bool,
     /// What the faults keep to.
     pub contract: Contract,
     /// Batches that producers have made, by their digest.
@@ -49,6 +51,7 @@ impl Oracle {
     pub fn new(contract: Contract) -> Self {
         Self {
             violation: None,
+            operator_elects: false,
             contract,
             sent: BTreeMap::new(),
             truths: BTreeMap::new(),
