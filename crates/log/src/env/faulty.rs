@@ -132,7 +132,7 @@ impl FaultyFileSystem {
             .state
             .names
             .get(path)
-            .map(|inode| shared.state.inodes[*inode].cached.clone())
+            .map(|inode| shared.state.inodes[inode].cached.clone())
     }
 
     /// Replaces a file's content durably: how a test damages a file.
@@ -152,7 +152,7 @@ impl FaultyFileSystem {
     /// All file names, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<std::path::PathBuf> {
-        self.lock().state.names.keys().cloned().collect()
+        self.lock().state.names.iter().map(|(path, _)| path.to_owned()).collect()
     }
 
     fn alive(&self) -> io::Result<MutexGuard<'_, Shared>> {
@@ -275,7 +275,7 @@ impl LogFile for FaultyFile {
 impl FileSystem for FaultyFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
         self.alive()?.open()?;
-        let existing = self.alive()?.state.names.get(path).copied();
+        let existing = self.alive()?.state.names.get(path);
         let inode = match (existing, mode) {
             (None, OpenMode::Read) => return Err(io::Error::from(io::ErrorKind::NotFound)),
             (None, _) => {
@@ -335,9 +335,8 @@ impl FileSystem for FaultyFileSystem {
         let files = shared
             .state
             .names
-            .keys()
-            .filter(inside)
-            .filter_map(|p| name(p).map(|n| (n, false)));
+            .inside(path)
+            .filter_map(|(p, _)| name(p).map(|n| (n, false)));
         let dirs = shared
             .state
             .dirs
@@ -354,7 +353,7 @@ impl FileSystem for FaultyFileSystem {
             .state
             .names
             .get(path)
-            .map(|inode| shared.state.inodes[*inode].cached.len() as u64))
+            .map(|inode| shared.state.inodes[inode].cached.len() as u64))
     }
 
     fn modified(&self, path: &Path) -> io::Result<i64> {
@@ -388,7 +387,7 @@ impl FileSystem for FaultyFileSystem {
         state.names = state
             .names
             .iter()
-            .map(|(p, i)| (moved(p).unwrap_or_else(|| p.clone()), *i))
+            .map(|(p, i)| (moved(p).unwrap_or_else(|| p.to_owned()), i))
             .collect();
         state.dirs = state
             .dirs
@@ -410,7 +409,7 @@ impl FileSystem for FaultyFileSystem {
         let fails = shared.meet(Fault::RemoveFails, Errno::IO);
         // One that fails has taken every other file.
         let mut spared = false;
-        shared.state.names.retain(|p, _| {
+        shared.state.names.retain(|p| {
             spared ^= p.starts_with(path);
             !p.starts_with(path) || (fails.is_err() && spared)
         });

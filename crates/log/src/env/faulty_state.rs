@@ -4,7 +4,8 @@
 //! Model of a power cut, after ext4 with ordered data: content reaches the disk only by `sync_data`, names only by
 //! `sync_dir` (or by luck). Of the unsynced writes any subset may survive, each of them whole, torn, or as zeros.
 
-use std::collections::BTreeMap;
+use super::names::Names;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A change of a file's content that is not durable yet.
@@ -29,8 +30,10 @@ impl Inode {
     }
 
     pub(super) fn sync(&mut self) {
-        self.durable.clone_from(&self.cached);
-        self.pending.clear();
+        // The cached content is the durable one with the changes since.
+        for change in self.pending.drain(..) {
+            apply_to(&mut self.durable, &change);
+        }
     }
 }
 
@@ -62,19 +65,16 @@ pub enum Survival {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) inodes: Vec<Inode>,
-    pub(super) names: BTreeMap<PathBuf, usize>,
-    pub(super) durable_names: BTreeMap<PathBuf, usize>,
-    pub(super) dirs: std::collections::BTreeSet<PathBuf>,
-    pub(super) durable_dirs: std::collections::BTreeSet<PathBuf>,
+    pub(super) names: Names,
+    pub(super) durable_names: Names,
+    pub(super) dirs: BTreeSet<PathBuf>,
+    pub(super) durable_dirs: BTreeSet<PathBuf>,
 }
 
 impl State {
     /// Makes the names directly inside `dir` durable.
     pub(super) fn sync_dir(&mut self, dir: &Path) {
-        self.durable_names.retain(|path, _| path.parent() != Some(dir));
-        for (path, inode) in self.names.iter().filter(|(path, _)| path.parent() == Some(dir)) {
-            self.durable_names.insert(path.clone(), *inode);
-        }
+        self.durable_names.take_over(dir, &self.names);
         self.durable_dirs.retain(|path| path.parent() != Some(dir));
         for path in self.dirs.iter().filter(|path| path.parent() == Some(dir)) {
             self.durable_dirs.insert(path.clone());
@@ -110,16 +110,17 @@ impl State {
         &self,
         survival: Survival,
         rng: &mut SplitMix,
-    ) -> (BTreeMap<PathBuf, usize>, std::collections::BTreeSet<PathBuf>) {
+    ) -> (Names, BTreeSet<PathBuf>) {
         match survival {
             Survival::ProcessKilled | Survival::NothingUnsynced => {}
             // Each directory was written back entirely or not at all.
             Survival::Random(_) => {
                 let mut lucky = self.clone();
-                let parents: std::collections::BTreeSet<PathBuf> = self
+                let parents: BTreeSet<PathBuf> = self
                     .names
-                    .keys()
-                    .chain(&self.dirs)
+                    .iter()
+                    .map(|(path, _)| path)
+                    .chain(self.dirs.iter().map(PathBuf::as_path))
                     .filter_map(|p| p.parent().map(Path::to_owned))
                     .collect();
                 for parent in parents {
@@ -134,7 +135,7 @@ impl State {
     }
 
     /// Durable names whose directories are durable as well.
-    fn reachable(&self) -> (BTreeMap<PathBuf, usize>, std::collections::BTreeSet<PathBuf>) {
+    fn reachable(&self) -> (Names, BTreeSet<PathBuf>) {
         let known = |path: &Path| {
             path.ancestors()
                 .skip(1)
@@ -144,7 +145,7 @@ impl State {
             self.durable_names
                 .iter()
                 .filter(|(p, _)| known(p))
-                .map(|(p, i)| (p.clone(), *i))
+                .map(|(p, i)| (p.to_owned(), i))
                 .collect(),
             self.durable_dirs.iter().filter(|p| known(p)).cloned().collect(),
         )

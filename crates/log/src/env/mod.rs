@@ -7,6 +7,7 @@
 mod environment;
 mod faulty;
 mod faulty_state;
+mod names;
 mod parents;
 mod seam;
 mod std_fs;
