@@ -119,8 +119,7 @@ impl Leader {
     }
 
     /// True when nobody but the leader has to have a record before it is committed.
-    #[must_use]
-    pub fn is_alone_in_sync(&self) -> bool {
+    fn is_alone_in_sync(&self) -> bool {
         let mut members = self.term.isr.iter().chain(self.proposed());
         members.all(|member| *member == self.term.leader)
     }
