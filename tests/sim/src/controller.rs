@@ -70,6 +70,8 @@ pub struct Controller {
     in_flight: Option<InFlight>,
     subscribed: BTreeMap<BrokerId, Host>,
     ticks: u64,
+    /// It is to be gone while the next batch is in flight.
+    doomed: bool,
 }
 
 impl Controller {
@@ -90,6 +92,7 @@ impl Controller {
             in_flight: None,
             subscribed: BTreeMap::new(),
             ticks: 0,
+            doomed: false,
         };
         let genesis = new.plan(cx, |image, ctx| {
             plan::bootstrap(image, &crate::disk::cluster(), ctx)
@@ -147,6 +150,7 @@ impl Controller {
                     self.tick(cx);
                 }
             }
+            ControllerTimer::Fail => self.fail(cx),
             ControllerTimer::Elected => self.take_over(cx),
             ControllerTimer::Probe(host) => self.probe(cx, host, is_gone),
         }
@@ -237,6 +241,10 @@ impl Controller {
         });
         let slow = if cx.random.one_in(50) { 60 } else { 1 };
         let takes = cx.random.between(300, 4_000) * slow;
+        if std::mem::take(&mut self.doomed) && !cx.healed {
+            let soon = cx.random.below(takes);
+            cx.after(soon, Event::Controller(ControllerTimer::Fail));
+        }
         cx.after(takes, Event::Controller(ControllerTimer::Committed(self.term)));
     }
 
@@ -275,6 +283,11 @@ impl Controller {
         if let Some((to, number, class, reply)) = after.reply {
             call::answer(cx, to, number, class, reply);
         }
+    }
+
+    /// The active controller will be gone while the next batch is being committed.
+    pub fn doom(&mut self) {
+        self.doomed = true;
     }
 
     /// The active controller is gone: what waits is lost; what is in flight is committed, or lost too.

@@ -68,6 +68,8 @@ counters! {
     acked: "a batch was acknowledged by all",
     acked_by_leader: "a batch was acknowledged by the leader alone",
     read: "a batch was read by a consumer",
+    records_deleted: "records were deleted on demand",
+    segment_deleted: "an old segment was deleted",
     reassigned: "a reassignment began",
     reassignment_completed: "a reassignment was completed",
     reassignment_cancelled: "a reassignment was cancelled",

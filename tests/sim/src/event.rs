@@ -61,6 +61,8 @@ pub enum ControllerTimer {
     Committed(u64),
     /// Sessions and periodic elections are looked at.
     Tick,
+    /// The active controller is gone.
+    Fail,
     /// A controller is elected.
     Elected,
     /// Somebody looks whether a process still lives that may have ended.

@@ -7,11 +7,12 @@
 //!
 //! Then everything that was acknowledged is looked for on every replica (I1, I3, I5).
 
+use crate::oracle::agreement;
 use crate::oracle::truth::{Placed, read};
 use crate::time::{MILLI, Micros, SECOND};
 use crate::world::World;
 use milena_metadata::request::{AdminRequest, ElectLeader, ElectionType};
-use milena_types::{AckDurability, BrokerId, TopicIdPartition};
+use milena_types::{AckDurability, BrokerId, Offset, TopicIdPartition};
 use std::collections::BTreeMap;
 
 /// How long the cluster may take to become whole.
@@ -106,11 +107,14 @@ fn judge(world: &mut World) {
     let image = world.controller.image.clone();
     for (_, id, state) in image.partitions() {
         let mut first: Option<(BrokerId, Vec<Placed>)> = None;
+        let replicas = world.brokers.iter().filter_map(|broker| broker.replica(id));
+        let starts = replicas.map(|replica| replica.log.log_start_offset());
+        let Some(start) = starts.max() else { continue };
         for member in &state.replicas {
             let replica = world.brokers.iter().find(|b| b.id == *member).and_then(|b| b.replica(id));
             let Some(replica) = replica else { continue };
-            let (start, end) = (replica.log.log_start_offset(), replica.log.log_end_offset());
-            let batches = match read(&replica.log, start, end) {
+            agreement::check_producers(&mut world.cx, world.brokers[0].host(), replica);
+            let batches = match read(&replica.log, start, replica.log.log_end_offset()) {
                 Ok(batches) => batches,
                 Err(error) => return world.cx.oracle.fail("LOG", format!("{member} {id}: {error}")),
             };
@@ -124,17 +128,17 @@ fn judge(world: &mut World) {
             }
         }
         if let Some((_, batches)) = first {
-            judge_records(world, id, &batches);
+            judge_records(world, id, start, &batches);
         }
     }
 }
 
-fn judge_records(world: &mut World, id: TopicIdPartition, batches: &[Placed]) {
+fn judge_records(world: &mut World, id: TopicIdPartition, start: Offset, batches: &[Placed]) {
     let oracle = &mut world.cx.oracle;
     let by_offset: BTreeMap<_, _> = batches.iter().map(|batch| (batch.base, batch.identity)).collect();
     let acked = oracle.truth(id).acked.clone();
-    for (base, identity) in acked {
-        if by_offset.get(&base) != Some(&identity) {
+    for (base, identity) in acked.range(start..) {
+        if by_offset.get(base) != Some(identity) {
             return oracle.fail("I1", format!("what was acknowledged at {base} of {id} is not there"));
         }
     }

@@ -256,6 +256,7 @@ impl World {
                         producer.on_answer(&mut self.cx, &answer);
                     }
                 }
+                Party::Admin => {}
                 Party::Consumer(at) => {
                     if let Some(consumer) = self.consumers.get_mut(at) {
                         consumer.on_answer(&mut self.cx, &answer);
@@ -356,7 +357,10 @@ impl World {
                 broker.process.as_mut()?.want_stop(&mut self.cx, 5 * SECOND);
                 return Some(id);
             }
-            Fault::FailController => self.controller.fail(&mut self.cx),
+            Fault::FailController => match self.cx.random.one_in(3) {
+                true => self.controller.fail(&mut self.cx),
+                false => self.controller.doom(),
+            },
         }
         None
     }

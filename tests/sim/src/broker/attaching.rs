@@ -133,7 +133,12 @@ impl Process {
         };
         match role.leader.attach(request, &summary, now) {
             AttachAnswer::Accepted => {}
-            AttachAnswer::Refused(error) => return refuse(cx, Frame::Refused(error)),
+            AttachAnswer::Refused(error) => {
+                cx.coverage.attach_stale += u64::from(error == ErrorCode::StaleBrokerEpoch);
+                let fenced = [ErrorCode::FencedLeaderEpoch, ErrorCode::UnknownLeaderEpoch].contains(&error);
+                cx.coverage.attach_fenced += u64::from(fenced);
+                return refuse(cx, Frame::Refused(error));
+            }
             AttachAnswer::Diverged { epoch, end } => return refuse(cx, Frame::Diverged(epoch, end)),
             AttachAnswer::OutOfRange { log_start, log_end } => {
                 return refuse(cx, Frame::OutOfRange(log_start, log_end));

@@ -13,7 +13,7 @@ use milena_replication::{
     Truncated, Truncation, adopted_log_start, restart_for_batch, truncation_for_divergence,
     truncation_out_of_range,
 };
-use milena_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
+use milena_types::{BrokerId, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
 use std::collections::BTreeMap;
 
 /// The pause before a partition that was refused is attached again.
@@ -233,16 +233,7 @@ impl Process {
             },
             Frame::Diverged(epoch, end) => self.on_diverged(cx, leader, id, epoch, end),
             Frame::OutOfRange(start, end) => self.on_out_of_range(cx, leader, id, start, end),
-            Frame::Refused(error) => {
-                match error {
-                    ErrorCode::StaleBrokerEpoch => cx.coverage.attach_stale += 1,
-                    ErrorCode::FencedLeaderEpoch | ErrorCode::UnknownLeaderEpoch => {
-                        cx.coverage.attach_fenced += 1;
-                    }
-                    _ => {}
-                }
-                cx.timer(self.host, REFUSED_PAUSE, BrokerTimer::Attach(id));
-            }
+            Frame::Refused(_) => cx.timer(self.host, REFUSED_PAUSE, BrokerTimer::Attach(id)),
         }
     }
 

@@ -127,6 +127,7 @@ impl Process {
             }
             BrokerTimer::IsrRetry(id, proposal) => self.retry_isr(cx, id, proposal),
             BrokerTimer::Checkpoint => {
+                self.apply_retention(cx);
                 self.write_checkpoints(cx);
                 cx.timer(self.host, cx.settings.checkpoint, BrokerTimer::Checkpoint);
             }

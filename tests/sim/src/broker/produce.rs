@@ -6,7 +6,7 @@ use crate::client::message::{self, Ask, ToLeader};
 use crate::cx::Cx;
 use bytes::{Bytes, BytesMut};
 use milena_log::{AppendContext, AppendError, AppendOrigin};
-use milena_replication::AckOutcome;
+use milena_replication::{AckOutcome, Leader};
 use milena_types::{Acks, ErrorCode, Offset, TopicIdPartition};
 
 impl Process {
@@ -23,6 +23,8 @@ impl Process {
                 self.fetch(cx, id, offset, &asked);
             }
             Ask::Latest => self.latest(cx, id, &asked),
+            Ask::Earliest => self.earliest(cx, id, &asked),
+            Ask::DeleteRecords(permille) => self.delete_records(cx, id, *permille),
         }
     }
 
@@ -119,6 +121,56 @@ impl Process {
             Err(error) => {
                 cx.oracle.fail("LOG", format!("{host:?} {id}: {error}"));
             }
+        }
+    }
+
+    /// ListOffsets with "earliest".
+    fn earliest(&mut self, cx: &mut Cx, id: TopicIdPartition, asked: &ToLeader) {
+        let found = self.partitions.get(&id).filter(|p| p.leader().is_some());
+        let Some(partition) = found else {
+            return message::refuse(cx, self.host, asked, ErrorCode::NotLeaderOrFollower);
+        };
+        let start = partition.log.log_start_offset();
+        message::records(cx, self.host, asked, Bytes::new(), start, start);
+    }
+
+    /// DeleteRecords.
+    fn delete_records(&mut self, cx: &mut Cx, id: TopicIdPartition, permille: i64) {
+        let host = self.host;
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return;
+        };
+        let Some(high_watermark) = partition.leader().map(Leader::high_watermark) else {
+            return;
+        };
+        let target = Offset(high_watermark.0 * permille / 1000);
+        let before = partition.log.log_start_offset();
+        crate::oracle::watermark::on_delete(cx, host, partition, target);
+        if partition.log.set_log_start_offset(target) > before {
+            cx.coverage.records_deleted += 1;
+            self.checkpoint_dirty.insert(id);
+            self.to_feed.insert(id);
+        }
+    }
+
+    /// Old segments go.
+    pub(super) fn apply_retention(&mut self, cx: &mut Cx) {
+        let now = cx.timestamp();
+        let mut failure = None;
+        for partition in self.partitions.values_mut() {
+            let high_watermark = partition.high_watermark();
+            let deleted = partition.log.delete_old_segments(now, high_watermark);
+            for removal in partition.log.take_removals(now) {
+                // What is left is removed at the next start.
+                let _ = removal.run();
+            }
+            match deleted {
+                Ok(deleted) => cx.coverage.segment_deleted += deleted.len() as u64,
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            self.storage_failed(&error);
         }
     }
 

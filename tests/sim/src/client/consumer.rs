@@ -12,7 +12,8 @@ use milena_types::{ErrorCode, Offset, TopicPartition};
 #[derive(Debug)]
 pub struct Consumer {
     number: usize,
-    positions: Vec<(TopicPartition, Offset)>,
+    /// Where it is; `None`: it has to ask where to begin.
+    positions: Vec<(TopicPartition, Option<Offset>)>,
     asked: Option<(u64, usize)>,
     next_request: u64,
 }
@@ -23,7 +24,7 @@ impl Consumer {
     pub fn new(number: usize, names: &[TopicPartition]) -> Self {
         Self {
             number,
-            positions: names.iter().map(|name| (name.clone(), Offset::ZERO)).collect(),
+            positions: names.iter().map(|name| (name.clone(), None)).collect(),
             asked: None,
             next_request: 0,
         }
@@ -47,7 +48,11 @@ impl Consumer {
             from: Party::Consumer(self.number),
             number: self.next_request,
             id,
-            ask: if latest { Ask::Latest } else { Ask::Fetch(position) },
+            ask: match position {
+                _ if latest => Ask::Latest,
+                Some(position) => Ask::Fetch(position),
+                None => Ask::Earliest,
+            },
         };
         ask(cx, leader, request);
     }
@@ -63,9 +68,9 @@ impl Consumer {
         match answer.error {
             ErrorCode::None => {
                 cx.coverage.read += u64::from(!answer.records.is_empty());
-                *position = answer.next;
+                *position = Some(answer.next);
             }
-            ErrorCode::OffsetOutOfRange => *position = Offset::ZERO,
+            ErrorCode::OffsetOutOfRange => *position = None,
             _ => {}
         }
     }

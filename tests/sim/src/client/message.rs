@@ -13,6 +13,8 @@ pub enum Party {
     Producer(usize),
     /// A consumer.
     Consumer(usize),
+    /// The administrator.
+    Admin,
 }
 
 /// What is asked of a leader.
@@ -24,6 +26,10 @@ pub enum Ask {
     Fetch(Offset),
     /// Where the end is.
     Latest,
+    /// Where the beginning is.
+    Earliest,
+    /// To delete the records below that part, of a thousand, of what is committed.
+    DeleteRecords(i64),
 }
 
 /// A request to a leader.

@@ -6,7 +6,10 @@ use crate::broker::{Broker, Partition};
 use crate::cx::Cx;
 use crate::event::Host;
 use milena_metadata::MetadataImage;
-use milena_types::BrokerId;
+use milena_log::producer::{ProducerEntry, ProducerState};
+use milena_record::batches;
+use milena_types::{BrokerId, Offset};
+use std::collections::BTreeMap;
 
 /// A log was opened: all of it can be read, was sent by somebody, and its epochs do not fall.
 pub fn on_opened(cx: &mut Cx, host: Host, partition: &Partition) {
@@ -16,6 +19,8 @@ pub fn on_opened(cx: &mut Cx, host: Host, partition: &Partition) {
         Err(error) => return cx.oracle.fail("LOG", format!("{host:?} {id}: {error}")),
     };
     cx.trace.note(&[0x0b, end.0.cast_unsigned(), batches.len() as u64]);
+    check_start(cx, host.broker, partition);
+    check_producers(cx, host, partition);
     let mut epoch = None;
     for batch in batches {
         if !cx.oracle.sent.contains_key(&batch.identity) {
@@ -59,6 +64,59 @@ fn replica(brokers: &[Broker], broker: BrokerId, id: milena_types::TopicIdPartit
     brokers.iter().find(|known| known.id == broker)?.replica(id)
 }
 
+/// I14: a log begins where somebody wanted it to begin, at most.
+fn check_start(cx: &mut Cx, broker: BrokerId, partition: &Partition) {
+    let (id, start) = (partition.id, partition.log.log_start_offset());
+    let deleted = cx.oracle.truth(id).deleted;
+    if start > deleted {
+        cx.oracle.fail(
+            "I14",
+            format!("{broker}: {id} begins at {start}; records were deleted up to {deleted} only"),
+        );
+    }
+}
+
+/// I4: what the log knows of producers is what its records say.
+pub fn check_producers(cx: &mut Cx, host: Host, partition: &Partition) {
+    let (id, log) = (partition.id, &partition.log);
+    let mut at = log.log_start_offset();
+    if at > Offset::ZERO {
+        // Producers outlive their records.
+        return;
+    }
+    let mut replayed = ProducerState::default();
+    while at < log.log_end_offset() {
+        let Ok(read) = log.read(at, 1 << 20, log.log_end_offset(), true) else {
+            return;
+        };
+        for (header, _) in batches(&read.records).flatten() {
+            if header.producer_id.is_some() {
+                replayed.apply_data(&header);
+            }
+        }
+        at = read.next_offset;
+    }
+    let (known, expected) = (summary(log.active_producers()), summary(&replayed));
+    // Of each producer the last batch, and older ones as far back as a start looks (INV-L-3), which is not far in segments
+    // as small as here.
+    let same = known.len() == expected.len()
+        && known.iter().all(|(id, batches)| {
+            let all = expected.get(id).map_or(&[][..], Vec::as_slice);
+            !batches.is_empty() && all.ends_with(batches)
+        });
+    if !same {
+        cx.oracle.fail(
+            "I4",
+            format!("{host:?} {id}: producers are {known:?}, the records say {expected:?}"),
+        );
+    }
+}
+
+fn summary(state: &ProducerState) -> BTreeMap<i64, Vec<(i32, Offset)>> {
+    let batches = |entry: &ProducerEntry| entry.batches().iter().map(|b| (b.last_sequence, b.last_offset)).collect();
+    state.entries().map(|(id, entry)| (id.0, batches(entry))).collect()
+}
+
 fn check_member(cx: &mut Cx, member: BrokerId, partition: &Partition) {
     let (id, start, end) = (
         partition.id,
@@ -69,6 +127,7 @@ fn check_member(cx: &mut Cx, member: BrokerId, partition: &Partition) {
         Ok(batches) => batches,
         Err(error) => return cx.oracle.fail("LOG", format!("{member} {id}: {error}")),
     };
+    check_start(cx, member, partition);
     let truth = cx.oracle.truth(id);
     let mut own = batches.iter().peekable();
     let mut wrong = None;

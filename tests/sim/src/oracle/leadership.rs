@@ -14,8 +14,8 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
         u64::from(epoch.0.unsigned_abs()),
         partition.log.log_end_offset().0.cast_unsigned(),
     ]);
-    let end = partition.log.log_end_offset();
-    let batches = match read(&partition.log, partition.log.log_start_offset(), end) {
+    let (start, end) = (partition.log.log_start_offset(), partition.log.log_end_offset());
+    let batches = match read(&partition.log, start, end) {
         Ok(batches) => batches,
         Err(error) => return cx.oracle.fail("LOG", format!("{host:?} {id}: {error}")),
     };
@@ -27,16 +27,18 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
         let at = batches.partition_point(|batch| batch.base < *base);
         batches.get(at).is_some_and(|batch| batch.base == *base && batch.identity == identity)
     };
-    if truth.unclean.contains_key(&epoch) && truth.life != Some(epoch) {
-        truth.life = Some(epoch);
+    let unclean = truth.unclean.range(..=epoch).next_back().map(|(epoch, _)| *epoch);
+    // Whoever was elected uncleanly may never have led: what that has cost shows with the first leader since.
+    if unclean.is_some() && truth.life < unclean {
+        truth.life = unclean;
         let before = truth.acked.len();
-        truth.committed.retain(|base, identity| has(base, *identity));
-        truth.acked.retain(|base, identity| has(base, *identity));
+        truth.committed.retain(|base, identity| *base < start || has(base, *identity));
+        truth.acked.retain(|base, identity| *base < start || has(base, *identity));
         truth.lost += (before - truth.acked.len()) as u64;
         truth.committed_end = truth.committed_end.min(end);
         return;
     }
-    let lacks = truth.committed.iter().find(|(base, identity)| !has(base, **identity));
+    let lacks = truth.committed.range(start..).find(|(base, identity)| !has(base, **identity));
     if let Some((base, _)) = lacks {
         let (base, acked) = (*base, truth.acked.contains_key(base));
         cx.oracle.fail(

@@ -41,6 +41,8 @@ pub struct Truth {
     pub unclean: BTreeMap<LeaderEpoch, BrokerId>,
     /// The epoch in which the present life began: the last unclean election that took effect.
     pub life: Option<LeaderEpoch>,
+    /// How far records were to be deleted.
+    pub deleted: Offset,
     /// Acknowledged batches that recorded unclean elections have cost.
     pub lost: u64,
 }

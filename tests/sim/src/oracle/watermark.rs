@@ -87,6 +87,16 @@ pub fn on_read(cx: &mut Cx, host: Host, partition: &Partition, from: Offset, nex
     }
 }
 
+/// A leader is asked to delete records.
+pub fn on_delete(cx: &mut Cx, host: Host, partition: &Partition, target: Offset) {
+    let (id, end) = (partition.id, partition.high_watermark());
+    if target > end {
+        cx.oracle.fail("I14", format!("{host:?} deletes {id} up to {target}, past {end}"));
+    }
+    let truth = cx.oracle.truth(id);
+    truth.deleted = truth.deleted.max(target);
+}
+
 /// A consumer is told where the end is.
 pub fn on_latest(cx: &mut Cx, host: Host, partition: &Partition) {
     let (id, epoch, end) = (partition.id, partition.leader_epoch, partition.high_watermark());
