@@ -23,6 +23,47 @@ impl Class {
     const COUNT: usize = 5;
 }
 
+/// What the administrator does in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Churn {
+    /// Moves replicas, and cancels that.
+    pub moves: bool,
+    /// Deletes the topic, and makes it again.
+    pub deletes: bool,
+    /// Changes the topic's configuration.
+    pub configures: bool,
+    /// Lets unclean leaders be elected, or has them elected.
+    pub unclean: bool,
+    /// Elects leaders.
+    pub elects: bool,
+    /// Deletes records.
+    pub shortens: bool,
+    /// The longest pause between two things.
+    pub pause: Micros,
+}
+
+impl Churn {
+    fn draw(random: &mut Random) -> Self {
+        let is_quiet = random.one_in(3);
+        let mut some = |one_in| !is_quiet && random.one_in(one_in);
+        Self {
+            moves: some(2),
+            deletes: some(4),
+            configures: some(3),
+            unclean: some(4),
+            elects: some(3),
+            shortens: some(3),
+            pause: 0,
+        }
+        .paced(random)
+    }
+
+    fn paced(self, random: &mut Random) -> Self {
+        let pause = [400, 1_500, 4_000][random.below(3) as usize] * MILLI;
+        Self { pause, ..self }
+    }
+}
+
 /// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -66,6 +107,8 @@ pub struct Settings {
     pub batch_records: u64,
     /// Bytes of a frame of replication.
     pub frame_bytes: usize,
+    /// What the administrator does.
+    pub churn: Churn,
     /// How long things go wrong.
     pub chaos: Micros,
     /// Faults in that time.
@@ -107,6 +150,7 @@ impl Settings {
             write_pause: [60, 150, 400][random.below(3) as usize] * MILLI,
             batch_records: [1, 4, 16][random.below(3) as usize],
             frame_bytes: [200, 1_000, 8_000][random.below(3) as usize],
+            churn: Churn::draw(random),
             chaos: (15 + random.below(15)) * SECOND,
             faults: 6 + random.below(14),
         }

@@ -10,7 +10,7 @@ use crate::coverage::Coverage;
 use crate::cx::Cx;
 use crate::event::{BrokerTimer, ControllerTimer, Event, Host};
 use crate::faults::{self, Fault, Planned};
-use crate::network::call::Sender;
+use crate::network::call::{Reply, Sender};
 use crate::network::stream::{self, End};
 use crate::network::{Network, Place};
 use crate::oracle::{Contract, Oracle, agreement};
@@ -20,7 +20,7 @@ use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::time::{MILLI, Micros, SECOND};
 use crate::trace::Trace;
-use milena_types::{Acks, BrokerId, PartitionIndex, TopicName, TopicPartition};
+use milena_types::{Acks, BrokerId, PartitionIndex, TopicPartition};
 
 /// Between two looks at all replicas.
 const CHECK: Micros = 400 * MILLI;
@@ -93,7 +93,7 @@ impl World {
 
     fn make_clients(&mut self) {
         let settings = &self.cx.settings;
-        let Ok(topic) = TopicName::new(admin::TOPIC) else { return };
+        let topic = admin::topic();
         let names: Vec<TopicPartition> = (0..settings.partitions)
             .map(|index| TopicPartition {
                 topic: topic.clone(),
@@ -273,20 +273,17 @@ impl World {
                     consumer.poll(&mut self.cx, &self.brokers);
                 }
             }
-            Event::Admin => self.administrate(),
+            Event::Admin => admin::act(&mut self.cx, &self.controller.image, &self.brokers),
+            Event::Reply(Sender::Admin, _, reply) => {
+                if let Reply::Admin(reply) = *reply {
+                    admin::on_reply(&mut self.cx.coverage, &reply);
+                }
+            }
             Event::Fault(number) => return self.begin(number),
             Event::FaultEnds(number) => self.end(number),
             _ => {}
         }
         None
-    }
-
-    fn administrate(&mut self) {
-        if self.controller.image.topic_by_name(admin::TOPIC).is_none() {
-            let request = admin::creation(&self.cx.settings);
-            admin::ask(&mut self.cx, request);
-            self.cx.after(SECOND / 2, Event::Admin);
-        }
     }
 
     fn at(&mut self, host: Host, act: impl FnOnce(&mut Broker, &mut Cx)) -> Option<BrokerId> {

@@ -81,7 +81,7 @@ impl Process {
 
     fn open(
         &mut self,
-        cx: &Cx,
+        cx: &mut Cx,
         id: TopicIdPartition,
         name: &TopicPartition,
         settings: &TopicSettings,
@@ -110,6 +110,7 @@ impl Process {
         };
         match PartitionLog::open(options) {
             Err(OpenError::TopicIdMismatch { .. }) => {
+                cx.coverage.old_log_met += 1;
                 self.checkpoints.forget(name);
                 if self.dir.set_aside(name, &path)?.is_some() {
                     self.dir.sync_names()?;

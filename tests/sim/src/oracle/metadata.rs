@@ -5,7 +5,7 @@ use crate::controller::Committed;
 use crate::cx::Cx;
 use crate::event::Host;
 use crate::say;
-use milena_metadata::config::{BrokerDefaults, unclean_leader_election};
+use milena_metadata::config::{BrokerDefaults, min_insync_replicas, unclean_leader_election};
 use milena_metadata::record::{MetadataRecord, PartitionRegistration};
 use milena_metadata::{MetadataImage, invariants};
 use milena_types::{AckDurability, BrokerId, TopicIdPartition};
@@ -62,6 +62,7 @@ fn on_partition(
         );
     }
     count(cx, old, new);
+    judge_move(cx, id, old, new, image, defaults);
     if old.leader == new.leader && old.leader_epoch == new.leader_epoch {
         return;
     }
@@ -81,8 +82,34 @@ fn count(cx: &mut Cx, old: &PartitionRegistration, new: &PartitionRegistration) 
     coverage.failover += u64::from(moved);
     let preferred = moved && old.leader.is_some() && new.leader == new.replicas.first().copied() && new.isr == old.isr;
     coverage.preferred_elected += u64::from(preferred);
-    if !new.adding.is_empty() && old.adding.is_empty() {
-        coverage.reassigned += 1;
+    let moving = |state: &PartitionRegistration| !state.adding.is_empty() || !state.removing.is_empty();
+    coverage.reassigned += u64::from(moving(new) && !moving(old));
+    if moving(old) && !moving(new) {
+        let cancelled = old.adding.iter().any(|added| !new.replicas.contains(added));
+        coverage.reassignment_cancelled += u64::from(cancelled);
+        coverage.reassignment_completed += u64::from(!cancelled);
+    }
+}
+
+/// I34: a move does not by itself take the ISR below the minimum, and who comes is in sync by the leader's word only.
+fn judge_move(
+    cx: &mut Cx,
+    id: TopicIdPartition,
+    old: &PartitionRegistration,
+    new: &PartitionRegistration,
+    image: &MetadataImage,
+    defaults: &BrokerDefaults,
+) {
+    if old.replicas == new.replicas && old.adding == new.adding && old.removing == new.removing {
+        return;
+    }
+    let name = image.topics.get(&id.topic).map(|topic| topic.name.clone());
+    let wanted = name.map_or(1, |name| min_insync_replicas(image, &name, defaults));
+    let enough = new.isr.len() >= wanted.min(new.replicas.len());
+    let begins = new.adding.iter().any(|added| !old.replicas.contains(added) && new.isr.contains(added));
+    let cancelled = old.adding.iter().any(|added| !new.replicas.contains(added));
+    if (!enough && !cancelled && new.isr.len() < old.isr.len() && !new.recovering) || begins {
+        cx.oracle.fail("I34", format!("{id}: {old:?} -> {new:?}"));
     }
 }
 
@@ -96,6 +123,10 @@ fn judge_election(
     defaults: &BrokerDefaults,
 ) {
     if old.isr.contains(&leader) {
+        return;
+    }
+    // The change that takes the last one who comes into the ISR completes a move, and may take the leader out.
+    if old.adding.contains(&leader) && new.adding.is_empty() && new.isr.contains(&leader) && !new.recovering {
         return;
     }
     if old.elr.contains(&leader) {
