@@ -27,9 +27,30 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
-/// Runs a seed. `kept`: only these faults happen.
+/// Runs a seed. `kept`: only these faults happen. A panic, such as that of an assertion of the product, is a violation too.
 #[must_use]
 pub fn run(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Outcome {
+    let run = || run_world(seed, kept, verbose);
+    std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Outcome {
+            seed,
+            violation: Some(Violation {
+                invariant: "I36",
+                detail: format!("a panic: {}", text.unwrap_or_default()),
+            }),
+            hash: 0,
+            events: 0,
+            seconds: 0,
+            coverage: Coverage::default(),
+            faults: World::new(seed, None, false).faults.len(),
+            lines: Vec::new(),
+        }
+    })
+}
+
+fn run_world(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Outcome {
     let mut world = World::new(seed, kept, verbose);
     let end = 3 * SECOND + world.cx.settings.chaos + SECOND;
     if world.run_until(end) {

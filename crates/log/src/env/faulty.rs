@@ -374,26 +374,7 @@ impl FileSystem for FaultyFileSystem {
         if !shared.state.dirs.contains(from) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
-        let moved = |path: &Path| {
-            path.strip_prefix(from).ok().map(|rest| {
-                if rest.as_os_str().is_empty() {
-                    to.to_owned()
-                } else {
-                    to.join(rest)
-                }
-            })
-        };
-        let state = &mut shared.state;
-        state.names = state
-            .names
-            .iter()
-            .map(|(p, i)| (moved(p).unwrap_or_else(|| p.to_owned()), i))
-            .collect();
-        state.dirs = state
-            .dirs
-            .iter()
-            .map(|p| moved(p).unwrap_or_else(|| p.clone()))
-            .collect();
+        shared.state.rename_dir(from, to);
         Ok(())
     }
 

@@ -61,6 +61,16 @@ pub enum Survival {
     Random(u64),
 }
 
+/// A directory that was renamed, and whose parent was not forced to the disk since.
+#[derive(Clone, Debug)]
+struct Renamed {
+    /// Its name on the disk.
+    from: PathBuf,
+    to: PathBuf,
+    /// What is on the disk inside of it.
+    names: Vec<(PathBuf, usize)>,
+}
+
 /// All inodes, the names that programs see and the names that are on disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
@@ -69,15 +79,66 @@ pub(super) struct State {
     pub(super) durable_names: Names,
     pub(super) dirs: BTreeSet<PathBuf>,
     pub(super) durable_dirs: BTreeSet<PathBuf>,
+    renamed: Vec<Renamed>,
+}
+
+/// `path` with `to` in the place of `from`, if it is below that.
+fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
+    let rest = path.strip_prefix(from).ok()?;
+    Some(if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) })
 }
 
 impl State {
     /// Makes the names directly inside `dir` durable.
     pub(super) fn sync_dir(&mut self, dir: &Path) {
+        let (known, other): (Vec<_>, _) = std::mem::take(&mut self.renamed)
+            .into_iter()
+            .partition(|renamed| renamed.from.parent() == Some(dir));
+        self.renamed = other;
+        for Renamed { from, to, names } in known {
+            for (path, inode) in names {
+                if let Some(path) = moved(&path, &from, &to) {
+                    self.durable_names.insert(path, inode);
+                }
+            }
+        }
         self.durable_names.take_over(dir, &self.names);
+        let before = self.durable_dirs.clone();
         self.durable_dirs.retain(|path| path.parent() != Some(dir));
         for path in self.dirs.iter().filter(|path| path.parent() == Some(dir)) {
             self.durable_dirs.insert(path.clone());
+        }
+        // With the name of a directory goes what is inside of it.
+        let gone: Vec<PathBuf> = before.difference(&self.durable_dirs).cloned().collect();
+        for dir in gone {
+            self.durable_names.take_below(&dir);
+            self.durable_dirs.retain(|path| !path.starts_with(&dir));
+        }
+    }
+
+    /// Gives a directory another name. What is on the disk of it stays under the old one until the parent is forced to the disk,
+    /// whatever is created under that name meanwhile.
+    pub(super) fn rename_dir(&mut self, from: &Path, to: &Path) {
+        let rename = |path: &Path| moved(path, from, to).unwrap_or_else(|| path.to_owned());
+        self.names = self.names.iter().map(|(path, inode)| (rename(path), inode)).collect();
+        self.dirs = self.dirs.iter().map(|path| rename(path)).collect();
+        match self.renamed.iter_mut().find(|renamed| renamed.to == from) {
+            Some(again) => again.to = to.to_owned(),
+            None => {
+                let names = self.durable_names.take_below(from);
+                let (from, to) = (from.to_owned(), to.to_owned());
+                self.renamed.push(Renamed { from, to, names });
+            }
+        }
+    }
+
+    /// What was renamed has its old name on the disk, and nothing that was created under that since.
+    fn forget_renames(&mut self) {
+        for Renamed { from, names, .. } in std::mem::take(&mut self.renamed) {
+            self.durable_names.take_below(&from);
+            for (path, inode) in names {
+                self.durable_names.insert(path, inode);
+            }
         }
     }
 
@@ -103,6 +164,7 @@ impl State {
             durable_names: names,
             dirs: dirs.clone(),
             durable_dirs: dirs,
+            renamed: Vec::new(),
         }
     }
 
@@ -131,11 +193,12 @@ impl State {
                 return lucky.reachable();
             }
         }
-        self.reachable()
+        self.clone().reachable()
     }
 
     /// Durable names whose directories are durable as well.
-    fn reachable(&self) -> (Names, BTreeSet<PathBuf>) {
+    fn reachable(mut self) -> (Names, BTreeSet<PathBuf>) {
+        self.forget_renames();
         let known = |path: &Path| {
             path.ancestors()
                 .skip(1)
@@ -198,5 +261,60 @@ impl SplitMix {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % bound.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FaultyFileSystem, FileSystem, OpenMode, Survival};
+    use std::path::Path;
+
+    /// A directory with a file that says so, all of it on the disk.
+    fn with_old() -> FaultyFileSystem {
+        let fs = FaultyFileSystem::default();
+        fs.create_dir_all(Path::new("/d/t")).unwrap();
+        write(&fs, "/d/t/old");
+        for dir in ["/", "/d", "/d/t"] {
+            fs.sync_dir(Path::new(dir)).unwrap();
+        }
+        fs
+    }
+
+    fn write(fs: &FaultyFileSystem, path: &str) {
+        let file = fs.open(Path::new(path), OpenMode::Write).unwrap();
+        file.write_all_at(b"x", 0).unwrap();
+        file.sync_data().unwrap();
+    }
+
+    fn after_power_cut(fs: &FaultyFileSystem) -> Vec<String> {
+        let paths = fs.after_crash(Survival::NothingUnsynced).paths();
+        paths.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_directory_takes_what_is_inside_of_it_along() {
+        let fs = with_old();
+        fs.rename(Path::new("/d/t"), Path::new("/d/u")).unwrap();
+        fs.create_dir(Path::new("/d/t")).unwrap();
+        write(&fs, "/d/t/new");
+        fs.sync_dir(Path::new("/d/t")).unwrap();
+        assert_eq!(after_power_cut(&fs), ["/d/t/old"], "the parent was not forced to the disk");
+        fs.sync_dir(Path::new("/d")).unwrap();
+        assert_eq!(after_power_cut(&fs), ["/d/t/new", "/d/u/old"]);
+        fs.remove_dir_all(Path::new("/d/u")).unwrap();
+        assert_eq!(after_power_cut(&fs), ["/d/t/new", "/d/u/old"]);
+        fs.sync_dir(Path::new("/d")).unwrap();
+        assert_eq!(after_power_cut(&fs), ["/d/t/new"]);
+    }
+
+    #[test]
+    fn a_directory_that_is_renamed_and_removed_leaves_nothing_to_the_next_one_of_its_name() {
+        let fs = with_old();
+        fs.rename(Path::new("/d/t"), Path::new("/d/u")).unwrap();
+        fs.sync_dir(Path::new("/d")).unwrap();
+        fs.remove_dir_all(Path::new("/d/u")).unwrap();
+        let fs = fs.after_crash(Survival::NothingUnsynced);
+        fs.create_dir(Path::new("/d/t")).unwrap();
+        assert!(fs.read_dir(Path::new("/d/t")).unwrap().is_empty());
     }
 }

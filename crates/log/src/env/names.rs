@@ -55,6 +55,18 @@ impl Names {
             .map(|(name, inode)| (Path::new(name), *inode))
     }
 
+    /// Takes out all names below `dir`, whatever their depth.
+    pub(super) fn take_below(&mut self, dir: &Path) -> Vec<(PathBuf, usize)> {
+        let prefix = prefix(dir);
+        let from = self.0.range(prefix.clone()..);
+        let below: Vec<OsString> = from
+            .take_while(|(name, _)| name.as_bytes().starts_with(prefix.as_bytes()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let take = |name: OsString| Some((PathBuf::from(&name), self.0.remove(&name)?));
+        below.into_iter().filter_map(take).collect()
+    }
+
     /// Directly inside `dir` the names become those of `other`.
     pub(super) fn take_over(&mut self, dir: &Path, other: &Names) {
         let gone: Vec<OsString> = self

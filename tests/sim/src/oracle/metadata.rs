@@ -125,8 +125,9 @@ fn judge_election(
     if old.isr.contains(&leader) {
         return;
     }
-    // The change that takes the last one who comes into the ISR completes a move, and may take the leader out.
-    if old.adding.contains(&leader) && new.adding.is_empty() && new.isr.contains(&leader) && !new.recovering {
+    // The leader's word that completes a move may name others in sync than before, and take the leader out.
+    let left = |before: BrokerId| !new.replicas.contains(&before);
+    if old.leader.is_some_and(left) && new.adding.is_empty() && new.removing.is_empty() && !new.recovering {
         return;
     }
     if old.elr.contains(&leader) {
