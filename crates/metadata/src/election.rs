@@ -223,7 +223,10 @@ impl<'a> PartitionChange<'a> {
             adding: self.adding.clone(),
             removing: self.removing.clone(),
         };
-        if let Some(done) = now.completed(&self.isr, self.min_isr) {
+        // Who leaves the ISR by this very change has everything as well, unless it lost it.
+        let claims = self.before.isr.iter().chain(&self.before.elr).copied();
+        let eligible: Vec<BrokerId> = claims.filter(|b| self.unclean_shutdown != Some(*b)).collect();
+        if let Some(done) = now.completed(&self.isr, &eligible, self.min_isr) {
             (self.replicas, self.isr) = (done.replicas, done.isr);
             self.adding.clear();
             self.removing.clear();

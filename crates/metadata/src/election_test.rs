@@ -195,6 +195,32 @@ fn a_reassignment_ends_when_the_new_replicas_are_in_sync() {
 }
 
 #[test]
+fn a_reassignment_does_not_end_with_the_death_of_the_last_other_one_that_has_everything() {
+    // 1 goes, 3 has come, 2 is away: what was acknowledged is on 1 and 3.
+    let p = partition(&[3, 2, 1], &[1, 3], Some(1));
+    let moving = PartitionRegistration {
+        adding: ids(&[3]),
+        removing: ids(&[1]),
+        ..p
+    };
+    let dead = |b: BrokerId| b == BrokerId(3);
+    let fenced = PartitionChange::new(&moving, &dead, 2, true)
+        .without(BrokerId(1))
+        .build()
+        .unwrap();
+    assert_eq!((fenced.isr.clone(), fenced.elr.clone()), (ids(&[3]), ids(&[1])));
+    assert_eq!(fenced.removing, ids(&[1]), "it waits for 2, or for 1");
+    let joined = PartitionChange::new(&fenced, ALL, 2, true)
+        .isr(ids(&[3, 2]))
+        .build()
+        .unwrap();
+    assert_eq!((joined.replicas, joined.isr), (ids(&[3, 2]), ids(&[3, 2])));
+    // Its disk is gone: nobody waits for that.
+    let wiped = PartitionChange::new(&fenced, ALL, 2, true).wiped(BrokerId(1)).build().unwrap();
+    assert_eq!((wiped.replicas, wiped.elr), (ids(&[3, 2]), vec![]));
+}
+
+#[test]
 fn min_isr_above_the_replication_factor_counts_as_the_replication_factor() {
     let p = partition(&[1], &[1], Some(1));
     let gone = change(&p, &|_| false).without(BrokerId(1)).build().unwrap();

@@ -62,10 +62,11 @@ impl Reassignment {
     ///
     /// It waits for every replica that comes: it could be unhealthy. Where the assignment shrinks it waits for all of
     /// the target, so that the ISR does not shrink without need. A replica that stays and is dead holds up nothing else.
-    /// Beyond Kafka: it also waits while it would take the ISR below `min_isr`, unless the ISR loses nobody: a partition
-    /// that takes writes goes on taking them.
+    /// Beyond Kafka: it also waits while the ISR that is left would be smaller than `min_isr` and somebody goes who has
+    /// everything, in sync or `eligible`: a partition that takes writes goes on taking them, and what was acknowledged stays with as
+    /// many.
     #[must_use]
-    pub fn completed(&self, isr: &[BrokerId], min_isr: usize) -> Option<Settled> {
+    pub fn completed(&self, isr: &[BrokerId], eligible: &[BrokerId], min_isr: usize) -> Option<Settled> {
         if self.adding.is_empty() && self.removing.is_empty() {
             return None;
         }
@@ -75,7 +76,9 @@ impl Reassignment {
         };
         let in_sync = |brokers: &[BrokerId]| brokers.iter().all(|broker| after.isr.contains(broker));
         let shrinks = self.adding.len() < self.removing.len();
-        let starves = after.isr.len() < isr.len() && after.isr.len() < min_isr.min(after.replicas.len());
+        let has_everything = |broker: &BrokerId| isr.contains(broker) || eligible.contains(broker);
+        let starves = after.isr.len() < min_isr.min(after.replicas.len())
+            && self.removing.iter().any(has_everything);
         let waits = after.isr.is_empty()
             || after.replicas.is_empty()
             || !in_sync(&self.adding)
@@ -149,9 +152,9 @@ mod tests {
     #[test]
     fn it_waits_for_who_comes() {
         let swap = to(&[1, 2, 3], &[1, 2, 4]);
-        assert_eq!(swap.completed(&ids(&[1, 2, 3]), 1), None);
+        assert_eq!(swap.completed(&ids(&[1, 2, 3]), &[], 1), None);
         assert_eq!(
-            swap.completed(&ids(&[1, 2, 3, 4]), 1),
+            swap.completed(&ids(&[1, 2, 3, 4]), &[], 1),
             Some(settled(&[1, 2, 4], &[1, 2, 4]))
         );
     }
@@ -160,7 +163,7 @@ mod tests {
     fn a_dead_replica_that_stays_holds_up_nothing() {
         let swap = to(&[1, 2, 3], &[1, 2, 4]);
         assert_eq!(
-            swap.completed(&ids(&[1, 3, 4]), 2),
+            swap.completed(&ids(&[1, 3, 4]), &[], 2),
             Some(settled(&[1, 2, 4], &[1, 4]))
         );
     }
@@ -169,10 +172,10 @@ mod tests {
     fn a_smaller_assignment_waits_for_all_of_it() {
         // Kafka's own example: going on would leave [5] in sync, where [0, 1] were.
         let smaller = to(&[0, 1, 2, 3, 4], &[2, 3, 4, 5]);
-        assert_eq!(smaller.completed(&ids(&[0, 1, 5]), 1), None);
-        assert!(smaller.completed(&ids(&[0, 1, 2, 3, 4, 5]), 1).is_some());
+        assert_eq!(smaller.completed(&ids(&[0, 1, 5]), &[], 1), None);
+        assert!(smaller.completed(&ids(&[0, 1, 2, 3, 4, 5]), &[], 1).is_some());
         assert_eq!(
-            to(&[1, 2, 3], &[1]).completed(&ids(&[1, 2]), 2),
+            to(&[1, 2, 3], &[1]).completed(&ids(&[1, 2]), &[], 2),
             Some(settled(&[1], &[1]))
         );
     }
@@ -182,17 +185,19 @@ mod tests {
         let swap = to(&[1, 2, 3], &[4, 2, 5]);
         // 2 is away: [4, 5] would be enough for two, not for three.
         let isr = ids(&[1, 3, 4, 5]);
-        assert_eq!(swap.completed(&isr, 3), None);
-        assert!(swap.completed(&isr, 2).is_some());
+        assert_eq!(swap.completed(&isr, &[], 3), None);
+        assert!(swap.completed(&isr, &[], 2).is_some());
         let one = to(&[3, 2], &[4, 2]);
-        assert_eq!(one.completed(&ids(&[3, 4]), 2), None, "{one:?}");
-        assert!(one.completed(&ids(&[4]), 2).is_some(), "nobody in sync goes");
+        assert_eq!(one.completed(&ids(&[3, 4]), &[], 2), None, "{one:?}");
+        assert!(one.completed(&ids(&[4]), &[], 2).is_some(), "nobody in sync goes");
+        assert_eq!(one.completed(&ids(&[4]), &ids(&[3]), 2), None, "3 has everything too");
+        assert!(one.completed(&ids(&[4]), &ids(&[2]), 2).is_some(), "2 stays");
     }
 
     #[test]
     fn it_never_ends_without_anybody_in_sync() {
-        assert_eq!(to(&[1, 2], &[2]).completed(&ids(&[1]), 1), None);
-        assert_eq!(to(&[1], &[2]).completed(&ids(&[]), 1), None);
+        assert_eq!(to(&[1, 2], &[2]).completed(&ids(&[1]), &[], 1), None);
+        assert_eq!(to(&[1], &[2]).completed(&ids(&[]), &[], 1), None);
     }
 
     #[test]

@@ -140,7 +140,8 @@ impl Settings {
             lag_time_max: [700, 2_000, 5_000][random.below(3) as usize] * MILLI,
             keep_alive: [600, 2_000, 4_000][random.below(3) as usize] * MILLI,
             checkpoint: [500, 2_000, 5_000][random.below(3) as usize] * MILLI,
-            doubt_patience: [500, 2_000][random.below(2) as usize] * MILLI,
+            // Longer than a session, as the broker asks for: see ADR 0009.
+            doubt_patience: session + [500, 3_000][random.below(2) as usize] * MILLI,
             segment_bytes: [1_500, 4_096, 16_384][random.below(3) as usize],
             slow,
             lost: [0, 5, 30, 100][random.below(4) as usize],

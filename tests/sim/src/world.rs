@@ -342,8 +342,8 @@ impl World {
             Fault::ExchangeDisk(id, away) => self.exchange(id, away),
             Fault::KillAmidWrite(id, _, budget) => {
                 let broker = self.broker(id)?;
-                broker.disk.fs().die_after(budget);
                 let host = broker.process.as_ref()?.host;
+                broker.disk.fs().die_after(budget);
                 self.cx.timer(host, SECOND, BrokerTimer::Die);
                 return Some(id);
             }

@@ -48,7 +48,7 @@ impl Leader {
             let wanted = if self.term.isr.contains(&follower.broker) {
                 !self.is_out_of_sync(follower, now)
             } else {
-                self.is_in_sync(follower)
+                self.is_in_sync(follower) && !self.is_out_of_sync(follower, now)
             };
             let epoch = follower.attached_epoch().or(follower.registered());
             if wanted && let Some(epoch) = epoch {

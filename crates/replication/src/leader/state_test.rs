@@ -282,6 +282,26 @@ fn what_the_leader_acknowledges_alone_needs_contact_and_the_rest_the_minimum() {
 // --- ISR ---
 
 #[test]
+fn nobody_joins_who_would_be_put_out_at_once() {
+    // Too few in sync hold the high watermark, and 2 has reached that, but not what was written long ago.
+    let mut leader = leader(&[1], 1000, 10, 2);
+    leader.attach(&attach_from(2, 5), &EMPTY_LOG, Moment(0));
+    append(&mut leader, 3000);
+    let late = Moment(60_000);
+    let acked = |leader: &mut Leader, end| {
+        let ends = LogEnds::at(Offset(end));
+        assert!(leader.on_ack(BrokerId(2), attachment(2), ends, Offset(0), late));
+    };
+    acked(&mut leader, 500);
+    acked(&mut leader, 1500);
+    let refused = leader.propose(epoch_of(1), late);
+    assert_eq!(refused, None, "it would leave again with the next look");
+    acked(&mut leader, 3000);
+    let proposal = leader.propose(epoch_of(1), late).expect("it has caught up");
+    assert_eq!(proposal.isr.len(), 2);
+}
+
+#[test]
 fn a_refusal_never_shrinks_the_maximal_isr() {
     // B14: the refused request may have a twin that is still on its way.
     for error in [

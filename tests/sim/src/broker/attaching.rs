@@ -3,6 +3,7 @@
 use super::partition::Feed;
 use super::process::Process;
 use crate::cx::Cx;
+use crate::say;
 use crate::network::stream::{self, End, Frame, Message};
 use milena_replication::{Attach, AttachAnswer, AttachmentId, LogSummary};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, TopicIdPartition};
@@ -139,7 +140,11 @@ impl Process {
                 cx.coverage.attach_fenced += u64::from(fenced);
                 return refuse(cx, Frame::Refused(error));
             }
-            AttachAnswer::Diverged { epoch, end } => return refuse(cx, Frame::Diverged(epoch, end)),
+            AttachAnswer::Diverged { epoch, end } => {
+                say!(cx, "{}: {request:?} of {} has parted; epochs {:?}", self.host.broker, partition.name,
+                    partition.log.epoch_entries());
+                return refuse(cx, Frame::Diverged(epoch, end));
+            }
             AttachAnswer::OutOfRange { log_start, log_end } => {
                 return refuse(cx, Frame::OutOfRange(log_start, log_end));
             }

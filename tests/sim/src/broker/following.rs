@@ -325,6 +325,8 @@ impl Process {
             end,
         );
         cx.coverage.attach_diverged += 1;
+        say!(cx, "{}: {} has parted from {leader} at {epoch}, {end}; epochs {:?}", self.host.broker, partition.name,
+            partition.log.epoch_entries());
         if let Some(role) = partition.follows() {
             role.rounds += 1;
             cx.coverage.attach_diverged_again += u64::from(role.rounds > 1);

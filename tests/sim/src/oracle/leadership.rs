@@ -32,10 +32,13 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
     if unclean.is_some() && truth.life < unclean {
         truth.life = unclean;
         let before = truth.acked.len();
-        truth.committed.retain(|base, identity| *base < start || has(base, *identity));
+        // What the new leader knows to be committed counts from here on, be it from before an earlier unclean election.
+        let known = partition.high_watermark();
+        let below = batches.iter().filter(|batch| batch.end <= known);
+        truth.committed = below.map(|batch| (batch.base, batch.identity)).collect();
         truth.acked.retain(|base, identity| *base < start || has(base, *identity));
         truth.lost += (before - truth.acked.len()) as u64;
-        truth.committed_end = truth.committed_end.min(end);
+        truth.committed_end = known;
         return;
     }
     let lacks = truth.committed.range(start..).find(|(base, identity)| !has(base, **identity));

@@ -108,7 +108,14 @@ fn judge_move(
     let enough = new.isr.len() >= wanted.min(new.replicas.len());
     let begins = new.adding.iter().any(|added| !old.replicas.contains(added) && new.isr.contains(added));
     let cancelled = old.adding.iter().any(|added| !new.replicas.contains(added));
-    if (!enough && !cancelled && new.isr.len() < old.isr.len() && !new.recovering) || begins {
+    // Whoever is in sync or eligible has everything, but for one whose disk is gone.
+    let lossy = cx.oracle.contract.lossy();
+    let holders = |state: &PartitionRegistration| {
+        let all = state.isr.iter().chain(&state.elr);
+        all.filter(|broker| !lossy.contains(broker)).count()
+    };
+    let fewer = holders(new) < holders(old) && holders(new) < wanted.min(new.replicas.len());
+    if (fewer && !enough && !cancelled && !new.recovering) || begins {
         cx.oracle.fail("I34", format!("{id}: {old:?} -> {new:?}"));
     }
 }
