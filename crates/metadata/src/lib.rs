@@ -23,6 +23,7 @@ pub mod reassignment;
 pub mod record;
 pub mod replica_report;
 pub mod request;
+pub mod stray;
 
 mod apply;
 

@@ -1,8 +1,7 @@
 //! A broker's life in the cluster: register, heartbeat, unfence, controlled shutdown.
 //!
-//! Where it stands is decided in [`milena_metadata::broker_life`]. While fenced a heartbeat follows every step of the metadata at once, so that a start does not wait for the interval; so it
-//! does when the metadata shows an active broker that it has been fenced, so that a false suspicion costs little.
-//! Source: `BrokerLifecycleManager`.
+//! Where it stands, and when it does not wait for the interval, is decided in [`milena_metadata::broker_life`]: a start does not
+//! wait, and a false suspicion costs little. Source: `BrokerLifecycleManager`.
 
 use super::client::{ControllerClient, ControllerError};
 use crate::metadata::MetadataCache;

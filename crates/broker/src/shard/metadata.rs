@@ -402,9 +402,9 @@ impl Partition {
 
     /// Becomes what the registration says.
     fn apply_registration(&mut self, cx: &mut Context, state: &PartitionRegistration) {
-        let held = (self.leader_epoch, self.partition_epoch);
+        let since = (self.leader_epoch, self.partition_epoch);
         let can_append = cx.dirs.state(self.dir) != DirState::Full;
-        let next = transition(cx.node, self.role.held(), held, can_append, &assigned(state));
+        let next = transition(cx.node, self.role.held(), since, can_append, &assigned(state));
         if next != Transition::Ignore {
             (self.leader_epoch, self.partition_epoch) = (state.leader_epoch, state.partition_epoch);
         }
