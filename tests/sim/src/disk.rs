@@ -1,14 +1,17 @@
 //! A broker's disk: what is not forced to it is lost with the power, never with the process.
 
 use crate::random::Random;
-use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
+use milena_log::env::{FaultyFileSystem, FileSystem, Survival, UniqueNames};
 use milena_log::{Env, LogDir, LogDirError, MetaProperties};
-use milena_types::{BrokerId, ClusterId, DirectoryId};
+use milena_types::{BrokerId, ClusterId, DirectoryId, Uuid};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the only log directory is.
 pub const PATH: &str = "/d";
+
+/// Closed segments that a process keeps open.
+const SEALED_OPEN_MAX: usize = 256;
 
 /// The cluster that all disks are formatted for.
 #[must_use]
@@ -16,11 +19,22 @@ pub fn cluster() -> ClusterId {
     ClusterId("simulated-cluster-0000".to_owned())
 }
 
+/// Names that follow from a seed.
+#[derive(Debug)]
+struct SeededNames(Mutex<Random>);
+
+impl UniqueNames for SeededNames {
+    fn next(&self) -> Uuid {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).uuid()
+    }
+}
+
 /// The only disk of a broker.
 #[derive(Debug)]
 pub struct Disk {
     node: BrokerId,
     fs: FaultyFileSystem,
+    names: Arc<SeededNames>,
 }
 
 impl Disk {
@@ -38,7 +52,8 @@ impl Disk {
             directory_id: Some(DirectoryId(random.uuid())),
         };
         fs.overwrite(&root.join("meta.properties"), meta.encode().as_bytes());
-        Self { node, fs }
+        let names = Arc::new(SeededNames(Mutex::new(Random::new(random.next()))));
+        Self { node, fs, names }
     }
 
     /// Opens the directory, as a process does that starts.
@@ -46,7 +61,8 @@ impl Disk {
     /// # Errors
     /// The process died meanwhile.
     pub fn open(&self) -> Result<LogDir, LogDirError> {
-        let env = Env::with(Arc::new(self.fs.clone()), 256);
+        let names = Arc::clone(&self.names);
+        let env = Env::with_names(Arc::new(self.fs.clone()), names, SEALED_OPEN_MAX);
         LogDir::open_in(env, Path::new(PATH), self.node, Some(&cluster()), None)
     }
 

@@ -19,6 +19,7 @@ pub mod disk;
 pub mod event;
 pub mod faults;
 pub mod liveness;
+pub mod minimise;
 pub mod network;
 pub mod oracle;
 pub mod random;

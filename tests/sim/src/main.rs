@@ -1,102 +1,148 @@
-//! `sim run [--seeds A..B] [--jobs N]`, `sim replay SEED [--faults 1,2]`.
+//! `sim run [--seeds A..B] [--jobs N] [--failovers N] [--coverage]`, `sim replay SEED [--faults 1,2]`.
+//!
+//! `run` ends with 1 when an invariant did not hold in some seed, when fewer leaderships moved than were asked for, or when, with
+//! `--coverage`, something of what a run can meet was met by none: nothing is proven by what does not happen.
 
 use milena_sim::coverage::Coverage;
+use milena_sim::minimise::minimise;
 use milena_sim::report::{Outcome, run};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+/// Failing seeds whose faults are minimised; the others are only named.
+const MINIMISED_MAX: usize = 5;
+
+/// What is asked for on the command line.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn value(&self, name: &str) -> Option<&str> {
+        let at = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(at + 1).map(String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.value(name)?.parse().ok()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    let code = match arguments.0.first().map(String::as_str) {
+        Some("replay") => replay(&arguments),
+        Some("run") => run_all(&arguments),
+        _ => None,
     };
-    match arguments.first().map(String::as_str) {
-        Some("replay") => {
-            let Some(seed) = arguments.get(1).and_then(|seed| seed.parse().ok()) else {
-                return usage();
-            };
-            let kept: Option<Vec<usize>> =
-                option("--faults").map(|list| list.split(',').filter_map(|n| n.parse().ok()).collect());
-            replay(seed, kept.as_deref())
-        }
-        Some("run") => {
-            let seeds = option("--seeds").unwrap_or_else(|| "1..1000".to_owned());
-            let Some((from, to)) = seeds.split_once("..") else {
-                return usage();
-            };
-            let (Ok(from), Ok(to)) = (from.parse(), to.parse()) else {
-                return usage();
-            };
-            let jobs = option("--jobs").and_then(|jobs| jobs.parse().ok()).unwrap_or(2);
-            run_all(from, to, jobs)
-        }
-        _ => usage(),
-    }
+    code.unwrap_or_else(|| {
+        eprintln!("sim run [--seeds 1..1000] [--jobs 2] [--failovers 0] [--coverage]\nsim replay SEED [--faults 1,2]");
+        ExitCode::from(2)
+    })
 }
 
-fn usage() -> ExitCode {
-    eprintln!("sim run [--seeds 1..1000] [--jobs 2]\nsim replay SEED [--faults 1,2]");
-    ExitCode::from(2)
+fn verdict(holds: bool) -> ExitCode {
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn replay(seed: u64, kept: Option<&[usize]>) -> ExitCode {
-    let outcome = run(seed, kept, true);
+fn replay(arguments: &Arguments) -> Option<ExitCode> {
+    let seed: u64 = arguments.0.get(1)?.parse().ok()?;
+    let kept: Option<Vec<usize>> = arguments
+        .value("--faults")
+        .map(|list| list.split(',').filter_map(|number| number.parse().ok()).collect());
+    let outcome = run(seed, kept.as_deref(), true);
+    let mut out = std::io::stdout().lock();
     for line in &outcome.lines {
-        println!("{line}");
+        // Whoever reads may have seen enough.
+        writeln!(out, "{line}").ok()?;
     }
-    println!(
-        "seed {seed}: {} events, {} simulated s, hash {:016x}",
-        outcome.events, outcome.seconds, outcome.hash
-    );
-    match &outcome.violation {
-        Some(violation) => {
-            println!("{} does not hold: {}", violation.invariant, violation.detail);
-            ExitCode::FAILURE
-        }
-        None => ExitCode::SUCCESS,
+    let (events, seconds, hash) = (outcome.events, outcome.seconds, outcome.hash);
+    writeln!(out, "seed {seed}: {events} events, {seconds} simulated s, hash {hash:016x}").ok()?;
+    if let Some(violation) = &outcome.violation {
+        writeln!(out, "{} does not hold: {}", violation.invariant, violation.detail).ok()?;
     }
+    Some(verdict(outcome.violation.is_none()))
 }
 
-fn run_all(from: u64, to: u64, jobs: usize) -> ExitCode {
+fn run_all(arguments: &Arguments) -> Option<ExitCode> {
+    let (from, to) = arguments.value("--seeds").unwrap_or("1..1000").split_once("..")?;
+    let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
+    let jobs = arguments.number("--jobs").unwrap_or(2);
     let began = Instant::now();
-    let next = AtomicU64::new(from);
-    let outcomes: Mutex<Vec<Outcome>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to {
-                        return;
-                    }
-                    let outcome = run(seed, None, false);
-                    if let Some(violation) = &outcome.violation {
-                        println!("seed {seed}: {} does not hold: {}", violation.invariant, violation.detail);
-                        println!("  {}", outcome.replay_line(None));
-                    }
-                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
-                }
-            });
-        }
-    });
-    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // A violation says enough; a panic's words are part of it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcomes = run_seeds(from, to, jobs);
+    let took = began.elapsed().as_secs_f64();
+    let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.violation.is_some()).collect();
+    failed.iter().take(MINIMISED_MAX).for_each(|outcome| tell(outcome));
     let mut coverage = Coverage::default();
     outcomes.iter().for_each(|outcome| coverage.add(&outcome.coverage));
-    let failed = outcomes.iter().filter(|outcome| outcome.violation.is_some()).count();
+    let unmet = print_coverage(&coverage);
     let events: u64 = outcomes.iter().map(|outcome| outcome.events).sum();
     let seconds: u64 = outcomes.iter().map(|outcome| outcome.seconds).sum();
-    let took = began.elapsed().as_secs_f64();
-    for (name, what, count) in coverage.rows() {
+    let (seeds, failovers) = (outcomes.len(), coverage.failover);
+    println!(
+        "{seeds} seeds, {} failed, {events} events, {failovers} failovers, {seconds} simulated s, in {took:.1} s: {:.1} seeds/s",
+        failed.len(),
+        seeds as f64 / took
+    );
+    let wanted = arguments.number("--failovers").unwrap_or(0);
+    if failovers < wanted {
+        println!("only {failovers} failovers, {wanted} are wanted");
+    }
+    let covered = !arguments.has("--coverage") || unmet == 0;
+    Some(verdict(failed.is_empty() && failovers >= wanted && covered))
+}
+
+fn run_seeds(from: u64, to: u64, jobs: u64) -> Vec<Outcome> {
+    let next = AtomicU64::new(from);
+    let outcomes: Mutex<Vec<Outcome>> = Mutex::default();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= to {
+                return;
+            }
+            let outcome = run(seed, None, false);
+            if let Some(violation) = &outcome.violation {
+                println!("seed {seed}: {} does not hold: {}", violation.invariant, violation.detail);
+            }
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(work);
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by_key(|outcome| outcome.seed);
+    outcomes
+}
+
+/// How to repeat a failing run, with as few faults as it takes.
+fn tell(failed: &Outcome) {
+    let (kept, smallest) = minimise(failed);
+    if let Some(violation) = &smallest.violation {
+        println!("seed {}, {} of {} faults: {}", failed.seed, kept.len(), failed.faults, violation.detail);
+    }
+    println!("  {}", failed.replay_line(Some(&kept)));
+}
+
+/// Gives how many things were never met.
+fn print_coverage(coverage: &Coverage) -> usize {
+    let rows = coverage.rows();
+    for (name, what, count) in &rows {
         println!("{count:>10}  {name}: {what}");
     }
-    println!(
-        "{} seeds, {failed} failed, {events} events, {} failovers, {seconds} simulated s, in {took:.1} s: {:.1} seeds/s",
-        outcomes.len(),
-        coverage.failover,
-        outcomes.len() as f64 / took
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let unmet: Vec<_> = rows.iter().filter(|(_, _, count)| *count == 0).map(|(name, _, _)| *name).collect();
+    if !unmet.is_empty() {
+        println!("never met: {}", unmet.join(", "));
+    }
+    unmet.len()
 }

@@ -258,10 +258,11 @@ impl Process {
         high_watermark: Offset,
         log_start: Offset,
     ) -> Result<(), FollowerAppendError> {
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return Ok(());
-        };
         if !records.is_empty() {
+            self.adopt_log_start(cx, id, log_start);
+            let Some(partition) = self.partitions.get_mut(&id) else {
+                return Ok(());
+            };
             let first = BatchHeader::parse(&records)?;
             let (start, end) = (partition.log.log_start_offset(), partition.log.log_end_offset());
             let batch = OffsetRange {
@@ -283,11 +284,19 @@ impl Process {
                 self.on_advertised(cx, id);
             }
         }
-        self.take_news(cx, id, high_watermark, log_start);
+        self.adopt_log_start(cx, id, log_start);
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Ok(());
+        };
+        let end = partition.log.log_end_offset();
+        if partition.known_committed.advance(high_watermark, end) {
+            partition.log.on_high_watermark(partition.known_committed.get());
+            self.checkpoint_dirty.insert(id);
+        }
         Ok(())
     }
 
-    fn take_news(&mut self, cx: &mut Cx, id: TopicIdPartition, high_watermark: Offset, log_start: Offset) {
+    fn adopt_log_start(&mut self, cx: &mut Cx, id: TopicIdPartition, log_start: Offset) {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return;
         };
@@ -295,14 +304,6 @@ impl Process {
         if let Some(start) = adopted_log_start(start, end, log_start) {
             partition.log.set_log_start_offset(start);
             self.on_advertised(cx, id);
-        }
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return;
-        };
-        let end = partition.log.log_end_offset();
-        if partition.known_committed.advance(high_watermark, end) {
-            partition.log.on_high_watermark(partition.known_committed.get());
-            self.checkpoint_dirty.insert(id);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::cx::Cx;
 use crate::event::BrokerTimer;
 use crate::say;
 use milena_log::{CorruptionPolicy, LogError, OpenError, OpenOptions, PartitionLog};
-use milena_metadata::MetadataImage;
+use milena_metadata::stray::stray;
 use milena_replication::FollowerHighWatermark;
 use milena_types::{LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition};
 use std::path::Path;
@@ -179,7 +179,7 @@ impl Process {
         };
         let (mut found, node) = (false, self.node());
         for name in names {
-            if !is_stray(&self.cache, node, &name) {
+            if stray(&self.cache, node, &name).is_none() {
                 continue;
             }
             say!(cx, "{}: {name} is set aside", self.node());
@@ -194,10 +194,4 @@ impl Process {
             self.storage_failed(&error);
         }
     }
-}
-
-fn is_stray(image: &MetadataImage, node: milena_types::BrokerId, name: &TopicPartition) -> bool {
-    let topic = image.topic_by_name(name.topic.as_str());
-    let state = topic.and_then(|topic| topic.partition(name.partition));
-    state.is_none_or(|state| !state.replicas.contains(&node))
 }

@@ -44,14 +44,14 @@ impl Partition {
         leader_epoch: LeaderEpoch,
         frame: &PartitionFrame,
     ) -> Result<(), FollowerAppendError> {
+        let leader_log_start = Offset(frame.log_start_offset);
         if !frame.records.is_empty() {
+            // Before, too: a log that was cut to where the leader's begins, inside a batch, has nothing left, and is to begin
+            // with that batch.
+            self.adopt_log_start(cx, leader_log_start);
             self.append_records(cx, leader_epoch, Offset(frame.from_offset), frame.records.clone())?;
         }
-        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        if let Some(start) = adopted_log_start(start, end, Offset(frame.log_start_offset)) {
-            self.log.set_log_start_offset(start);
-            self.on_advertised(cx);
-        }
+        self.adopt_log_start(cx, leader_log_start);
         if let Role::Follower(role) = &mut self.role {
             role.set_replicated(Offset(frame.replicated_offset));
         }
@@ -64,6 +64,14 @@ impl Partition {
             self.waiters.wake();
         }
         Ok(())
+    }
+
+    fn adopt_log_start(&mut self, cx: &mut Context, leader_log_start: Offset) {
+        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        if let Some(start) = adopted_log_start(start, end, leader_log_start) {
+            self.log.set_log_start_offset(start);
+            self.on_advertised(cx);
+        }
     }
 
     fn append_records(
