@@ -402,6 +402,14 @@ impl LogDirs {
             None => dir.known_at_start(handle, name).map_err(OpenError::from)?,
             Some(_) => dir.checkpoints.of(name),
         };
+        let on_disk = known.recovery_point.max(known.high_watermark);
+        if distrust.is_none() && handle.is_unclaimed(name, on_disk).map_err(OpenError::from)? {
+            tracing::warn!(partition = %name, "there is a log of which nothing was flushed, and of which nobody knows the topic");
+            dir.checkpoints.forget(name);
+            set_old_life_aside(handle, name).map_err(OpenError::from)?;
+            let made_anew = dir.options(handle, id, name, config, Checkpointed::default(), wall_clock());
+            return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
+        }
         let options = |known| {
             let options = dir.options(handle, id, name, config, known, wall_clock());
             OpenOptions {

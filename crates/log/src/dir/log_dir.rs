@@ -351,6 +351,22 @@ impl LogDir {
         read_topic_id(&*self.env.fs, dir)
     }
 
+    /// True when nobody knows of which topic the log of that name is: nothing says so, and nothing of it was flushed, for the first
+    /// flush takes `partition.metadata` along. What a power cut has left of it may be of a topic that was deleted since.
+    /// `known`: how far the checkpoints say that it was on disk, or committed.
+    ///
+    /// # Errors
+    /// A file that says so could not be read.
+    pub fn is_unclaimed(&self, partition: &TopicPartition, known: Offset) -> Result<bool, LogError> {
+        if self.clean.is_some() {
+            return Ok(false);
+        }
+        let floor = self.recovery_floor(partition)?;
+        let flushed = known.min(floor.unwrap_or(known));
+        let path = self.partition_path(partition);
+        Ok(flushed == Offset::ZERO && self.topic_id(&path)?.is_none())
+    }
+
     /// How far the log of that name is trusted whatever the checkpoints say, if it was truncated or made anew since they were
     /// written: what they say beyond is of a former log.
     ///

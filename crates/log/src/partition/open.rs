@@ -7,6 +7,7 @@ use super::in_flight::InFlight;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
+use crate::durable_file::replace_file;
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError, ReadError};
@@ -537,18 +538,32 @@ impl PartitionLog {
 }
 
 /// Compares the directory's topic id with the expected one; a missing or damaged file is left for the next creation.
+/// The segments in the directory are of the topic that is opened. Where nothing says so, `partition.metadata` is made again: it is
+/// on disk with the first flush only, so that a power cut may leave segments without it.
+/// Source: `UnifiedLog.initializeTopicId`.
 fn check_topic_id(opts: &OpenOptions, has_data: bool) -> Result<(), OpenError> {
     if opts.topic_id.0.is_zero() || !has_data {
         return Ok(());
     }
     match read_topic_id(&*opts.env.fs, &opts.dir)? {
-        Some(found) if found != opts.topic_id => Err(OpenError::TopicIdMismatch {
+        Some(found) if found == opts.topic_id => Ok(()),
+        Some(found) => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),
             found,
             expected: opts.topic_id,
         }),
-        _ => Ok(()),
+        None => {
+            let path = opts.dir.join(PARTITION_METADATA_FILE);
+            let text = partition_metadata(opts.topic_id);
+            let written = replace_file(&*opts.env.fs, &path, text.as_bytes());
+            Ok(written.map_err(LogError::new("write", path))?)
+        }
     }
+}
+
+/// The text of `partition.metadata`.
+pub(super) fn partition_metadata(topic: TopicId) -> String {
+    format!("version: 0\ntopic_id: {topic}")
 }
 
 /// The topic id that a partition's directory is marked with. `None`: it has no `partition.metadata`, or a damaged one.

@@ -1,6 +1,7 @@
 //! When a segment is closed and the next one begins. Source: `LogSegment.shouldRoll`, `UnifiedLog.roll`.
 
 use super::PartitionLog;
+use super::open::partition_metadata;
 use super::files::{SegmentMeta, SmallTimestamp};
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
@@ -202,7 +203,7 @@ impl PartitionLog {
             return Ok(());
         }
         let path = self.dir().join(PARTITION_METADATA_FILE);
-        let text = format!("version: 0\ntopic_id: {}", self.topic_id);
+        let text = partition_metadata(self.topic_id);
         let write = || {
             if read_small_file(&*fs, &path, 1 << 16)?.as_deref() != Some(text.as_bytes()) {
                 fs.open(&path, OpenMode::Truncate)?
