@@ -75,6 +75,7 @@ counters! {
     reassignment_cancelled: "a reassignment was cancelled",
     topic_made: "the topic was made",
     topic_deleted: "the topic was deleted",
+    unclaimed_log_met: "a log that nobody knows the topic of was met",
     old_log_met: "a log of a deleted topic of the same name was met",
     config_changed: "a configuration was changed",
     preferred_elected: "a leadership went back to the preferred replica",

@@ -3,6 +3,7 @@
 use crate::random::Random;
 use milena_log::env::{FaultyFileSystem, FileSystem, Survival, UniqueNames};
 use milena_log::{Env, LogDir, LogDirError, MetaProperties};
+use milena_record::batches;
 use milena_types::{BrokerId, ClusterId, DirectoryId, Uuid};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +71,32 @@ impl Disk {
     #[must_use]
     pub fn fs(&self) -> &FaultyFileSystem {
         &self.fs
+    }
+
+    /// What lies on it, for people.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for path in self.fs.paths() {
+            let content = self.fs.content(&path).unwrap_or_default();
+            lines.push(format!("{} {}: {} bytes", self.node, path.display(), content.len()));
+            let name = path.to_string_lossy();
+            if name.ends_with(".log") {
+                let batches = batches(&content).map(|batch| match batch {
+                    Ok((header, _)) => format!(
+                        "    {}..{} in {}",
+                        header.base_offset,
+                        header.next_offset(),
+                        header.partition_leader_epoch
+                    ),
+                    Err(error) => format!("    {error}"),
+                });
+                lines.extend(batches);
+            } else if ["checkpoint", "metadata", "floor"].iter().any(|word| name.contains(word)) {
+                lines.push(format!("    {}", String::from_utf8_lossy(&content).replace('\n', " | ")));
+            }
+        }
+        lines
     }
 
     /// The process is gone; with the power, what was not forced to the disk is too, by chance.

@@ -1,4 +1,4 @@
-//! `sim run [--seeds A..B] [--jobs N] [--failovers N] [--coverage]`, `sim replay SEED [--faults 1,2]`.
+//! `sim run [--seeds A..B] [--jobs N] [--failovers N] [--coverage]`, `sim replay SEED [--faults 1,2] [--disks]`.
 //!
 //! `run` ends with 1 when an invariant did not hold in some seed, when fewer leaderships moved than were asked for, or when, with
 //! `--coverage`, something of what a run can meet was met by none: nothing is proven by what does not happen.
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         _ => None,
     };
     code.unwrap_or_else(|| {
-        eprintln!("sim run [--seeds 1..1000] [--jobs 2] [--failovers 0] [--coverage]\nsim replay SEED [--faults 1,2]");
+        eprintln!("sim run [--seeds 1..1000] [--jobs 2] [--failovers 0] [--coverage]\nsim replay SEED [--faults 1,2] [--disks]");
         ExitCode::from(2)
     })
 }
@@ -60,6 +60,11 @@ fn replay(arguments: &Arguments) -> Option<ExitCode> {
     for line in &outcome.lines {
         // Whoever reads may have seen enough.
         writeln!(out, "{line}").ok()?;
+    }
+    if arguments.has("--disks") {
+        for line in &outcome.disks {
+            writeln!(out, "{line}").ok()?;
+        }
     }
     let (events, seconds, hash) = (outcome.events, outcome.seconds, outcome.hash);
     writeln!(out, "seed {seed}: {events} events, {seconds} simulated s, hash {hash:016x}").ok()?;

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub faults: usize,
     /// The last things that happened, when that was asked for.
     pub lines: Vec<String>,
+    /// What lies on the disks at the end, likewise.
+    pub disks: Vec<String>,
 }
 
 /// Runs a seed. `kept`: only these faults happen. A panic, such as that of an assertion of the product, is a violation too.
@@ -46,6 +48,7 @@ pub fn run(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Outcome {
             coverage: Coverage::default(),
             faults: World::new(seed, None, false).faults.len(),
             lines: Vec::new(),
+            disks: Vec::new(),
         }
     })
 }
@@ -63,6 +66,11 @@ fn run_world(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Outcome {
         seconds: world.cx.now / SECOND,
         faults: world.faults.len(),
         lines: world.cx.trace.lines(),
+        disks: if verbose {
+            world.brokers.iter().flat_map(|broker| broker.disk.describe()).collect()
+        } else {
+            Vec::new()
+        },
         coverage: world.cx.coverage,
         violation: world.cx.oracle.violation,
     }

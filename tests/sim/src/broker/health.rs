@@ -64,6 +64,8 @@ impl Process {
     /// The log could not be trusted: others are waited for.
     pub(super) fn in_doubt(&mut self, cx: &mut Cx, id: TopicIdPartition) {
         cx.coverage.doubtful += 1;
+        // It is going to be cut, and counts for nothing until it is in sync again: see ADR 0009.
+        cx.oracle.contract.lost(self.host.broker);
         let patience = cx.settings.doubt_patience;
         self.unusable.insert(id, Unusable::Doubtful(cx.now + patience));
         cx.timer(self.host, patience, BrokerTimer::Waited(id));

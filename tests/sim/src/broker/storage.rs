@@ -104,6 +104,11 @@ impl Process {
             return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
         }
         let known = self.known_at_start(name)?;
+        let on_disk = known.recovery_point.max(known.high_watermark);
+        if self.dir.is_unclaimed(name, on_disk)? {
+            cx.coverage.unclaimed_log_met += 1;
+            return Ok(self.begin_anew(cx, id, name, settings)?);
+        }
         let options = OpenOptions {
             corruption: policy,
             ..self.options(cx, id, name, settings, known)
@@ -111,15 +116,26 @@ impl Process {
         match PartitionLog::open(options) {
             Err(OpenError::TopicIdMismatch { .. }) => {
                 cx.coverage.old_log_met += 1;
-                self.checkpoints.forget(name);
-                if self.dir.set_aside(name, &path)?.is_some() {
-                    self.dir.sync_names()?;
-                }
-                let made_anew = self.options(cx, id, name, settings, Checkpointed::default());
-                Ok((PartitionLog::absent(&made_anew), Offset::ZERO))
+                Ok(self.begin_anew(cx, id, name, settings)?)
             }
             opened => opened.map(|(log, _)| (log, known.high_watermark)),
         }
+    }
+
+    /// What lies there is set aside.
+    fn begin_anew(
+        &mut self,
+        cx: &Cx,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        settings: &TopicSettings,
+    ) -> Result<(PartitionLog, Offset), LogError> {
+        self.checkpoints.forget(name);
+        if self.dir.set_aside(name, &self.dir.partition_path(name))?.is_some() {
+            self.dir.sync_names()?;
+        }
+        let made_anew = self.options(cx, id, name, settings, Checkpointed::default());
+        Ok((PartitionLog::absent(&made_anew), Offset::ZERO))
     }
 
     fn has_directory(&self, path: &Path) -> Result<bool, LogError> {

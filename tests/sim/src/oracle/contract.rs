@@ -1,6 +1,7 @@
 //! What the faults keep to: more than that nobody promises to survive.
 //!
-//! `flushed`: any number of brokers may be killed or lose their power; `min.insync.replicas - 1` disks may be exchanged at once.
+//! `flushed`: any number of brokers may be killed or lose their power; `min.insync.replicas - 1` disks may be exchanged at once. A
+//! replica whose log is in doubt after that counts as one of them.
 //! `replicated`: as many may lose their power or their disk at once. One counts until it is in sync again everywhere.
 
 use milena_types::{AckDurability, BrokerId};

@@ -41,6 +41,19 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
         truth.committed_end = known;
         return;
     }
+    let known = partition.high_watermark();
+    if truth.life.is_some() {
+        // It may know more to be committed, from before an unclean election, than whoever that election made the leader.
+        let more = batches.iter().filter(|batch| batch.base >= truth.committed_end && batch.end <= known);
+        let more: Vec<_> = more.map(|batch| (batch.base, batch.identity)).collect();
+        truth.committed.extend(more);
+        truth.committed_end = truth.committed_end.max(known);
+    } else if known > truth.committed_end {
+        let committed = truth.committed_end;
+        return cx
+            .oracle
+            .fail("I8", format!("{host:?} takes {id} for committed up to {known}, which was {committed}"));
+    }
     let lacks = truth.committed.range(start..).find(|(base, identity)| !has(base, **identity));
     if let Some((base, _)) = lacks {
         let (base, acked) = (*base, truth.acked.contains_key(base));

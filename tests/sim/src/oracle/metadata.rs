@@ -115,7 +115,9 @@ fn judge_move(
         all.filter(|broker| !lossy.contains(broker)).count()
     };
     let fewer = holders(new) < holders(old) && holders(new) < wanted.min(new.replicas.len());
-    if (fewer && !enough && !cancelled && !new.recovering) || begins {
+    // Where the page cache is trusted, whoever was killed counts as one that has lost something.
+    let flushed = cx.oracle.contract.durability() == AckDurability::Flushed;
+    if (flushed && fewer && !enough && !cancelled && !new.recovering) || begins {
         cx.oracle.fail("I34", format!("{id}: {old:?} -> {new:?}"));
     }
 }
@@ -144,7 +146,8 @@ fn judge_election(
     cx.oracle.truth(id).unclean.insert(new.leader_epoch, leader);
     let name = image.topics.get(&id.topic).map(|topic| topic.name.clone());
     let allowed = name.is_some_and(|name| unclean_leader_election(image, &name, defaults));
-    let last_known = old.last_known_elr.first() == Some(&leader);
+    // The first of them, or the next one when that has lost its disk.
+    let last_known = old.last_known_elr.contains(&leader);
     let replicated = cx.oracle.contract.durability() == AckDurability::Replicated;
     if last_known && replicated {
         cx.coverage.elected_last_known += 1;
