@@ -29,7 +29,7 @@ struct State {
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
     cleaned: BTreeMap<TopicPartition, Offset>,
-    /// Recovery points of logs that are gone, which the file may still say, or a write that is under way.
+    /// The largest offsets of logs that are gone, which the files may still say, or a write that is under way.
     forgotten: BTreeMap<TopicPartition, Offset>,
     changed: bool,
     /// Whom to tell that the recovery point is on disk.
@@ -95,7 +95,11 @@ impl DirCheckpoints {
         } = &mut *state;
         let mut changed = replace(recovery_points, name, offsets.recovery_point);
         changed |= replace(high_watermarks, name, offsets.high_watermark);
-        changed |= offsets.log_start > Offset::ZERO && replace(log_starts, name, offsets.log_start);
+        changed |= match offsets.log_start > Offset::ZERO {
+            true => replace(log_starts, name, offsets.log_start),
+            // What is there is of a former log of the name, and would hide what this one begins with.
+            false => log_starts.remove(name).is_some(),
+        };
         if changed {
             state.to_tell.push((id, offsets.recovery_point));
             state.changed = true;
@@ -110,7 +114,7 @@ impl DirCheckpoints {
         state.changed = true;
     }
 
-    /// The recovery point of a log that is gone, which the file may say of a log of this name that is made anew.
+    /// The largest offset that the files may say of a log of this name that is made anew, though it is of one that is gone.
     pub(super) fn stale_recovery_point(&self, name: &TopicPartition) -> Offset {
         self.lock().forgotten.get(name).copied().unwrap_or_default()
     }
@@ -118,13 +122,17 @@ impl DirCheckpoints {
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
         let mut state = self.lock();
-        if let Some(offset) = state.recovery_points.remove(name) {
+        let gone = [
+            state.recovery_points.remove(name),
+            state.high_watermarks.remove(name),
+            // The next log of the name must not begin where this one did, either.
+            state.log_starts.remove(name),
+        ];
+        state.changed |= state.cleaned.remove(name).is_some();
+        if let Some(offset) = gone.into_iter().flatten().max() {
             state.changed = true;
             state.keep_forgotten([(name.clone(), offset)]);
         }
-        state.changed |= state.high_watermarks.remove(name).is_some();
-        state.changed |= state.log_starts.remove(name).is_some();
-        state.changed |= state.cleaned.remove(name).is_some();
     }
 }
 
@@ -277,5 +285,44 @@ impl Shard {
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.log.on_recovery_point_saved(recovery_point);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_types::{PartitionIndex, TopicId, TopicName};
+
+    #[test]
+    fn what_the_files_may_say_of_a_log_that_is_gone_is_remembered_whichever_file_it_is() {
+        let checkpoints = DirCheckpoints::default();
+        let name = TopicPartition {
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionIndex(0),
+        };
+        let id = TopicIdPartition {
+            topic: TopicId::default(),
+            partition: PartitionIndex(0),
+        };
+        // Acknowledged without a flush, and shortened by DeleteRecords.
+        let offsets = Checkpointed {
+            recovery_point: Offset::ZERO,
+            high_watermark: Offset(75),
+            log_start: Offset(59),
+        };
+        checkpoints.note(id, &name, offsets);
+        assert_eq!(checkpoints.stale_recovery_point(&name), Offset::ZERO);
+        checkpoints.note(
+            id,
+            &name,
+            Checkpointed {
+                log_start: Offset::ZERO,
+                ..offsets
+            },
+        );
+        assert_eq!(checkpoints.of(&name).log_start, Offset::ZERO, "a log made anew begins at 0");
+        checkpoints.forget(&name);
+        assert_eq!(checkpoints.stale_recovery_point(&name), Offset(75));
+        assert_eq!(checkpoints.of(&name), Checkpointed::default());
     }
 }
