@@ -20,7 +20,7 @@ use crate::scheduler::Scheduler;
 use crate::settings::Settings;
 use crate::time::{MILLI, Micros, SECOND};
 use crate::trace::Trace;
-use milena_types::{Acks, BrokerId, PartitionIndex, TopicPartition};
+use milena_types::{AckDurability, Acks, BrokerId, PartitionIndex, TopicPartition};
 
 /// Between two looks at all replicas.
 const CHECK: Micros = 400 * MILLI;
@@ -334,7 +334,7 @@ impl World {
         say!(self.cx, "fault {number}: {fault:?}");
         match fault {
             Fault::Kill(id, away) => self.kill(id, Death::Killed, away),
-            Fault::LosePower(id, away) if self.cx.oracle.contract.may_lose_power(id) => {
+            Fault::LosePower(id, away) if self.may_lose_power(id) => {
                 self.kill(id, Death::PowerLost, away);
             }
             Fault::LosePower(id, away) => self.kill(id, Death::Killed, away),
@@ -378,10 +378,27 @@ impl World {
         self.start_again(id, Some(away));
     }
 
+    fn may_lose_power(&self, id: BrokerId) -> bool {
+        let contract = &self.cx.oracle.contract;
+        let keeps_it = contract.durability() == AckDurability::Flushed;
+        contract.may_lose_power(id) && (keeps_it || self.others_hold_everything(id))
+    }
+
+    /// Somebody else has everything of each of its partitions. A topic may have been made while too few brokers were there for
+    /// anything to be acknowledged.
+    fn others_hold_everything(&self, id: BrokerId) -> bool {
+        let lossy = self.cx.oracle.contract.lossy();
+        let mut led = self.controller.image.partitions().filter(|(_, _, state)| state.replicas.contains(&id));
+        led.all(|(_, _, state)| {
+            let mut holders = state.isr.iter().chain(&state.elr);
+            holders.any(|holder| *holder != id && !lossy.contains(holder))
+        })
+    }
+
     fn lose_power_everywhere(&mut self, away: Micros) {
         let all: Vec<BrokerId> = self.brokers.iter().map(|broker| broker.id).collect();
         if all.iter().any(|id| !self.cx.oracle.contract.may_lose_power(*id))
-            || self.cx.oracle.contract.durability() == milena_types::AckDurability::Replicated
+            || self.cx.oracle.contract.durability() == AckDurability::Replicated
         {
             return;
         }
@@ -393,7 +410,7 @@ impl World {
     }
 
     fn exchange(&mut self, id: BrokerId, away: Micros) {
-        if !self.cx.oracle.contract.may_lose_disk(id) {
+        if !self.cx.oracle.contract.may_lose_disk(id) || !self.others_hold_everything(id) {
             return;
         }
         let Some(broker) = self.brokers.iter_mut().find(|broker| broker.id == id) else {

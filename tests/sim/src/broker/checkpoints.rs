@@ -49,12 +49,15 @@ impl Checkpoints {
     }
 
     pub(super) fn forget(&mut self, name: &TopicPartition) {
-        if let Some(offset) = self.recovery_points.remove(name) {
+        let gone = [
+            self.recovery_points.remove(name),
+            self.high_watermarks.remove(name),
+            self.log_starts.remove(name),
+        ];
+        if let Some(offset) = gone.into_iter().flatten().max() {
             let known = self.forgotten.entry(name.clone()).or_default();
             *known = offset.max(*known);
         }
-        self.high_watermarks.remove(name);
-        self.log_starts.remove(name);
     }
 }
 
@@ -91,6 +94,8 @@ impl Process {
             self.checkpoints.high_watermarks.insert(name.clone(), hw);
             if start > Offset::ZERO {
                 self.checkpoints.log_starts.insert(name, start);
+            } else {
+                self.checkpoints.log_starts.remove(&name);
             }
             saved.push((id, recovery_point));
         }

@@ -50,7 +50,10 @@ impl Process {
             };
             partition.flush_queued = false;
             match partition.log.take_flush() {
-                Ok(Some(ticket)) => self.flush.in_flight.push((id, ticket)),
+                Ok(Some(ticket)) => {
+                    partition.flush_tickets += 1;
+                    self.flush.in_flight.push((id, ticket));
+                }
                 Ok(None) => {}
                 Err(error) => {
                     self.storage_failed(&error);
@@ -77,10 +80,16 @@ impl Process {
                 });
                 return;
             }
-            if let Some(partition) = self.partitions.get_mut(&id) {
-                partition.log.on_flushed(&ticket);
-                self.on_advertised(cx, id);
-            }
+            let Some(partition) = self.partitions.get_mut(&id) else {
+                continue;
+            };
+            // Else it is of the log that was open under this name before: what it says of offsets is not about this one.
+            let Some(left) = partition.flush_tickets.checked_sub(1) else {
+                continue;
+            };
+            partition.flush_tickets = left;
+            partition.log.on_flushed(&ticket);
+            self.on_advertised(cx, id);
         }
     }
 

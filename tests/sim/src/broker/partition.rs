@@ -37,6 +37,8 @@ pub struct Partition {
     pub known_committed: FollowerHighWatermark,
     /// Its files wait for a flush.
     pub flush_queued: bool,
+    /// Flushes that are under way.
+    pub flush_tickets: u16,
     /// The registration that the role was taken from.
     pub leader_epoch: LeaderEpoch,
     /// Its version.

@@ -69,6 +69,7 @@ impl Process {
             log,
             role: Role::Idle,
             flush_queued: false,
+            flush_tickets: 0,
             leader_epoch: LeaderEpoch(-1),
             partition_epoch: PartitionEpoch(-1),
         };

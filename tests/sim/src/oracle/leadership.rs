@@ -35,7 +35,9 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
         // What the new leader knows to be committed counts from here on, be it from before an earlier unclean election.
         let known = partition.high_watermark();
         let below = batches.iter().filter(|batch| batch.end <= known);
-        truth.committed = below.map(|batch| (batch.base, batch.identity)).collect();
+        let below: Vec<_> = below.map(|batch| (batch.base, batch.identity)).collect();
+        truth.committed.retain(|base, _| *base < start);
+        truth.committed.extend(below);
         truth.acked.retain(|base, identity| *base < start || has(base, *identity));
         truth.lost += (before - truth.acked.len()) as u64;
         truth.committed_end = known;
