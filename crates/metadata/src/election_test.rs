@@ -216,7 +216,10 @@ fn a_reassignment_does_not_end_with_the_death_of_the_last_other_one_that_has_eve
         .unwrap();
     assert_eq!((joined.replicas, joined.isr), (ids(&[3, 2]), ids(&[3, 2])));
     // Its disk is gone: nobody waits for that.
-    let wiped = PartitionChange::new(&fenced, ALL, 2, true).wiped(BrokerId(1)).build().unwrap();
+    let wiped = PartitionChange::new(&fenced, ALL, 2, true)
+        .wiped(BrokerId(1))
+        .build()
+        .unwrap();
     assert_eq!((wiped.replicas, wiped.elr), (ids(&[3, 2]), vec![]));
 }
 

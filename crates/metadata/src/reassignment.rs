@@ -77,8 +77,8 @@ impl Reassignment {
         let in_sync = |brokers: &[BrokerId]| brokers.iter().all(|broker| after.isr.contains(broker));
         let shrinks = self.adding.len() < self.removing.len();
         let has_everything = |broker: &BrokerId| isr.contains(broker) || eligible.contains(broker);
-        let starves = after.isr.len() < min_isr.min(after.replicas.len())
-            && self.removing.iter().any(has_everything);
+        let starves =
+            after.isr.len() < min_isr.min(after.replicas.len()) && self.removing.iter().any(has_everything);
         let waits = after.isr.is_empty()
             || after.replicas.is_empty()
             || !in_sync(&self.adding)
@@ -190,7 +190,11 @@ mod tests {
         let one = to(&[3, 2], &[4, 2]);
         assert_eq!(one.completed(&ids(&[3, 4]), &[], 2), None, "{one:?}");
         assert!(one.completed(&ids(&[4]), &[], 2).is_some(), "nobody in sync goes");
-        assert_eq!(one.completed(&ids(&[4]), &ids(&[3]), 2), None, "3 has everything too");
+        assert_eq!(
+            one.completed(&ids(&[4]), &ids(&[3]), 2),
+            None,
+            "3 has everything too"
+        );
         assert!(one.completed(&ids(&[4]), &ids(&[2]), 2).is_some(), "2 stays");
     }
 

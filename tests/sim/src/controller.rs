@@ -110,7 +110,7 @@ impl Controller {
     ) -> Planned<R> {
         let ctx = PlanContext {
             now: cx.timestamp(),
-            seed: cx.random.next(),
+            seed: cx.random.next_u64(),
             defaults: &self.defaults,
         };
         plan(&self.image, &ctx)
@@ -327,12 +327,7 @@ impl Controller {
     }
 }
 
-fn answer(
-    image: &MetadataImage,
-    body: &Body,
-    live: &Liveness,
-    ctx: &PlanContext<'_>,
-) -> Planned<Reply> {
+fn answer(image: &MetadataImage, body: &Body, live: &Liveness, ctx: &PlanContext<'_>) -> Planned<Reply> {
     match body {
         Body::Register(request) => plan::register_broker(image, request, live, ctx).map(Reply::Register),
         Body::Heartbeat(request) => plan::heartbeat(image, request, live, ctx).map(Reply::Heartbeat),

@@ -53,7 +53,7 @@ impl Disk {
             directory_id: Some(DirectoryId(random.uuid())),
         };
         fs.overwrite(&root.join("meta.properties"), meta.encode().as_bytes());
-        let names = Arc::new(SeededNames(Mutex::new(Random::new(random.next()))));
+        let names = Arc::new(SeededNames(Mutex::new(Random::new(random.next_u64()))));
         Self { node, fs, names }
     }
 
@@ -79,7 +79,12 @@ impl Disk {
         let mut lines = Vec::new();
         for path in self.fs.paths() {
             let content = self.fs.content(&path).unwrap_or_default();
-            lines.push(format!("{} {}: {} bytes", self.node, path.display(), content.len()));
+            lines.push(format!(
+                "{} {}: {} bytes",
+                self.node,
+                path.display(),
+                content.len()
+            ));
             let name = path.to_string_lossy();
             if name.ends_with(".log") {
                 let batches = batches(&content).map(|batch| match batch {
@@ -92,8 +97,14 @@ impl Disk {
                     Err(error) => format!("    {error}"),
                 });
                 lines.extend(batches);
-            } else if ["checkpoint", "metadata", "floor"].iter().any(|word| name.contains(word)) {
-                lines.push(format!("    {}", String::from_utf8_lossy(&content).replace('\n', " | ")));
+            } else if ["checkpoint", "metadata", "floor"]
+                .iter()
+                .any(|word| name.contains(word))
+            {
+                lines.push(format!(
+                    "    {}",
+                    String::from_utf8_lossy(&content).replace('\n', " | ")
+                ));
             }
         }
         lines
@@ -103,7 +114,7 @@ impl Disk {
     pub fn crash(&mut self, power: bool, random: &mut Random) {
         let survival = match power {
             true if random.one_in(4) => Survival::NothingUnsynced,
-            true => Survival::Random(random.next()),
+            true => Survival::Random(random.next_u64()),
             false => Survival::ProcessKilled,
         };
         self.fs = self.fs.after_crash(survival);

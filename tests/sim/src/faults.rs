@@ -88,10 +88,20 @@ fn draw(kind: u64, settings: &Settings, random: &mut Random) -> Fault {
         4 => Fault::ExchangeDisk(broker, away),
         5 => Fault::Pause(broker, away.min(settings.session * 2)),
         6 => {
-            let other = BrokerId((broker.0 + 1 + i32::try_from(random.below(brokers - 1)).unwrap_or(0)) % settings.brokers);
-            let peer = if random.one_in(3) { Place::Controller } else { Place::Broker(other) };
+            let other = BrokerId(
+                (broker.0 + 1 + i32::try_from(random.below(brokers - 1)).unwrap_or(0)) % settings.brokers,
+            );
+            let peer = if random.one_in(3) {
+                Place::Controller
+            } else {
+                Place::Broker(other)
+            };
             let (here, both) = (Place::Broker(broker), random.one_in(3));
-            let (from, to) = if random.one_in(2) { (here, peer) } else { (peer, here) };
+            let (from, to) = if random.one_in(2) {
+                (here, peer)
+            } else {
+                (peer, here)
+            };
             Fault::Cut {
                 from,
                 to,

@@ -26,8 +26,7 @@ pub fn finish(world: &mut World) {
         return;
     }
     world.producers.iter_mut().for_each(|producer| producer.stop());
-    loop {
-        let Some(lacking) = lacks(world) else { break };
+    while let Some(lacking) = lacks(world) {
         operate(world);
         if world.cx.now > healed + PATIENCE {
             world.cx.oracle.fail(lacking.0, lacking.1);
@@ -81,18 +80,29 @@ fn lacks(world: &World) -> Option<(&'static str, String)> {
             return Some(("L4", format!("{id} has no leader: {state:?}")));
         };
         if state.isr.len() < state.replicas.len() {
-            return Some(("L2", format!("{id}: in sync {:?} of {:?}", state.isr, state.replicas)));
+            return Some((
+                "L2",
+                format!("{id}: in sync {:?} of {:?}", state.isr, state.replicas),
+            ));
         }
         if !state.adding.is_empty() || !state.removing.is_empty() || !state.offline.is_empty() {
             return Some(("L3", format!("{id}: {state:?}")));
         }
-        let replica = world.brokers.iter().find(|b| b.id == leader).and_then(|b| b.replica(id));
+        let replica = world
+            .brokers
+            .iter()
+            .find(|b| b.id == leader)
+            .and_then(|b| b.replica(id));
         let knows = replica.and_then(|replica| replica.leader());
         if knows.is_none_or(|leads| leads.leader_epoch() != state.leader_epoch) {
             return Some(("L4", format!("{leader} does not lead {id}")));
         }
         for member in &state.replicas {
-            let replica = world.brokers.iter().find(|b| b.id == *member).and_then(|b| b.replica(id));
+            let replica = world
+                .brokers
+                .iter()
+                .find(|b| b.id == *member)
+                .and_then(|b| b.replica(id));
             let ends = replica.map(|replica| (replica.high_watermark(), replica.log.log_end_offset()));
             if ends.is_none_or(|(hw, end)| hw < end) {
                 return Some(("L5", format!("{member} knows of {id} only {ends:?}")));
@@ -111,7 +121,11 @@ fn judge(world: &mut World) {
         let starts = replicas.map(|replica| replica.log.log_start_offset());
         let Some(start) = starts.max() else { continue };
         for member in &state.replicas {
-            let replica = world.brokers.iter().find(|b| b.id == *member).and_then(|b| b.replica(id));
+            let replica = world
+                .brokers
+                .iter()
+                .find(|b| b.id == *member)
+                .and_then(|b| b.replica(id));
             let Some(replica) = replica else { continue };
             agreement::check_producers(&mut world.cx, world.brokers[0].host(), replica);
             let batches = match read(&replica.log, start, replica.log.log_end_offset()) {
@@ -139,7 +153,10 @@ fn judge_records(world: &mut World, id: TopicIdPartition, start: Offset, batches
     let acked = oracle.truth(id).acked.clone();
     for (base, identity) in acked.range(start..) {
         if by_offset.get(base) != Some(identity) {
-            return oracle.fail("I1", format!("what was acknowledged at {base} of {id} is not there"));
+            return oracle.fail(
+                "I1",
+                format!("what was acknowledged at {base} of {id} is not there"),
+            );
         }
     }
     // Producer and number of each record: once, unless its producer had to begin anew.
@@ -153,12 +170,21 @@ fn judge_records(world: &mut World, id: TopicIdPartition, start: Offset, batches
             continue;
         }
         let key = (sent.producer, sent.first);
-        if seen.insert(key, sent.repeated).is_some_and(|before| !before && !sent.repeated) {
-            return oracle.fail("I3", format!("{sent:?} lies twice in {id}, again at {}", batch.base));
+        if seen
+            .insert(key, sent.repeated)
+            .is_some_and(|before| !before && !sent.repeated)
+        {
+            return oracle.fail(
+                "I3",
+                format!("{sent:?} lies twice in {id}, again at {}", batch.base),
+            );
         }
         let order = last.insert(sent.producer, sent.first);
         if order > Some(sent.first) && !sent.repeated {
-            return oracle.fail("I7", format!("{sent:?} lies at {} of {id}, after {order:?}", batch.base));
+            return oracle.fail(
+                "I7",
+                format!("{sent:?} lies at {} of {id}, after {order:?}", batch.base),
+            );
         }
     }
 }

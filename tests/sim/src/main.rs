@@ -47,7 +47,11 @@ fn main() -> ExitCode {
 }
 
 fn verdict(holds: bool) -> ExitCode {
-    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn replay(arguments: &Arguments) -> Option<ExitCode> {
@@ -67,7 +71,11 @@ fn replay(arguments: &Arguments) -> Option<ExitCode> {
         }
     }
     let (events, seconds, hash) = (outcome.events, outcome.seconds, outcome.hash);
-    writeln!(out, "seed {seed}: {events} events, {seconds} simulated s, hash {hash:016x}").ok()?;
+    writeln!(
+        out,
+        "seed {seed}: {events} events, {seconds} simulated s, hash {hash:016x}"
+    )
+    .ok()?;
     if let Some(violation) = &outcome.violation {
         writeln!(out, "{} does not hold: {}", violation.invariant, violation.detail).ok()?;
     }
@@ -83,10 +91,18 @@ fn run_all(arguments: &Arguments) -> Option<ExitCode> {
     std::panic::set_hook(Box::new(|_| {}));
     let outcomes = run_seeds(from, to, jobs);
     let took = began.elapsed().as_secs_f64();
-    let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.violation.is_some()).collect();
-    failed.iter().take(MINIMISED_MAX).for_each(|outcome| tell(outcome));
+    let failed: Vec<&Outcome> = outcomes
+        .iter()
+        .filter(|outcome| outcome.violation.is_some())
+        .collect();
+    failed
+        .iter()
+        .take(MINIMISED_MAX)
+        .for_each(|outcome| tell(outcome));
     let mut coverage = Coverage::default();
-    outcomes.iter().for_each(|outcome| coverage.add(&outcome.coverage));
+    outcomes
+        .iter()
+        .for_each(|outcome| coverage.add(&outcome.coverage));
     let unmet = print_coverage(&coverage);
     let events: u64 = outcomes.iter().map(|outcome| outcome.events).sum();
     let seconds: u64 = outcomes.iter().map(|outcome| outcome.seconds).sum();
@@ -115,9 +131,15 @@ fn run_seeds(from: u64, to: u64, jobs: u64) -> Vec<Outcome> {
             }
             let outcome = run(seed, None, false);
             if let Some(violation) = &outcome.violation {
-                println!("seed {seed}: {} does not hold: {}", violation.invariant, violation.detail);
+                println!(
+                    "seed {seed}: {} does not hold: {}",
+                    violation.invariant, violation.detail
+                );
             }
-            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+            outcomes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(outcome);
         }
     };
     std::thread::scope(|scope| {
@@ -134,7 +156,13 @@ fn run_seeds(from: u64, to: u64, jobs: u64) -> Vec<Outcome> {
 fn tell(failed: &Outcome) {
     let (kept, smallest) = minimise(failed);
     if let Some(violation) = &smallest.violation {
-        println!("seed {}, {} of {} faults: {}", failed.seed, kept.len(), failed.faults, violation.detail);
+        println!(
+            "seed {}, {} of {} faults: {}",
+            failed.seed,
+            kept.len(),
+            failed.faults,
+            violation.detail
+        );
     }
     println!("  {}", failed.replay_line(Some(&kept)));
 }
@@ -145,7 +173,11 @@ fn print_coverage(coverage: &Coverage) -> usize {
     for (name, what, count) in &rows {
         println!("{count:>10}  {name}: {what}");
     }
-    let unmet: Vec<_> = rows.iter().filter(|(_, _, count)| *count == 0).map(|(name, _, _)| *name).collect();
+    let unmet: Vec<_> = rows
+        .iter()
+        .filter(|(_, _, count)| *count == 0)
+        .map(|(name, _, _)| *name)
+        .collect();
     if !unmet.is_empty() {
         println!("never met: {}", unmet.join(", "));
     }

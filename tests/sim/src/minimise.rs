@@ -24,7 +24,11 @@ pub fn minimise(failed: &Outcome) -> (Vec<usize>, Outcome) {
             let fewer: Vec<usize> = kept[..at].iter().chain(&kept[end..]).copied().collect();
             tries += 1;
             let outcome = run(failed.seed, Some(&fewer), false);
-            if outcome.violation.as_ref().is_some_and(|violation| violation.invariant == wanted) {
+            if outcome
+                .violation
+                .as_ref()
+                .is_some_and(|violation| violation.invariant == wanted)
+            {
                 (kept, best) = (fewer, outcome);
             } else {
                 at = end;

@@ -67,7 +67,11 @@ fn run_world(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Outcome {
         faults: world.faults.len(),
         lines: world.cx.trace.lines(),
         disks: if verbose {
-            world.brokers.iter().flat_map(|broker| broker.disk.describe()).collect()
+            world
+                .brokers
+                .iter()
+                .flat_map(|broker| broker.disk.describe())
+                .collect()
         } else {
             Vec::new()
         },
@@ -84,6 +88,9 @@ impl Outcome {
             let numbers: Vec<String> = kept.iter().map(ToString::to_string).collect();
             format!(" --faults {}", numbers.join(","))
         });
-        format!("cargo run --profile sim -p milena-sim -- replay {}{kept}", self.seed)
+        format!(
+            "cargo run --profile sim -p milena-sim -- replay {}{kept}",
+            self.seed
+        )
     }
 }

@@ -144,7 +144,11 @@ impl World {
     fn note_recovered(&mut self) {
         let image = &self.controller.image;
         for broker in self.cx.oracle.contract.lossy() {
-            let Some(process) = self.brokers.iter().find_map(|b| b.process.as_ref().filter(|_| b.id == broker)) else {
+            let Some(process) = self
+                .brokers
+                .iter()
+                .find_map(|b| b.process.as_ref().filter(|_| b.id == broker))
+            else {
                 continue;
             };
             let knows_itself = process.cache().broker(broker) == image.broker(broker);
@@ -202,7 +206,12 @@ impl World {
             }
             Event::Broken(number, end) => {
                 let host = self.stream_host(number, end)?;
-                if self.broker(host.broker)?.process.as_ref().is_none_or(|p| p.host != host) {
+                if self
+                    .broker(host.broker)?
+                    .process
+                    .as_ref()
+                    .is_none_or(|p| p.host != host)
+                {
                     stream::close(&mut self.cx, number, end);
                 }
                 return self.at(host, |b, cx| b.on_broken(cx, number, host, end));
@@ -232,9 +241,9 @@ impl World {
         match event {
             Event::Request(request) => self.controller.on_request(&mut self.cx, *request),
             Event::Subscribe(host) => {
-                if self.cx.network.is_open(Place::Broker(host.broker), Place::Controller) {
-                    self.controller.on_subscribe(&mut self.cx, host);
-                }
+                let here = Place::Broker(host.broker);
+                let comes_through = self.cx.network.is_open(here, Place::Controller);
+                self.subscribe(host, comes_through);
             }
             Event::Controller(timer) => {
                 let is_gone = match timer {
@@ -286,6 +295,12 @@ impl World {
         None
     }
 
+    fn subscribe(&mut self, host: Host, comes_through: bool) {
+        if comes_through {
+            self.controller.on_subscribe(&mut self.cx, host);
+        }
+    }
+
     fn at(&mut self, host: Host, act: impl FnOnce(&mut Broker, &mut Cx)) -> Option<BrokerId> {
         let broker = self.brokers.iter_mut().find(|broker| broker.id == host.broker)?;
         act(broker, &mut self.cx);
@@ -298,9 +313,9 @@ impl World {
             Event::Broker(_, BrokerTimer::Die) => None,
             Event::Broker(host, _) | Event::News(host, _) | Event::ToLeader(host, _) => Some(host.broker),
             Event::Reply(Sender::Broker(host), _, _) => Some(host.broker),
-            Event::Message(number, end, _) | Event::Broken(number, end) | Event::KeepAlive(number, end, _) => {
-                self.stream_host(*number, *end).map(|host| host.broker)
-            }
+            Event::Message(number, end, _)
+            | Event::Broken(number, end)
+            | Event::KeepAlive(number, end, _) => self.stream_host(*number, *end).map(|host| host.broker),
             _ => None,
         }
     }
@@ -348,7 +363,12 @@ impl World {
                 return Some(id);
             }
             Fault::Pause(id, lasts) => self.pause(number, id, lasts),
-            Fault::Cut { from, to, both, lasts } => self.cut(number, from, to, both, lasts),
+            Fault::Cut {
+                from,
+                to,
+                both,
+                lasts,
+            } => self.cut(number, from, to, both, lasts),
             Fault::Stop(id, _) => {
                 let broker = self.brokers.iter_mut().find(|broker| broker.id == id)?;
                 broker.process.as_mut()?.want_stop(&mut self.cx, 5 * SECOND);
@@ -388,7 +408,11 @@ impl World {
     /// anything to be acknowledged.
     fn others_hold_everything(&self, id: BrokerId) -> bool {
         let lossy = self.cx.oracle.contract.lossy();
-        let mut led = self.controller.image.partitions().filter(|(_, _, state)| state.replicas.contains(&id));
+        let mut led = self
+            .controller
+            .image
+            .partitions()
+            .filter(|(_, _, state)| state.replicas.contains(&id));
         led.all(|(_, _, state)| {
             let mut holders = state.isr.iter().chain(&state.elr);
             holders.any(|holder| *holder != id && !lossy.contains(holder))
@@ -434,7 +458,9 @@ impl World {
         self.cx.coverage.paused += 1;
         self.cx.coverage.paused_beyond_session += u64::from(lasts > self.cx.settings.session);
         self.cx.network.pause(id, true);
-        stream::watch(&mut self.cx, 0, |s| s.follower.broker == id || s.leader.broker == id);
+        stream::watch(&mut self.cx, 0, |s| {
+            s.follower.broker == id || s.leader.broker == id
+        });
         self.cx.after(lasts, Event::FaultEnds(number));
     }
 
@@ -449,7 +475,8 @@ impl World {
         }
         let touched = |place, host: Host| place == Place::Broker(host.broker);
         stream::watch(&mut self.cx, disturbance, |s| {
-            (touched(from, s.follower) && touched(to, s.leader)) || (touched(to, s.follower) && touched(from, s.leader))
+            (touched(from, s.follower) && touched(to, s.leader))
+                || (touched(to, s.follower) && touched(from, s.leader))
         });
         self.cx.after(lasts, Event::FaultEnds(number));
     }

@@ -320,7 +320,11 @@ mod tests {
                 ..offsets
             },
         );
-        assert_eq!(checkpoints.of(&name).log_start, Offset::ZERO, "a log made anew begins at 0");
+        assert_eq!(
+            checkpoints.of(&name).log_start,
+            Offset::ZERO,
+            "a log made anew begins at 0"
+        );
         checkpoints.forget(&name);
         assert_eq!(checkpoints.stale_recovery_point(&name), Offset(75));
         assert_eq!(checkpoints.of(&name), Checkpointed::default());

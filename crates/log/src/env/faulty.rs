@@ -152,7 +152,12 @@ impl FaultyFileSystem {
     /// All file names, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<std::path::PathBuf> {
-        self.lock().state.names.iter().map(|(path, _)| path.to_owned()).collect()
+        self.lock()
+            .state
+            .names
+            .iter()
+            .map(|(path, _)| path.to_owned())
+            .collect()
     }
 
     fn alive(&self) -> io::Result<MutexGuard<'_, Shared>> {

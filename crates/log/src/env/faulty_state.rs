@@ -85,7 +85,11 @@ pub(super) struct State {
 /// `path` with `to` in the place of `from`, if it is below that.
 fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
     let rest = path.strip_prefix(from).ok()?;
-    Some(if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) })
+    Some(if rest.as_os_str().is_empty() {
+        to.to_owned()
+    } else {
+        to.join(rest)
+    })
 }
 
 impl State {
@@ -120,7 +124,11 @@ impl State {
     /// whatever is created under that name meanwhile.
     pub(super) fn rename_dir(&mut self, from: &Path, to: &Path) {
         let rename = |path: &Path| moved(path, from, to).unwrap_or_else(|| path.to_owned());
-        self.names = self.names.iter().map(|(path, inode)| (rename(path), inode)).collect();
+        self.names = self
+            .names
+            .iter()
+            .map(|(path, inode)| (rename(path), inode))
+            .collect();
         self.dirs = self.dirs.iter().map(|path| rename(path)).collect();
         match self.renamed.iter_mut().find(|renamed| renamed.to == from) {
             Some(again) => again.to = to.to_owned(),
@@ -168,11 +176,7 @@ impl State {
         }
     }
 
-    fn surviving_names(
-        &self,
-        survival: Survival,
-        rng: &mut SplitMix,
-    ) -> (Names, BTreeSet<PathBuf>) {
+    fn surviving_names(&self, survival: Survival, rng: &mut SplitMix) -> (Names, BTreeSet<PathBuf>) {
         match survival {
             Survival::ProcessKilled | Survival::NothingUnsynced => {}
             // Each directory was written back entirely or not at all.
@@ -298,7 +302,11 @@ mod tests {
         fs.create_dir(Path::new("/d/t")).unwrap();
         write(&fs, "/d/t/new");
         fs.sync_dir(Path::new("/d/t")).unwrap();
-        assert_eq!(after_power_cut(&fs), ["/d/t/old"], "the parent was not forced to the disk");
+        assert_eq!(
+            after_power_cut(&fs),
+            ["/d/t/old"],
+            "the parent was not forced to the disk"
+        );
         fs.sync_dir(Path::new("/d")).unwrap();
         assert_eq!(after_power_cut(&fs), ["/d/t/new", "/d/u/old"]);
         fs.remove_dir_all(Path::new("/d/u")).unwrap();

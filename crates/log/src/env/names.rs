@@ -102,7 +102,9 @@ mod tests {
     use super::*;
 
     fn names(all: &[(&str, usize)]) -> Names {
-        all.iter().map(|(path, inode)| (PathBuf::from(path), *inode)).collect()
+        all.iter()
+            .map(|(path, inode)| (PathBuf::from(path), *inode))
+            .collect()
     }
 
     #[test]
@@ -110,7 +112,10 @@ mod tests {
         let from = names(&[("/d/a", 1), ("/d/b", 2), ("/d/t/a", 3), ("/d-/a", 4), ("/d.x", 5)]);
         let mut to = names(&[("/d/b", 7), ("/d/c", 8), ("/d/t/z", 9)]);
         to.take_over(Path::new("/d"), &from);
-        let found: Vec<_> = to.iter().map(|(path, inode)| (path.to_str().unwrap(), inode)).collect();
+        let found: Vec<_> = to
+            .iter()
+            .map(|(path, inode)| (path.to_str().unwrap(), inode))
+            .collect();
         assert_eq!(found, [("/d/a", 1), ("/d/b", 2), ("/d/t/z", 9)]);
         assert_eq!(from.inside(Path::new("/")).count(), 1);
     }

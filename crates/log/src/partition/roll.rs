@@ -1,8 +1,8 @@
 //! When a segment is closed and the next one begins. Source: `LogSegment.shouldRoll`, `UnifiedLog.roll`.
 
 use super::PartitionLog;
-use super::open::partition_metadata;
 use super::files::{SegmentMeta, SmallTimestamp};
+use super::open::partition_metadata;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::{FileKind, OFFSET_SPAN_MAX, PARTITION_METADATA_FILE, SEGMENT_BYTES_MAX};

@@ -3,10 +3,10 @@
 use super::partition::Feed;
 use super::process::Process;
 use crate::cx::Cx;
-use crate::say;
 use crate::network::stream::{self, End, Frame, Message};
-use milena_replication::{Attach, AttachAnswer, AttachmentId, LogSummary};
-use milena_types::{BrokerEpoch, BrokerId, ErrorCode, TopicIdPartition};
+use crate::say;
+use milena_replication::{Attach, AttachAnswer, AttachmentId, LogEnds, LogSummary};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, Offset, TopicIdPartition};
 use std::collections::BTreeMap;
 
 /// A stream from a follower.
@@ -23,15 +23,12 @@ impl Process {
         match (end, message) {
             (End::Follower, Message::Frame(attach, frame)) => self.on_frame(cx, number, attach, frame),
             (End::Leader, Message::Hello(follower_epoch)) => {
-                let Some(follower) = cx.network.streams.get(&number).map(|s| s.follower.broker) else {
-                    return;
-                };
-                let link = OutLink {
-                    follower,
-                    follower_epoch,
-                    attached: BTreeMap::new(),
-                };
-                self.links_out.insert(number, link);
+                let follower = cx
+                    .network
+                    .streams
+                    .get(&number)
+                    .map(|stream| stream.follower.broker);
+                self.begin_link(number, follower, follower_epoch);
             }
             (
                 End::Leader,
@@ -67,33 +64,58 @@ impl Process {
                     log_start,
                 },
             ) => {
-                let found = self.links_out.get(&number);
-                let Some((follower, id)) =
-                    found.and_then(|link| Some((link.follower, *link.attached.get(&attach)?)))
-                else {
-                    return;
-                };
                 let attachment = AttachmentId {
                     stream: number,
                     attach,
                 };
-                let now = cx.moment();
-                let Some(role) = self.partitions.get_mut(&id).and_then(|p| p.leading()) else {
-                    return;
-                };
-                if role.leader.on_ack(follower, attachment, ends, log_start, now) {
-                    self.on_progress(cx, id, follower);
-                }
+                self.on_ack(cx, attachment, ends, log_start);
             }
             (End::Leader, Message::Detach(attach)) => {
                 if let Some(link) = self.links_out.get_mut(&number)
                     && let Some(id) = link.attached.remove(&attach)
                 {
                     let follower = link.follower;
-                    self.end_feed(cx, id, follower, AttachmentId { stream: number, attach });
+                    self.end_feed(
+                        cx,
+                        id,
+                        follower,
+                        AttachmentId {
+                            stream: number,
+                            attach,
+                        },
+                    );
                 }
             }
             _ => {}
+        }
+    }
+
+    fn begin_link(&mut self, number: u64, follower: Option<BrokerId>, follower_epoch: BrokerEpoch) {
+        if let Some(follower) = follower {
+            let link = OutLink {
+                follower,
+                follower_epoch,
+                attached: BTreeMap::new(),
+            };
+            self.links_out.insert(number, link);
+        }
+    }
+
+    /// An acknowledgement; one that belongs to no current attachment is ignored.
+    fn on_ack(&mut self, cx: &mut Cx, attachment: AttachmentId, ends: LogEnds, log_start: Offset) {
+        let Some(link) = self.links_out.get(&attachment.stream) else {
+            return;
+        };
+        let follower = link.follower;
+        let Some(id) = link.attached.get(&attachment.attach).copied() else {
+            return;
+        };
+        let now = cx.moment();
+        let Some(role) = self.partitions.get_mut(&id).and_then(|p| p.leading()) else {
+            return;
+        };
+        if role.leader.on_ack(follower, attachment, ends, log_start, now) {
+            self.on_progress(cx, id, follower);
         }
     }
 
@@ -107,7 +129,15 @@ impl Process {
                     return;
                 };
                 for (attach, id) in link.attached {
-                    self.end_feed(cx, id, link.follower, AttachmentId { stream: number, attach });
+                    self.end_feed(
+                        cx,
+                        id,
+                        link.follower,
+                        AttachmentId {
+                            stream: number,
+                            attach,
+                        },
+                    );
                 }
             }
         }
@@ -115,7 +145,8 @@ impl Process {
 
     fn on_attach(&mut self, cx: &mut Cx, number: u64, id: TopicIdPartition, request: &Attach) {
         let attach = request.attachment.attach;
-        let refuse = |cx: &mut Cx, frame| stream::send(cx, number, End::Leader, Message::Frame(attach, frame));
+        let refuse =
+            |cx: &mut Cx, frame| stream::send(cx, number, End::Leader, Message::Frame(attach, frame));
         let now = cx.moment();
         let Some(partition) = self.partitions.get_mut(&id) else {
             refuse(cx, Frame::Refused(ErrorCode::UnknownTopicOrPartition));
@@ -141,8 +172,13 @@ impl Process {
                 return refuse(cx, Frame::Refused(error));
             }
             AttachAnswer::Diverged { epoch, end } => {
-                say!(cx, "{}: {request:?} of {} has parted; epochs {:?}", self.host.broker, partition.name,
-                    partition.log.epoch_entries());
+                say!(
+                    cx,
+                    "{}: {request:?} of {} has parted; epochs {:?}",
+                    self.host.broker,
+                    partition.name,
+                    partition.log.epoch_entries()
+                );
                 return refuse(cx, Frame::Diverged(epoch, end));
             }
             AttachAnswer::OutOfRange { log_start, log_end } => {

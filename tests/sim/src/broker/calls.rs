@@ -76,7 +76,11 @@ impl Process {
 
     /// An attempt was not answered in time.
     pub(super) fn on_attempt(&mut self, cx: &mut Cx, number: u64) {
-        let Some(pending) = self.calls.get_mut(&number).filter(|pending| pending.due <= cx.now) else {
+        let Some(pending) = self
+            .calls
+            .get_mut(&number)
+            .filter(|pending| pending.due <= cx.now)
+        else {
             return;
         };
         if cx.now < pending.deadline {

@@ -90,7 +90,9 @@ impl Process {
             };
             let (recovery_point, name) = (partition.log.recovery_point(), partition.name.clone());
             let (hw, start) = (partition.high_watermark(), partition.log.log_start_offset());
-            self.checkpoints.recovery_points.insert(name.clone(), recovery_point);
+            self.checkpoints
+                .recovery_points
+                .insert(name.clone(), recovery_point);
             self.checkpoints.high_watermarks.insert(name.clone(), hw);
             if start > Offset::ZERO {
                 self.checkpoints.log_starts.insert(name, start);

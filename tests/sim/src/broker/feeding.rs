@@ -67,7 +67,12 @@ impl Process {
             high_watermark,
             log_start,
         };
-        stream::send(cx, attachment.stream, End::Leader, Message::Frame(attachment.attach, frame));
+        stream::send(
+            cx,
+            attachment.stream,
+            End::Leader,
+            Message::Frame(attachment.attach, frame),
+        );
         more
     }
 }

@@ -78,7 +78,10 @@ impl Process {
             return;
         }
         let open = cx.network.is_sound(self.host.broker, leader);
-        let listening = cx.oracle.listening(leader).filter(|_| open && !cx.network.paused.contains(&leader));
+        let listening = cx
+            .oracle
+            .listening(leader)
+            .filter(|_| open && !cx.network.paused.contains(&leader));
         match (self.life.epoch, listening) {
             (Some(epoch), Some(host)) => {
                 self.registration = Some(epoch);
@@ -116,7 +119,10 @@ impl Process {
 
     /// The stream to a leader is gone: everything that is wanted is attached anew.
     pub(super) fn on_in_link_broken(&mut self, cx: &mut Cx, number: u64) {
-        let found = self.links_in.iter_mut().find(|(_, link)| link.stream == Some(number));
+        let found = self
+            .links_in
+            .iter_mut()
+            .find(|(_, link)| link.stream == Some(number));
         let Some((leader, link)) = found else { return };
         let leader = *leader;
         link.stream = None;
@@ -133,7 +139,10 @@ impl Process {
         cx.timer(self.host, pause, BrokerTimer::Connect(leader));
         // The broker tells the controller that a stream broke, which looks after the peer.
         let peer = cx.oracle.last_run(leader);
-        cx.after(pause, Event::Controller(crate::event::ControllerTimer::Probe(peer)));
+        cx.after(
+            pause,
+            Event::Controller(crate::event::ControllerTimer::Probe(peer)),
+        );
     }
 
     /// Says what there is to say on all streams.
@@ -198,7 +207,10 @@ impl Process {
 
     /// A frame from a leader.
     pub(super) fn on_frame(&mut self, cx: &mut Cx, number: u64, attach: u64, frame: Frame) {
-        let found = self.links_in.iter_mut().find(|(_, link)| link.stream == Some(number));
+        let found = self
+            .links_in
+            .iter_mut()
+            .find(|(_, link)| link.stream == Some(number));
         let Some((leader, link)) = found else { return };
         let leader = *leader;
         let Some(id) = link.attached.get(&attach).copied() else {
@@ -326,8 +338,13 @@ impl Process {
             end,
         );
         cx.coverage.attach_diverged += 1;
-        say!(cx, "{}: {} has parted from {leader} at {epoch}, {end}; epochs {:?}", self.host.broker, partition.name,
-            partition.log.epoch_entries());
+        say!(
+            cx,
+            "{}: {} has parted from {leader} at {epoch}, {end}; epochs {:?}",
+            self.host.broker,
+            partition.name,
+            partition.log.epoch_entries()
+        );
         if let Some(role) = partition.follows() {
             role.rounds += 1;
             cx.coverage.attach_diverged_again += u64::from(role.rounds > 1);

@@ -34,7 +34,10 @@ impl Process {
             Some(Unusable::Doubtful(until)) => Some(ReplicaCondition::Doubtful {
                 waited: cx.now >= *until,
             }),
-            None => self.partitions.contains_key(&id).then_some(ReplicaCondition::InUse),
+            None => self
+                .partitions
+                .contains_key(&id)
+                .then_some(ReplicaCondition::InUse),
         }
     }
 
@@ -44,11 +47,16 @@ impl Process {
         let Some(condition) = self.condition(cx, id).filter(|_| !self.reporting.contains(&id)) else {
             return;
         };
-        let registered = self.image.partition(id).filter(|state| state.replicas.contains(&node));
+        let registered = self
+            .image
+            .partition(id)
+            .filter(|state| state.replicas.contains(&node));
         let Some(state) = registered.and_then(|state| wanted_report(condition, node, state)) else {
             return;
         };
-        let Some(broker_epoch) = self.life.epoch else { return };
+        let Some(broker_epoch) = self.life.epoch else {
+            return;
+        };
         say!(cx, "{node}: reports {id} as {state:?}");
         self.reporting.insert(id);
         let item = ReplicaStateItem { id, state };

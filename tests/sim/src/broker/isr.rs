@@ -22,7 +22,12 @@ impl Process {
         let Some(proposal) = role.leader.propose(own_epoch, cx.moment()) else {
             return;
         };
-        say!(cx, "{node}: asks for isr {:?} of {id}, was {:?}", proposal.isr, role.leader.term().isr);
+        say!(
+            cx,
+            "{node}: asks for isr {:?} of {id}, was {:?}",
+            proposal.isr,
+            role.leader.term().isr
+        );
         let request = AlterPartition {
             broker: node,
             broker_epoch: own_epoch,

@@ -52,7 +52,8 @@ impl Process {
     }
 
     pub(super) fn register(&mut self, cx: &mut Cx) {
-        if self.life.state != BrokerState::Unregistered || self.is_calling(|p| matches!(p, Purpose::Register)) {
+        if self.life.state != BrokerState::Unregistered || self.is_calling(|p| matches!(p, Purpose::Register))
+        {
             return;
         }
         let request = RegisterBroker {
@@ -123,7 +124,11 @@ impl Process {
     /// After an answer, or none.
     pub(super) fn beat_again(&mut self, cx: &mut Cx) {
         let awaiting = self.life.state.awaits_controller();
-        let pause = if awaiting { BEAT_AWAITING } else { cx.settings.heartbeat };
+        let pause = if awaiting {
+            BEAT_AWAITING
+        } else {
+            cx.settings.heartbeat
+        };
         self.beat_in(cx, pause);
     }
 
@@ -146,7 +151,11 @@ impl Process {
 
     /// Metadata has come that calls for a heartbeat at once.
     pub(super) fn beat_on_news(&mut self, cx: &mut Cx) {
-        if self.life.state.beats_at(&self.cache, self.host.broker, self.life.epoch) {
+        if self
+            .life
+            .state
+            .beats_at(&self.cache, self.host.broker, self.life.epoch)
+        {
             self.beat_in(cx, 10 * MILLI);
         }
     }

@@ -6,10 +6,10 @@ use crate::controller::Committed;
 use crate::cx::Cx;
 use crate::event::BrokerTimer;
 use crate::say;
+use milena_log::{CorruptionPolicy, LogConfig};
 use milena_metadata::config::TopicConfig;
 use milena_metadata::record::ConfigResource;
 use milena_metadata::{MetadataDelta, MetadataImage};
-use milena_log::{CorruptionPolicy, LogConfig};
 use milena_replication::LeaderRules;
 use milena_types::{BrokerId, ErrorCode, TopicIdPartition, TopicName};
 use std::sync::Arc;
@@ -236,4 +236,3 @@ impl Process {
         }
     }
 }
-

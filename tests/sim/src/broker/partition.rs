@@ -2,7 +2,9 @@
 
 use crate::client::message::ToLeader;
 use milena_log::{LogConfig, PartitionLog};
-use milena_replication::{AttachmentId, FollowerHighWatermark, Following, Held, Leader, LeaderRules, LogEnds};
+use milena_replication::{
+    AttachmentId, FollowerHighWatermark, Following, Held, Leader, LeaderRules, LogEnds,
+};
 use milena_types::{
     AckDurability, BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
 };

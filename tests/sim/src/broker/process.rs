@@ -60,7 +60,12 @@ impl Process {
     ///
     /// # Errors
     /// The directory cannot be used.
-    pub fn start(cx: &mut Cx, host: Host, disk: &Disk, defaults: BrokerDefaults) -> Result<Self, LogDirError> {
+    pub fn start(
+        cx: &mut Cx,
+        host: Host,
+        disk: &Disk,
+        defaults: BrokerDefaults,
+    ) -> Result<Self, LogDirError> {
         let dir = disk.open()?;
         let checkpoints = Checkpoints::read(&dir)?;
         let process = Self {

@@ -190,7 +190,11 @@ impl Process {
     }
 }
 
-fn read(partition: &Partition, offset: Offset, upper: Offset) -> Result<(Bytes, Offset), milena_log::ReadError> {
+fn read(
+    partition: &Partition,
+    offset: Offset,
+    upper: Offset,
+) -> Result<(Bytes, Offset), milena_log::ReadError> {
     if offset >= upper {
         return Ok((Bytes::new(), offset));
     }

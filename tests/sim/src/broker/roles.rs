@@ -72,7 +72,14 @@ impl Process {
         for broker in &state.replicas {
             tell_broker(&mut leader, &self.image, &state.offline, *broker);
         }
-        say!(cx, "{node}: leads {} in {} from {}, isr {:?}", partition.name, state.leader_epoch, ends.log_end, state.isr);
+        say!(
+            cx,
+            "{node}: leads {} in {} from {}, isr {:?}",
+            partition.name,
+            state.leader_epoch,
+            ends.log_end,
+            state.isr
+        );
         partition.role = Role::Leader(Box::new(LeaderRole {
             leader,
             parked: VecDeque::new(),
@@ -92,7 +99,12 @@ impl Process {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return;
         };
-        say!(cx, "{node}: follows {leader} for {} in {epoch} from {}", partition.name, partition.log.log_end_offset());
+        say!(
+            cx,
+            "{node}: follows {leader} for {} in {epoch} from {}",
+            partition.name,
+            partition.log.log_end_offset()
+        );
         partition.role = Role::Follower(FollowerRole {
             following: Following::new(leader, epoch),
             rounds: 0,
@@ -142,7 +154,12 @@ pub(super) fn assigned(state: &PartitionRegistration) -> Assigned<'_> {
 }
 
 /// What the metadata says of a replica's broker.
-pub(super) fn tell_broker(leader: &mut Leader, image: &MetadataImage, offline: &[BrokerId], broker: BrokerId) {
+pub(super) fn tell_broker(
+    leader: &mut Leader,
+    image: &MetadataImage,
+    offline: &[BrokerId],
+    broker: BrokerId,
+) {
     let registration = image.broker(broker);
     let epoch = registration.map(|registration| registration.epoch);
     let eligible =

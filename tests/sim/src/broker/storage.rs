@@ -43,9 +43,10 @@ impl Process {
                 self.in_doubt(cx, id);
             }
             Err(OpenError::Log(error)) => self.storage_failed(&error),
-            Err(error) => cx
-                .oracle
-                .fail("L-1", format!("{}: {name} cannot be opened: {error}", self.node())),
+            Err(error) => cx.oracle.fail(
+                "L-1",
+                format!("{}: {name} cannot be opened: {error}", self.node()),
+            ),
         }
         self.apply_partition(cx, id);
     }
@@ -60,7 +61,11 @@ impl Process {
         high_watermark: Offset,
     ) {
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
-        say!(cx, "{}: opened {name}: {start}..{end}, high watermark {high_watermark}", self.node());
+        say!(
+            cx,
+            "{}: opened {name}: {start}..{end}, high watermark {high_watermark}",
+            self.node()
+        );
         let partition = Partition {
             id,
             name,
@@ -132,7 +137,11 @@ impl Process {
         settings: &TopicSettings,
     ) -> Result<(PartitionLog, Offset), LogError> {
         self.checkpoints.forget(name);
-        if self.dir.set_aside(name, &self.dir.partition_path(name))?.is_some() {
+        if self
+            .dir
+            .set_aside(name, &self.dir.partition_path(name))?
+            .is_some()
+        {
             self.dir.sync_names()?;
         }
         let made_anew = self.options(cx, id, name, settings, Checkpointed::default());
@@ -160,7 +169,11 @@ impl Process {
         let Some(floor) = self.dir.recovery_floor(name)? else {
             return Ok(known);
         };
-        let log_start = if floor < known.log_start { Offset::ZERO } else { known.log_start };
+        let log_start = if floor < known.log_start {
+            Offset::ZERO
+        } else {
+            known.log_start
+        };
         Ok(Checkpointed {
             high_watermark: known.high_watermark.min(floor),
             log_start,
@@ -177,7 +190,9 @@ impl Process {
         known: Checkpointed,
     ) -> OpenOptions {
         let config = Arc::clone(&settings.log);
-        let on_disk = self.dir.open_options(name.clone(), id.topic, config, cx.timestamp());
+        let on_disk = self
+            .dir
+            .open_options(name.clone(), id.topic, config, cx.timestamp());
         let forgotten = self.checkpoints.stale_recovery_point(name);
         OpenOptions {
             recovery_point: known.recovery_point,

@@ -14,7 +14,8 @@ use crate::time::SECOND;
 use milena_metadata::MetadataImage;
 use milena_metadata::record::ConfigResource;
 use milena_metadata::request::{
-    AdminReply, AdminRequest, AlterConfig, ConfigOp, CreateTopic, CreateTopics, ElectionType, Reassign, TopicRef,
+    AdminReply, AdminRequest, AlterConfig, ConfigOp, CreateTopic, CreateTopics, ElectionType, Reassign,
+    TopicRef,
 };
 use milena_types::{BrokerId, PartitionIndex, TopicName, TopicPartition};
 
@@ -167,10 +168,16 @@ pub fn ask(cx: &mut Cx, request: AdminRequest) {
 pub fn on_reply(coverage: &mut Coverage, reply: &AdminReply) {
     match reply {
         AdminReply::CreateTopics(topics) => {
-            coverage.topic_made += topics.iter().filter(|topic| topic.outcome.error.is_none()).count() as u64;
+            coverage.topic_made += topics
+                .iter()
+                .filter(|topic| topic.outcome.error.is_none())
+                .count() as u64;
         }
         AdminReply::DeleteTopics(topics) => {
-            coverage.topic_deleted += topics.iter().filter(|topic| topic.outcome.error.is_none()).count() as u64;
+            coverage.topic_deleted += topics
+                .iter()
+                .filter(|topic| topic.outcome.error.is_none())
+                .count() as u64;
         }
         AdminReply::AlterConfigs(results) => {
             coverage.config_changed += results.iter().filter(|r| r.outcome.error.is_none()).count() as u64;

@@ -104,7 +104,8 @@ pub fn refuse(cx: &mut Cx, from: Host, asked: &ToLeader, error: ErrorCode) {
 
 /// Says where a batch lies, or why that does not count.
 pub fn acknowledge(cx: &mut Cx, from: Host, asked: &ToLeader, base: Offset, error: ErrorCode) {
-    cx.trace.note(&[0xac, u64::from(from.run), base.0.cast_unsigned()]);
+    cx.trace
+        .note(&[0xac, u64::from(from.run), base.0.cast_unsigned()]);
     send(cx, asked, |to, number| Answer {
         to,
         number,
@@ -116,7 +117,14 @@ pub fn acknowledge(cx: &mut Cx, from: Host, asked: &ToLeader, base: Offset, erro
 }
 
 /// Gives records, or the offset that was asked for.
-pub fn records(cx: &mut Cx, _from: Host, asked: &ToLeader, records: Bytes, next: Offset, _high_watermark: Offset) {
+pub fn records(
+    cx: &mut Cx,
+    _from: Host,
+    asked: &ToLeader,
+    records: Bytes,
+    next: Offset,
+    _high_watermark: Offset,
+) {
     send(cx, asked, |to, number| Answer {
         to,
         number,

@@ -12,7 +12,11 @@ use crate::event::Host;
 use milena_types::{BrokerId, TopicIdPartition, TopicPartition};
 
 /// Looks a partition up in the metadata of a broker that runs: its id, and the process that leads it as far as is known there.
-pub fn look_up(cx: &mut Cx, brokers: &[Broker], name: &TopicPartition) -> Option<(TopicIdPartition, Option<Host>)> {
+pub fn look_up(
+    cx: &mut Cx,
+    brokers: &[Broker],
+    name: &TopicPartition,
+) -> Option<(TopicIdPartition, Option<Host>)> {
     let running: Vec<usize> = (0..brokers.len())
         .filter(|at| brokers[*at].process.is_some())
         .collect();

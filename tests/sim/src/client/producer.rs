@@ -105,7 +105,9 @@ impl Producer {
                 }
                 let lane = cx.random.below(self.lanes.len() as u64);
                 self.write(cx, usize::try_from(lane).unwrap_or(0));
-                let pause = cx.random.between(cx.settings.write_pause / 4, cx.settings.write_pause);
+                let pause = cx
+                    .random
+                    .between(cx.settings.write_pause / 4, cx.settings.write_pause);
                 cx.after(pause, Event::Producer(self.number, ProducerTimer::Write));
             }
             ProducerTimer::Retry => {
@@ -120,7 +122,9 @@ impl Producer {
 
     fn write(&mut self, cx: &mut Cx, at: usize) {
         let count = i32::try_from(1 + cx.random.below(cx.settings.batch_records)).unwrap_or(1);
-        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let Some(lane) = self.lanes.get_mut(at) else {
+            return;
+        };
         if lane.in_flight.len() >= IN_FLIGHT_MAX {
             if self.acks == Acks::All {
                 return;
@@ -141,7 +145,9 @@ impl Producer {
             repeated: false,
         };
         cx.oracle.on_sent(&bytes, sent);
-        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let Some(lane) = self.lanes.get_mut(at) else {
+            return;
+        };
         lane.in_flight.push_back(Batch {
             first,
             count,
@@ -156,7 +162,9 @@ impl Producer {
     /// Sends what is not under way, in order.
     fn send(&mut self, cx: &mut Cx, brokers: &[Broker], at: usize) {
         let (from, acks) = (Party::Producer(self.number), self.acks);
-        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let Some(lane) = self.lanes.get_mut(at) else {
+            return;
+        };
         let now = cx.now;
         let due = |batch: &Batch| !batch.done && batch.asked.is_none_or(|(_, until)| until <= now);
         if !lane.in_flight.iter().any(due) {
@@ -167,7 +175,10 @@ impl Producer {
         };
         // A partition that does not know the producer takes any sequence for its first: it is to be the first one. And behind
         // one that is sent again the others wait. Source: `RecordAccumulator.shouldStopDrainBatchesForPartition`.
-        let alone = lane.in_flight.front().is_some_and(|first| first.retried || first.sequence == 0);
+        let alone = lane
+            .in_flight
+            .front()
+            .is_some_and(|first| first.retried || first.sequence == 0);
         let sent_at_once = if alone { 1 } else { IN_FLIGHT_MAX };
         for batch in lane.in_flight.iter_mut().take(sent_at_once) {
             if !due(batch) {
@@ -198,7 +209,9 @@ impl Producer {
             Some((lane, batch))
         });
         let Some((at, position)) = found else { return };
-        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let Some(lane) = self.lanes.get_mut(at) else {
+            return;
+        };
         match answer.error {
             ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
                 lane.out_of_order = 0;

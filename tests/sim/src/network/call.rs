@@ -5,8 +5,8 @@ use crate::cx::Cx;
 use crate::event::{Event, Host};
 use crate::settings::Class;
 use milena_metadata::request::{
-    AdminReply, AdminRequest, AlterPartition, AlterPartitionResult, Heartbeat, HeartbeatReply, RegisterBroker,
-    RegisterBrokerReply, ReplicaStates,
+    AdminReply, AdminRequest, AlterPartition, AlterPartitionResult, Heartbeat, HeartbeatReply,
+    RegisterBroker, RegisterBrokerReply, ReplicaStates,
 };
 
 /// Who asks.

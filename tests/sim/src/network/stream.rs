@@ -167,7 +167,9 @@ pub fn takes(network: &Network, number: u64, end: End) -> bool {
 /// One end gives the stream up; the other one hears of it if the link lets it, or by the silence.
 pub fn close(cx: &mut Cx, number: u64, end: End) {
     let latency = cx.settings.latency(Class::Replication, &mut cx.random);
-    let silence = cx.random.between(cx.settings.keep_alive / 3, cx.settings.keep_alive);
+    let silence = cx
+        .random
+        .between(cx.settings.keep_alive / 3, cx.settings.keep_alive);
     let Some(stream) = cx.network.streams.get_mut(&number) else {
         return;
     };
@@ -192,10 +194,16 @@ pub fn drop_host(cx: &mut Cx, host: Host, is_silent: bool) {
         let Some(stream) = cx.network.streams.get_mut(&number) else {
             continue;
         };
-        let end = if stream.follower == host { End::Follower } else { End::Leader };
+        let end = if stream.follower == host {
+            End::Follower
+        } else {
+            End::Leader
+        };
         if is_silent {
             stream.open[end as usize] = false;
-            let silence = cx.random.between(cx.settings.keep_alive / 3, cx.settings.keep_alive);
+            let silence = cx
+                .random
+                .between(cx.settings.keep_alive / 3, cx.settings.keep_alive);
             cx.after(silence, Event::Broken(number, end.other()));
         } else {
             close(cx, number, end);
@@ -210,7 +218,9 @@ pub fn watch(cx: &mut Cx, disturbance: u64, touched: impl Fn(&Stream) -> bool) {
             continue;
         }
         for end in [End::Follower, End::Leader] {
-            let patience = cx.random.between(cx.settings.keep_alive / 3, cx.settings.keep_alive);
+            let patience = cx
+                .random
+                .between(cx.settings.keep_alive / 3, cx.settings.keep_alive);
             cx.after(patience, Event::KeepAlive(number, end, disturbance));
         }
     }

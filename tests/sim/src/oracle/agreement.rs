@@ -5,8 +5,8 @@ use super::truth::read;
 use crate::broker::{Broker, Partition};
 use crate::cx::Cx;
 use crate::event::Host;
-use milena_metadata::MetadataImage;
 use milena_log::producer::{ProducerEntry, ProducerState};
+use milena_metadata::MetadataImage;
 use milena_record::batches;
 use milena_types::{BrokerId, Offset};
 use std::collections::BTreeMap;
@@ -18,15 +18,17 @@ pub fn on_opened(cx: &mut Cx, host: Host, partition: &Partition) {
         Ok(batches) => batches,
         Err(error) => return cx.oracle.fail("LOG", format!("{host:?} {id}: {error}")),
     };
-    cx.trace.note(&[0x0b, end.0.cast_unsigned(), batches.len() as u64]);
+    cx.trace
+        .note(&[0x0b, end.0.cast_unsigned(), batches.len() as u64]);
     check_start(cx, host.broker, partition);
     check_producers(cx, host, partition);
     let mut epoch = None;
     for batch in batches {
         if !cx.oracle.sent.contains_key(&batch.identity) {
-            return cx
-                .oracle
-                .fail("I2", format!("{host:?} {id}: nobody sent what lies at {}", batch.base));
+            return cx.oracle.fail(
+                "I2",
+                format!("{host:?} {id}: nobody sent what lies at {}", batch.base),
+            );
         }
         if epoch > Some(batch.epoch) {
             return cx
@@ -42,7 +44,11 @@ pub fn on_opened(cx: &mut Cx, host: Host, partition: &Partition) {
 pub fn check(cx: &mut Cx, image: &MetadataImage, brokers: &[Broker]) {
     for (_, id, state) in image.partitions() {
         let truth = cx.oracle.truth(id);
-        if truth.unclean.last_key_value().is_some_and(|(epoch, _)| truth.life < Some(*epoch)) {
+        if truth
+            .unclean
+            .last_key_value()
+            .is_some_and(|(epoch, _)| truth.life < Some(*epoch))
+        {
             // What it has cost is not known yet.
             continue;
         }
@@ -113,8 +119,17 @@ pub fn check_producers(cx: &mut Cx, host: Host, partition: &Partition) {
 }
 
 fn summary(state: &ProducerState) -> BTreeMap<i64, Vec<(i32, Offset)>> {
-    let batches = |entry: &ProducerEntry| entry.batches().iter().map(|b| (b.last_sequence, b.last_offset)).collect();
-    state.entries().map(|(id, entry)| (id.0, batches(entry))).collect()
+    let batches = |entry: &ProducerEntry| {
+        entry
+            .batches()
+            .iter()
+            .map(|b| (b.last_sequence, b.last_offset))
+            .collect()
+    };
+    state
+        .entries()
+        .map(|(id, entry)| (id.0, batches(entry)))
+        .collect()
 }
 
 fn check_member(cx: &mut Cx, member: BrokerId, partition: &Partition) {
@@ -143,7 +158,11 @@ fn check_member(cx: &mut Cx, member: BrokerId, partition: &Partition) {
     }
     if let Some(base) = wrong {
         let acked = truth.acked.contains_key(&base);
-        let invariant = if base < partition.high_watermark() { "I5" } else { "I30" };
+        let invariant = if base < partition.high_watermark() {
+            "I5"
+        } else {
+            "I30"
+        };
         cx.oracle.fail(
             invariant,
             format!("{member} may be elected for {id} and lacks what was committed at {base} of its {start}..{end} (acknowledged: {acked})"),

@@ -9,7 +9,9 @@ use milena_types::{AckDurability, Offset};
 
 /// A leader says to a producer that all have its batch, at that offset.
 pub fn on_acked(cx: &mut Cx, host: Host, partition: &Partition, asked: &ToLeader, base: Offset) {
-    let Ask::Produce(bytes, _) = &asked.ask else { return };
+    let Ask::Produce(bytes, _) = &asked.ask else {
+        return;
+    };
     let (id, epoch) = (partition.id, partition.leader_epoch);
     let identity = identity(bytes);
     let truth = cx.oracle.truth(id);

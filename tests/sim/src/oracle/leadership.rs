@@ -25,7 +25,9 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
     }
     let has = |base: &milena_types::Offset, identity: u64| {
         let at = batches.partition_point(|batch| batch.base < *base);
-        batches.get(at).is_some_and(|batch| batch.base == *base && batch.identity == identity)
+        batches
+            .get(at)
+            .is_some_and(|batch| batch.base == *base && batch.identity == identity)
     };
     let unclean = truth.unclean.range(..=epoch).next_back().map(|(epoch, _)| *epoch);
     // Whoever was elected uncleanly may never have led: what that has cost shows with the first leader since.
@@ -38,7 +40,9 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
         let below: Vec<_> = below.map(|batch| (batch.base, batch.identity)).collect();
         truth.committed.retain(|base, _| *base < start);
         truth.committed.extend(below);
-        truth.acked.retain(|base, identity| *base < start || has(base, *identity));
+        truth
+            .acked
+            .retain(|base, identity| *base < start || has(base, *identity));
         truth.lost += (before - truth.acked.len()) as u64;
         truth.committed_end = known;
         return;
@@ -46,17 +50,23 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
     let known = partition.high_watermark();
     if truth.life.is_some() {
         // It may know more to be committed, from before an unclean election, than whoever that election made the leader.
-        let more = batches.iter().filter(|batch| batch.base >= truth.committed_end && batch.end <= known);
+        let more = batches
+            .iter()
+            .filter(|batch| batch.base >= truth.committed_end && batch.end <= known);
         let more: Vec<_> = more.map(|batch| (batch.base, batch.identity)).collect();
         truth.committed.extend(more);
         truth.committed_end = truth.committed_end.max(known);
     } else if known > truth.committed_end {
         let committed = truth.committed_end;
-        return cx
-            .oracle
-            .fail("I8", format!("{host:?} takes {id} for committed up to {known}, which was {committed}"));
+        return cx.oracle.fail(
+            "I8",
+            format!("{host:?} takes {id} for committed up to {known}, which was {committed}"),
+        );
     }
-    let lacks = truth.committed.range(start..).find(|(base, identity)| !has(base, **identity));
+    let lacks = truth
+        .committed
+        .range(start..)
+        .find(|(base, identity)| !has(base, **identity));
     if let Some((base, _)) = lacks {
         let (base, acked) = (*base, truth.acked.contains_key(base));
         cx.oracle.fail(
@@ -84,8 +94,10 @@ pub fn on_appended(cx: &mut Cx, host: Host, partition: &Partition, bytes: &[u8])
         cx.trace
             .note(&[0xa9, batch.base.0.cast_unsigned(), batch.identity]);
         if batch.epoch != epoch {
-            cx.oracle
-                .fail("I25", format!("{host:?} stamps {} in {epoch} of {id}", batch.epoch));
+            cx.oracle.fail(
+                "I25",
+                format!("{host:?} stamps {} in {epoch} of {id}", batch.epoch),
+            );
         }
     }
 }

@@ -47,11 +47,19 @@ fn on_partition(
     cx.oracle
         .registrations
         .insert((id, new.partition_epoch), new.clone());
-    let owner = *cx.oracle.truth(id).owners.entry(new.leader_epoch).or_insert(new.leader);
+    let owner = *cx
+        .oracle
+        .truth(id)
+        .owners
+        .entry(new.leader_epoch)
+        .or_insert(new.leader);
     if owner != new.leader {
         cx.oracle.fail(
             "I24",
-            format!("{} of {id} is {owner:?}'s and {:?}'s", new.leader_epoch, new.leader),
+            format!(
+                "{} of {id} is {owner:?}'s and {:?}'s",
+                new.leader_epoch, new.leader
+            ),
         );
     }
     let Some(old) = old else { return };
@@ -66,8 +74,17 @@ fn on_partition(
     if old.leader == new.leader && old.leader_epoch == new.leader_epoch {
         return;
     }
-    say!(cx, "controller: {id} {:?} isr {:?} elr {:?} -> {:?} in {} isr {:?} elr {:?}", old.leader, old.isr, old.elr,
-        new.leader, new.leader_epoch, new.isr, new.elr);
+    say!(
+        cx,
+        "controller: {id} {:?} isr {:?} elr {:?} -> {:?} in {} isr {:?} elr {:?}",
+        old.leader,
+        old.isr,
+        old.elr,
+        new.leader,
+        new.leader_epoch,
+        new.isr,
+        new.elr
+    );
     if let Some(leader) = new.leader {
         judge_election(cx, id, old, new, leader, image, defaults);
     }
@@ -80,7 +97,8 @@ fn count(cx: &mut Cx, old: &PartitionRegistration, new: &PartitionRegistration) 
     coverage.leaderless += u64::from(new.leader.is_none() && old.leader.is_some());
     let moved = new.leader.is_some() && new.leader != old.leader;
     coverage.failover += u64::from(moved);
-    let preferred = moved && old.leader.is_some() && new.leader == new.replicas.first().copied() && new.isr == old.isr;
+    let preferred =
+        moved && old.leader.is_some() && new.leader == new.replicas.first().copied() && new.isr == old.isr;
     coverage.preferred_elected += u64::from(preferred);
     let moving = |state: &PartitionRegistration| !state.adding.is_empty() || !state.removing.is_empty();
     coverage.reassigned += u64::from(moving(new) && !moving(old));
@@ -106,7 +124,10 @@ fn judge_move(
     let name = image.topics.get(&id.topic).map(|topic| topic.name.clone());
     let wanted = name.map_or(1, |name| min_insync_replicas(image, &name, defaults));
     let enough = new.isr.len() >= wanted.min(new.replicas.len());
-    let begins = new.adding.iter().any(|added| !old.replicas.contains(added) && new.isr.contains(added));
+    let begins = new
+        .adding
+        .iter()
+        .any(|added| !old.replicas.contains(added) && new.isr.contains(added));
     let cancelled = old.adding.iter().any(|added| !new.replicas.contains(added));
     // Whoever is in sync or eligible has everything, but for one whose disk is gone.
     let lossy = cx.oracle.contract.lossy();
@@ -156,12 +177,17 @@ fn judge_election(
     } else {
         cx.oracle.fail(
             "I11",
-            format!("{leader} is elected for {id}, in sync {:?}, eligible {:?}, last known {:?}", old.isr, old.elr, old.last_known_elr),
+            format!(
+                "{leader} is elected for {id}, in sync {:?}, eligible {:?}, last known {:?}",
+                old.isr, old.elr, old.last_known_elr
+            ),
         );
     }
     if !new.recovering {
-        cx.oracle
-            .fail("I11", format!("the unclean election of {leader} for {id} is not recorded"));
+        cx.oracle.fail(
+            "I11",
+            format!("the unclean election of {leader} for {id} is not recorded"),
+        );
     }
 }
 

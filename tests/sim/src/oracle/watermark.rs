@@ -51,9 +51,10 @@ fn check_min_isr(cx: &mut Cx, host: Host, partition: &Partition, now: Offset) {
     let (id, epoch) = (partition.id, partition.partition_epoch);
     let wanted = partition.settings.rules.min_insync_replicas;
     let Some(registered) = cx.oracle.registrations.get(&(id, epoch)) else {
-        return cx
-            .oracle
-            .fail("I32", format!("{host:?} acts on {epoch} of {id}, which nobody committed"));
+        return cx.oracle.fail(
+            "I32",
+            format!("{host:?} acts on {epoch} of {id}, which nobody committed"),
+        );
     };
     let (isr, replicas) = (registered.isr.len(), registered.replicas.len());
     if isr < wanted.min(replicas) {
@@ -77,12 +78,18 @@ pub fn on_read(cx: &mut Cx, host: Host, partition: &Partition, from: Offset, nex
     let past = oracle.truth(id).is_past(epoch);
     for batch in placed(records) {
         if !oracle.sent.contains_key(&batch.identity) {
-            return oracle.fail("I2", format!("{host:?} {id}: nobody sent what is read at {}", batch.base));
+            return oracle.fail(
+                "I2",
+                format!("{host:?} {id}: nobody sent what is read at {}", batch.base),
+            );
         }
         // A new leader may know less than its predecessor, but never something else.
         let known = oracle.truth(id).committed.get(&batch.base).copied();
         if !past && known.is_some_and(|known| known != batch.identity) {
-            return oracle.fail("I6", format!("{host:?} {id}: another batch is read at {}", batch.base));
+            return oracle.fail(
+                "I6",
+                format!("{host:?} {id}: another batch is read at {}", batch.base),
+            );
         }
     }
 }
@@ -91,7 +98,8 @@ pub fn on_read(cx: &mut Cx, host: Host, partition: &Partition, from: Offset, nex
 pub fn on_delete(cx: &mut Cx, host: Host, partition: &Partition, target: Offset) {
     let (id, end) = (partition.id, partition.high_watermark());
     if target > end {
-        cx.oracle.fail("I14", format!("{host:?} deletes {id} up to {target}, past {end}"));
+        cx.oracle
+            .fail("I14", format!("{host:?} deletes {id} up to {target}, past {end}"));
     }
     let truth = cx.oracle.truth(id);
     truth.deleted = truth.deleted.max(target);
