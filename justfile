@@ -28,6 +28,10 @@ start id:
 test *steps:
     tests/run.sh {{steps}}
 
+# A thousand clusters in the simulator (`just sim 1..10001`: more).
+sim seeds="1..1001":
+    cargo run --profile sim -p milena-sim -- run --seeds {{seeds}}
+
 # Formats and lints.
 lint:
     cargo fmt --all

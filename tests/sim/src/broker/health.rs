@@ -11,7 +11,7 @@ use milena_log::CorruptionPolicy;
 use milena_metadata::record::PartitionRegistration;
 use milena_metadata::replica_report::{ReplicaCondition, wanted_report};
 use milena_metadata::request::{ReplicaStateItem, ReplicaStates};
-use milena_types::TopicIdPartition;
+use milena_types::{TopicIdPartition, TopicPartition};
 
 /// Why a replica has no log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn corruption_policy(state: &PartitionRegistration) -> CorruptionPoli
 impl Process {
     fn condition(&self, cx: &Cx, id: TopicIdPartition) -> Option<ReplicaCondition> {
         match self.unusable.get(&id) {
-            Some(Unusable::Doubtful(until)) => Some(ReplicaCondition::Doubtful {
+            Some((_, Unusable::Doubtful(until))) => Some(ReplicaCondition::Doubtful {
                 waited: cx.now >= *until,
             }),
             None => self
@@ -70,12 +70,13 @@ impl Process {
     }
 
     /// The log could not be trusted: others are waited for.
-    pub(super) fn in_doubt(&mut self, cx: &mut Cx, id: TopicIdPartition) {
+    pub(super) fn in_doubt(&mut self, cx: &mut Cx, id: TopicIdPartition, name: TopicPartition) {
         cx.coverage.doubtful += 1;
         // It is going to be cut, and counts for nothing until it is in sync again: see ADR 0009.
         cx.oracle.contract.lost(self.host.broker);
         let patience = cx.settings.doubt_patience;
-        self.unusable.insert(id, Unusable::Doubtful(cx.now + patience));
+        self.unusable
+            .insert(id, (name, Unusable::Doubtful(cx.now + patience)));
         cx.timer(self.host, patience, BrokerTimer::Waited(id));
     }
 

@@ -213,7 +213,9 @@ impl Process {
     /// The broker holds no replica any more: the log goes.
     pub(super) fn remove_partition(&mut self, cx: &mut Cx, id: TopicIdPartition) {
         self.opening.remove(&id);
-        self.unusable.remove(&id);
+        if let Some((name, _)) = self.unusable.remove(&id) {
+            self.discard(&name);
+        }
         if !self.partitions.contains_key(&id) {
             return;
         }

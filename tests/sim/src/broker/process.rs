@@ -15,7 +15,7 @@ use milena_log::{CorruptionPolicy, LogDir, LogDirError, LogError};
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_replication::AttachIds;
-use milena_types::{BrokerEpoch, BrokerId, IncarnationId, TopicIdPartition};
+use milena_types::{BrokerEpoch, BrokerId, IncarnationId, TopicIdPartition, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A process.
@@ -38,7 +38,7 @@ pub struct Process {
     pub(super) follow_queued: bool,
     pub(super) calls: BTreeMap<u64, Pending>,
     pub(super) opening: BTreeMap<TopicIdPartition, CorruptionPolicy>,
-    pub(super) unusable: BTreeMap<TopicIdPartition, Unusable>,
+    pub(super) unusable: BTreeMap<TopicIdPartition, (TopicPartition, Unusable)>,
     pub(super) reporting: BTreeSet<TopicIdPartition>,
     pub(super) links_in: BTreeMap<BrokerId, InLink>,
     pub(super) attach_ids: AttachIds,

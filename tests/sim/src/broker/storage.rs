@@ -40,7 +40,7 @@ impl Process {
             Ok((log, high_watermark)) => self.add_partition(cx, id, name, settings, log, high_watermark),
             Err(OpenError::Doubtful { error, doubt, .. }) => {
                 say!(cx, "{}: {name} is in doubt: {error}; {doubt}", self.node());
-                self.in_doubt(cx, id);
+                self.in_doubt(cx, id, name);
             }
             Err(OpenError::Log(error)) => self.storage_failed(&error),
             Err(error) => cx.oracle.fail(
@@ -125,6 +125,17 @@ impl Process {
                 Ok(self.begin_anew(cx, id, name, settings)?)
             }
             opened => opened.map(|(log, _)| (log, known.high_watermark)),
+        }
+    }
+
+    /// The log of a deleted partition goes that could not be opened.
+    pub(super) fn discard(&mut self, name: &TopicPartition) {
+        self.checkpoints.forget(name);
+        match self.dir.retire_dir(name, &self.dir.partition_path(name)) {
+            // What is left is removed at the next start.
+            Ok(removal) => drop(removal.run()),
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => self.storage_failed(&error),
         }
     }
 

@@ -63,6 +63,14 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
             format!("{host:?} takes {id} for committed up to {known}, which was {committed}"),
         );
     }
+    if truth
+        .owners
+        .last_key_value()
+        .is_some_and(|(newest, _)| *newest > epoch)
+    {
+        // It has not heard of its successor, which may have committed more since.
+        return;
+    }
     let lacks = truth
         .committed
         .range(start..)
