@@ -2,11 +2,13 @@
 
 use crate::support::*;
 use milena_log::checkpoint::OffsetCheckpoint;
-use milena_log::{LogConfig, LogDir, LogDirError, OpenError, PartitionLog};
+use milena_log::env::FileSystem;
+use milena_log::{Env, LogConfig, LogDir, LogDirError, OpenError, PartitionLog};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
     Uuid,
 };
+use std::path::Path;
 use std::sync::Arc;
 
 fn cluster(id: &str) -> ClusterId {
@@ -174,4 +176,51 @@ fn the_real_file_system_behaves_like_the_simulated_one() {
     assert_eq!(dump(&log, 100_000), all[..1234]);
     log.delete().unwrap().unwrap().run().unwrap();
     assert!(dir.partitions().unwrap().is_empty() && dir.leftovers().unwrap().is_empty());
+}
+
+#[test]
+fn a_log_that_nothing_says_the_topic_of_is_marked_again() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["x"]);
+    flush(&mut log);
+    drop(log);
+    // A power cut before the first flush may take it, or leave it empty.
+    for remains in [None, Some(&b""[..]), Some(&[0; 43][..])] {
+        match remains {
+            None => fs.remove_file(&file("partition.metadata")).unwrap(),
+            Some(remains) => fs.overwrite(&file("partition.metadata"), remains),
+        }
+        let (log, _) = open(&fs, &small());
+        assert_eq!(log.log_end_offset(), Offset(1));
+        let other = milena_log::OpenOptions {
+            topic_id: TopicId(Uuid([8; 16])),
+            ..options(&fs, &small())
+        };
+        let error = PartitionLog::open(other).unwrap_err();
+        assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
+    }
+}
+
+#[test]
+fn nobody_knows_the_topic_of_a_log_of_which_nothing_was_flushed_and_nothing_says_it() {
+    let fs = disk();
+    let open_dir = || {
+        let env = Env::with(Arc::new(fs.clone()), 4);
+        LogDir::open_in(env, Path::new("/logs"), BrokerId(1), Some(&cluster("c")), None).unwrap()
+    };
+    drop(open_dir());
+    let (mut log, _) = open(&fs, &small());
+    append(&mut log, &["x"]);
+    drop(log);
+    let name = partition("topic", 0);
+    let unclaimed = |known| open_dir().is_unclaimed(&name, Offset(known)).unwrap();
+    assert!(!unclaimed(0), "it is marked");
+    fs.remove_file(&file("partition.metadata")).unwrap();
+    assert!(unclaimed(0));
+    assert!(!unclaimed(1), "a checkpoint says that something was on disk");
+    fs.overwrite(&file("recovery-floor"), b"0\n");
+    assert!(unclaimed(1), "of a former log of the name");
+    open_dir().write_clean_shutdown(BrokerEpoch(1)).unwrap();
+    assert!(!unclaimed(0), "a shutdown in order vouches for it");
 }
