@@ -9,13 +9,22 @@ pub fn adopted_log_start(own_start: Offset, own_end: Offset, leader_start: Offse
     (leader_start > own_start && leader_start <= own_end).then_some(leader_start)
 }
 
-/// The leader's log may begin inside a batch (DeleteRecords), of which an empty log is sent the whole. Gives where such a log has
-/// to begin for `batch` to continue it.
+/// The leader's log may begin inside a batch (DeleteRecords), of which a log that ends there is sent the whole. Gives where such a
+/// log has to begin for `batch` to continue it, if nothing is left in it by then: it is empty, or all of it lies below
+/// `leader_start`.
 ///
+/// The latter is a log that had parted from the leader's below that: it is cut to where the leader's begins, for nobody knows any
+/// more where they parted.
 /// Source: `Partition.doAppendRecordsToFollowerOrFutureReplica` (`UnexpectedAppendOffsetException`).
 #[must_use]
-pub fn restart_for_batch(own_start: Offset, own_end: Offset, batch: OffsetRange) -> Option<Offset> {
-    (own_start == own_end && batch.from < own_end && batch.to > own_end).then_some(batch.from)
+pub fn restart_for_batch(
+    own_start: Offset,
+    own_end: Offset,
+    leader_start: Offset,
+    batch: OffsetRange,
+) -> Option<Offset> {
+    let start = adopted_log_start(own_start, own_end, leader_start).unwrap_or(own_start);
+    (start == own_end && batch.from < own_end && batch.to > own_end).then_some(batch.from)
 }
 
 #[cfg(test)]
@@ -33,17 +42,25 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_log_begins_anew_and_only_for_a_batch_around_its_end() {
+    fn only_a_log_without_anything_left_begins_anew_and_only_for_a_batch_around_its_end() {
         let restart = |start, from, to| {
             let batch = OffsetRange {
                 from: Offset(from),
                 to: Offset(to),
             };
-            restart_for_batch(Offset(start), Offset(9), batch)
+            restart_for_batch(Offset(start), Offset(9), Offset(5), batch)
         };
         assert_eq!(restart(9, 7, 12), Some(Offset(7)));
         assert_eq!(restart(8, 7, 12), None, "it has records");
         assert_eq!(restart(9, 9, 12), None, "it continues the log");
         assert_eq!(restart(9, 7, 9), None, "all of it lies below");
+        // It had parted from the leader's log, which begins by now where it ends.
+        let batch = OffsetRange {
+            from: Offset(7),
+            to: Offset(12),
+        };
+        let parted = |leader| restart_for_batch(Offset(3), Offset(9), Offset(leader), batch);
+        assert_eq!(parted(9), Some(Offset(7)));
+        assert_eq!(parted(8), None, "a record is left");
     }
 }

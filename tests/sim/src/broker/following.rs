@@ -271,7 +271,6 @@ impl Process {
         log_start: Offset,
     ) -> Result<(), FollowerAppendError> {
         if !records.is_empty() {
-            self.adopt_log_start(cx, id, log_start);
             let Some(partition) = self.partitions.get_mut(&id) else {
                 return Ok(());
             };
@@ -281,7 +280,7 @@ impl Process {
                 from: first.base_offset,
                 to: first.next_offset(),
             };
-            if let Some(at) = restart_for_batch(start, end, batch) {
+            if let Some(at) = restart_for_batch(start, end, log_start, batch) {
                 partition.log.truncate_fully_and_start_at(at)?;
                 let _ = partition.known_committed.on_truncated(at, at);
             }

@@ -44,14 +44,14 @@ impl Partition {
         leader_epoch: LeaderEpoch,
         frame: &PartitionFrame,
     ) -> Result<(), FollowerAppendError> {
-        let leader_log_start = Offset(frame.log_start_offset);
         if !frame.records.is_empty() {
-            // Before, too: a log that was cut to where the leader's begins, inside a batch, has nothing left, and is to begin
-            // with that batch.
-            self.adopt_log_start(cx, leader_log_start);
-            self.append_records(cx, leader_epoch, Offset(frame.from_offset), frame.records.clone())?;
+            self.append_records(cx, leader_epoch, frame)?;
         }
-        self.adopt_log_start(cx, leader_log_start);
+        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        if let Some(start) = adopted_log_start(start, end, Offset(frame.log_start_offset)) {
+            self.log.set_log_start_offset(start);
+            self.on_advertised(cx);
+        }
         if let Role::Follower(role) = &mut self.role {
             role.set_replicated(Offset(frame.replicated_offset));
         }
@@ -66,22 +66,15 @@ impl Partition {
         Ok(())
     }
 
-    fn adopt_log_start(&mut self, cx: &mut Context, leader_log_start: Offset) {
-        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        if let Some(start) = adopted_log_start(start, end, leader_log_start) {
-            self.log.set_log_start_offset(start);
-            self.on_advertised(cx);
-        }
-    }
-
     fn append_records(
         &mut self,
         cx: &mut Context,
         leader_epoch: LeaderEpoch,
-        from: Offset,
-        records: Bytes,
+        frame: &PartitionFrame,
     ) -> Result<(), FollowerAppendError> {
-        let from = from.min(self.begin_with(cx, &records)?);
+        let records = frame.records.clone();
+        let begins_at = self.begin_with(cx, &records, Offset(frame.log_start_offset))?;
+        let from = Offset(frame.from_offset).min(begins_at);
         if self.settings.log.compact {
             self.log
                 .append_as_follower_from(from, records, leader_epoch, wall_clock())?;
@@ -95,18 +88,24 @@ impl Partition {
         Ok(())
     }
 
-    /// Gives where the records begin, which an empty log is made to begin with if need be: see [`restart_for_batch`].
-    fn begin_with(&mut self, cx: &mut Context, records: &Bytes) -> Result<Offset, FollowerAppendError> {
+    /// Gives where the records begin, which a log that has nothing left is made to begin with if need be: see
+    /// [`restart_for_batch`].
+    fn begin_with(
+        &mut self,
+        cx: &mut Context,
+        records: &Bytes,
+        leader_start: Offset,
+    ) -> Result<Offset, FollowerAppendError> {
         let first = BatchHeader::parse(records)?;
         let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
         let batch = OffsetRange {
             from: first.base_offset,
             to: first.next_offset(),
         };
-        if let Some(at) = restart_for_batch(start, end, batch) {
+        if let Some(at) = restart_for_batch(start, end, leader_start, batch) {
             tracing::info!(partition = %self.name, from = %end, to = %at, "the leader's log starts inside a batch: the log begins with all of it");
             self.log.truncate_fully_and_start_at(at)?;
-            // Nothing is lost by it: the log was empty.
+            // Nothing is lost by it: nothing in the log was to be read any more.
             let _ = self.high_watermark.on_truncated(at, at);
             cx.checkpoint_dirty.insert(self.id);
         }
