@@ -438,7 +438,14 @@ mod lives_tests {
             panic!("not to be opened");
         };
         let config = Arc::new(LogConfig::default());
-        let opened = dirs.open_partition(dir, life(topic), &name(), &config, CorruptionPolicy::Refuse);
+        let opened = dirs.open_partition(
+            dir,
+            life(topic),
+            &name(),
+            &config,
+            CorruptionPolicy::Refuse,
+            LeaderEpoch(0),
+        );
         opened.map(|(log, high_watermark)| (dir, log, high_watermark))
     }
 

@@ -13,8 +13,8 @@ use milena_log::{
     PartitionLog, Removal,
 };
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
-    TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, LeaderEpoch, Offset, Timestamp,
+    TopicIdPartition, TopicPartition,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -386,6 +386,7 @@ impl LogDirs {
         name: &TopicPartition,
         config: &Arc<LogConfig>,
         corruption: CorruptionPolicy,
+        leader_epoch: LeaderEpoch,
     ) -> Result<(PartitionLog, Offset), NoLog> {
         let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
         let Some((dir, handle)) = found else {
@@ -406,6 +407,7 @@ impl LogDirs {
             let options = dir.options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
+                leader_epoch,
                 has_files: distrust == Some(Distrust::ChangedBehind),
                 clean: options.clean && distrust != Some(Distrust::ChangedHere),
                 ..options

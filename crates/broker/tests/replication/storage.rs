@@ -355,6 +355,43 @@ async fn the_only_replica_goes_offline_with_its_damage_and_keeps_it() {
     cluster.stop().await;
 }
 
+/// Gives the last batch an epoch that no leader had: no checksum covers it.
+fn damage_epoch(cluster: &Cluster, broker: i32) {
+    let path = logs(&cluster.disk(broker).join("t-0")).pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let mut last = 0;
+    while let Some(length) = bytes.get(last + 8..last + 12) {
+        let next = last + 12 + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        if next >= bytes.len() {
+            break;
+        }
+        last = next;
+    }
+    bytes[last + 12] ^= 0x40;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn an_epoch_that_was_never_given_out_costs_no_record_when_no_log_is_whole() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_millis(300))).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    damage_epoch(&cluster, 1);
+    damage_epoch(&cluster, 2);
+    assert_ne!(cluster.segments(1, "t", 0), before);
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, Some(1)).await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.start_node(2).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    cluster.produce_until_ok(1, id, "after").await;
+    until("the same bytes", || async {
+        let kept = cluster.segments(1, "t", 0);
+        kept.starts_with(&before) && kept == cluster.segments(2, "t", 0)
+    })
+    .await;
+    cluster.stop().await;
+}
+
 #[tokio::test]
 async fn a_failed_directory_takes_its_own_partitions_along_and_no_others() {
     let mut cluster = Cluster::start_with_two_disks(2, 2).await;

@@ -37,6 +37,7 @@ mod txn_index_sums;
 mod validate;
 mod versioned_file;
 mod windows;
+mod wrong_epoch;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
 pub use flush::FlushTicket;

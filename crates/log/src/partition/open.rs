@@ -12,8 +12,9 @@ use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError, ReadError};
 use crate::few::Few;
 use crate::format::{
-    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
-    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, is_temporary, parse_file_name,
+    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind, HOLES_FILE,
+    PARTITION_METADATA_FILE, RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, is_temporary,
+    parse_file_name,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
@@ -22,9 +23,6 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-
-/// Epoch files above this size are not ours.
-const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
 
 /// What a partition's directory holds.
 #[derive(Debug, Default)]
@@ -145,7 +143,7 @@ impl PartitionLog {
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
         let known_end = if opts.clean {
-            log.end_of_clean_log(trusted)?
+            log.end_of_clean_log(trusted, opts.leader_epoch)?
         } else {
             None
         };
@@ -176,7 +174,7 @@ impl PartitionLog {
             log.lower_compaction_mark(log.log_end)?;
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
-        log.load_epochs(known_epoch, scanned, &mut report)?;
+        log.load_epochs(known_epoch, scanned, opts.leader_epoch, &mut report)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -394,6 +392,7 @@ impl PartitionLog {
         &mut self,
         last_epoch: Option<LeaderEpoch>,
         scanned: Option<ScanStart>,
+        newest: LeaderEpoch,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
         let path = self.dir().join(EPOCH_CHECKPOINT_FILE);
@@ -405,7 +404,9 @@ impl PartitionLog {
             Some(Ok(entries)) => {
                 self.epochs = EpochCache::from_entries(entries.clone());
                 let last = self.epochs.epoch_for_offset(self.log_end.plus(-1));
-                if self.epochs.entries() != entries {
+                if self.epochs.latest().is_some_and(|latest| latest > newest) {
+                    Some(format!("it knows a newer one than {newest}, the newest"))
+                } else if self.epochs.entries() != entries {
                     Some("its entries are not in order".to_owned())
                 } else if last.is_none() && found.entries().is_empty() && self.log_end > self.log_start {
                     Some("it says nothing of the last batch".to_owned())
@@ -425,7 +426,7 @@ impl PartitionLog {
             Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
             Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
-                self.epochs = self.epochs_from_headers()?;
+                self.epochs = self.epochs_from_headers(newest)?;
                 report.epochs_rebuilt = true;
                 self.epochs_dirty = true;
             }
@@ -490,10 +491,13 @@ impl PartitionLog {
         Ok(next.is_some_and(|next| next.partition_leader_epoch > epoch))
     }
 
-    fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {
+    /// A batch that claims a newer one is met by the read that wants it.
+    fn epochs_from_headers(&self, newest: LeaderEpoch) -> Result<EpochCache, LogError> {
         let mut epochs = EpochCache::default();
         self.walk_headers(self.log_start, usize::MAX, |_, header, _| {
-            epochs.assign(header.partition_leader_epoch, header.base_offset);
+            if header.partition_leader_epoch <= newest {
+                epochs.assign(header.partition_leader_epoch, header.base_offset);
+            }
             Ok(())
         })?;
         Ok(epochs)

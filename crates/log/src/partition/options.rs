@@ -2,7 +2,7 @@
 
 use crate::config::LogConfig;
 use crate::env::Env;
-use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
+use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ pub struct OpenOptions {
     pub has_files: bool,
     /// What to do about damage.
     pub corruption: CorruptionPolicy,
+    /// The newest that the controller has given out: a batch cannot have a higher one.
+    pub leader_epoch: LeaderEpoch,
     /// The clock.
     pub now: Timestamp,
 }
@@ -80,6 +82,7 @@ impl OpenOptions {
             clean: false,
             has_files: false,
             corruption: CorruptionPolicy::Refuse,
+            leader_epoch: LeaderEpoch(i32::MAX),
             now,
         }
     }
@@ -111,6 +114,8 @@ pub struct OpenReport {
     pub cut: Option<TailCut>,
     /// Records below the recovery point are gone (only under [`CorruptionPolicy::Truncate`]).
     pub lost_flushed: bool,
+    /// Batches whose leader epoch was damaged and put right (only under [`CorruptionPolicy::Refuse`]).
+    pub epochs_mended: usize,
     /// The epoch cache was rebuilt from batch headers.
     pub epochs_rebuilt: bool,
     /// Transaction indexes that were not what was written, and were rebuilt from the log.

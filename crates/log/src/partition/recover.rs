@@ -8,6 +8,7 @@
 use super::doubt::{Tail, below};
 use super::enter::{Entry, ScanStart};
 use super::files::{OpenSegment, SegmentMeta};
+use super::wrong_epoch::{MENDED_MAX, WrongEpoch};
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
 use crate::env::OpenMode;
 use crate::error::{LogError, OpenError};
@@ -37,6 +38,8 @@ struct Reach {
     until: Offset,
     /// The first segment is entered by its index, below this offset.
     enter_below: Option<Offset>,
+    /// No batch has a newer leader epoch.
+    newest_epoch: LeaderEpoch,
 }
 
 /// Segments as a scan found them, and why it ended before their end, if it did.
@@ -46,6 +49,8 @@ struct Scan {
     entered: Offset,
     progress: Progress,
     stop: Option<String>,
+    /// It ended at a batch with an epoch that cannot be.
+    wrong_epoch: Option<WrongEpoch>,
 }
 
 impl Scan {
@@ -151,7 +156,7 @@ impl PartitionLog {
         };
         let policy = opts.corruption;
         let snapshot = self.replay_point(first, trusted, opts.now, report)?;
-        let (scan, snapshot) = self.scan_to_the_end(first, trusted, snapshot, policy)?;
+        let (scan, snapshot) = self.scan_to_the_end(first, trusted, snapshot, opts, report)?;
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
@@ -165,7 +170,7 @@ impl PartitionLog {
         }
         let doubt = match policy {
             CorruptionPolicy::Truncate => None,
-            _ => self.doubt(&tail, scan.stop.is_some(), opts.high_watermark)?,
+            _ => self.doubt(&tail, &scan, opts.high_watermark)?,
         };
         if policy == CorruptionPolicy::RefuseDoubtful
             && let Some(doubt) = doubt
@@ -207,15 +212,26 @@ impl PartitionLog {
         first: usize,
         trusted: Offset,
         snapshot: Option<Offset>,
-        policy: CorruptionPolicy,
+        opts: &OpenOptions,
+        report: &mut OpenReport,
     ) -> Result<(Scan, Option<Offset>), LogError> {
+        let policy = opts.corruption;
         let mut reach = Reach {
             trusted,
             checked_from: trusted,
             until: Offset(i64::MAX),
             enter_below: snapshot,
+            newest_epoch: opts.leader_epoch,
         };
         let mut scan = self.scan(first, reach)?;
+        while let Some(wrong) = scan.wrong_epoch
+            && policy == CorruptionPolicy::Refuse
+            && report.epochs_mended < MENDED_MAX
+            && self.mend_epoch(&wrong)?
+        {
+            report.epochs_mended += 1;
+            scan = self.scan(first, reach)?;
+        }
         if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
             let reason = scan.stop;
             reach.until = scan.progress.sure;
@@ -241,6 +257,7 @@ impl PartitionLog {
             entered: base,
             progress: Progress::at(base, base),
             stop: None,
+            wrong_epoch: None,
         };
         for meta in &self.segments[first..] {
             if meta.base >= reach.until && !scan.segments.is_empty() {
@@ -319,7 +336,12 @@ impl PartitionLog {
                 scan.stop = Some("in doubt".to_owned());
                 break;
             }
-            scan.stop = scan.progress.judge(&header, self.may_have_holes());
+            let previous = scan.progress.epoch;
+            scan.wrong_epoch = WrongEpoch::of(&header, (meta.base, position), previous, reach.newest_epoch);
+            scan.stop = match &scan.wrong_epoch {
+                Some(wrong) => Some(wrong.to_string()),
+                None => scan.progress.judge(&header, self.may_have_holes()),
+            };
             if scan.stop.is_some() {
                 break;
             }
@@ -355,10 +377,11 @@ impl PartitionLog {
     }
 
     /// What makes more of the tail than a write that was never completed.
-    fn doubt(&self, tail: &Tail, is_cut: bool, high_watermark: Offset) -> Result<Option<String>, LogError> {
-        let behind = match is_cut {
-            true => self.doubt_about(tail)?,
-            false => None,
+    fn doubt(&self, tail: &Tail, scan: &Scan, high_watermark: Offset) -> Result<Option<String>, LogError> {
+        let behind = match (&scan.wrong_epoch, &scan.stop) {
+            (Some(wrong), _) => Some(wrong.to_string()),
+            (None, Some(_)) => self.doubt_about(tail)?,
+            (None, None) => None,
         };
         let missing = below(tail.expected.max(self.log_start), high_watermark);
         if let Some(missing) = &missing {

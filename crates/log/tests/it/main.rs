@@ -32,3 +32,4 @@ mod support;
 mod transactions;
 mod truncation;
 mod windows;
+mod wrong_epoch;
