@@ -21,6 +21,6 @@ pub use broker_ids::BrokerIds;
 pub use follower::{FollowerHighWatermark, Truncation, truncation_for_divergence, truncation_out_of_range};
 pub use leader::{
     AckOutcome, Attach, AttachAnswer, AttachmentId, IsrProposal, Leader, LeaderRules, LeaderTerm, LogEnds,
-    LogSummary, ReplicaStatus,
+    LogSummary, ReadableFollower, ReplicaStatus, rack_aware,
 };
 pub use moment::Moment;

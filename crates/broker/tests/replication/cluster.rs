@@ -99,6 +99,7 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, id: i32) {
         let config = Arc::new(BrokerConfig {
             node_id: BrokerId(id),
+            rack: Some(format!("r{id}")),
             data_threads: Some(self.threads),
             replica: self.replica.clone(),
             log_work: LogWorkConfig {
@@ -314,7 +315,7 @@ pub(crate) fn fetch_call(id: TopicIdPartition, offset: i64, max_wait: Duration) 
         min_bytes: 1,
         max_bytes: 1 << 20,
         read_committed: false,
-        rack: None,
+        reader: None,
     }
 }
 
