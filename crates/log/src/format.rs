@@ -11,7 +11,7 @@
 //! ```
 //! All integers are big-endian. Source: `LogFileUtils.java`, `UnifiedLog.java`.
 
-use milena_types::{Offset, PartitionIndex, TopicName, TopicPartition, Uuid};
+use milena_types::{Offset, PartitionIndex, TopicName, TopicPartition};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -151,12 +151,6 @@ pub fn parse_partition_dir_name(name: &str) -> Option<TopicPartition> {
         topic: TopicName::new(topic).ok()?,
         partition,
     })
-}
-
-/// 32 hexadecimal digits that no other directory has in its name, at random.
-pub(crate) fn unique() -> String {
-    let bytes = Uuid::random().0;
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Name of the directory of a deleted partition: at most 255 bytes, `unique` being 32 hexadecimal digits.

@@ -7,7 +7,7 @@ use crate::chunk_map::ChunkMap;
 pub use crate::delta::MetadataDelta;
 use crate::record::{BrokerRegistration, ConfigResource, MetadataRecord, PartitionRegistration};
 use milena_types::{
-    BrokerId, ClusterId, MetadataVersion, PartitionIndex, TopicId, TopicIdPartition, TopicName,
+    BrokerEpoch, BrokerId, ClusterId, MetadataVersion, PartitionIndex, TopicId, TopicIdPartition, TopicName,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +96,13 @@ impl MetadataImage {
     #[must_use]
     pub fn broker(&self, id: BrokerId) -> Option<&BrokerRegistration> {
         self.brokers.get(&id).map(Arc::as_ref)
+    }
+
+    /// The registration of the process that registered under `epoch`. `None`: the image is older or newer than that, or the
+    /// process does not know its epoch yet; it must not act on such an image (INV-START-1).
+    #[must_use]
+    pub fn registration(&self, id: BrokerId, epoch: Option<BrokerEpoch>) -> Option<&BrokerRegistration> {
+        self.broker(id).filter(|known| Some(known.epoch) == epoch)
     }
 
     /// True for a broker that may lead and join an ISR: registered, unfenced, not shutting down.

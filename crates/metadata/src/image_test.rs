@@ -3,7 +3,7 @@
 use super::*;
 use crate::plan::testing::Cluster;
 use crate::record::{MetadataBatch, MetadataRecord};
-use milena_types::Uuid;
+use milena_types::{IncarnationId, Uuid};
 
 fn apply(image: &mut MetadataImage, records: Vec<MetadataRecord>) -> MetadataDelta {
     image
@@ -127,4 +127,38 @@ fn steps_that_are_absorbed_name_what_the_whole_step_names() {
     assert_eq!(whole.brokers, direct.brokers);
     // Who followed the steps must also hear that the topic in between is gone.
     assert_eq!(whole.topics_removed.len(), 1);
+}
+
+#[test]
+fn a_registration_is_found_by_the_epoch_that_its_process_knows() {
+    let (me, epoch) = (BrokerId(1), BrokerEpoch(7));
+    let mut image = MetadataImage::default();
+    assert_eq!(image.registration(me, None), None, "neither is known");
+    assert_eq!(image.registration(me, Some(epoch)), None);
+    let registered = |epoch| {
+        Arc::new(BrokerRegistration {
+            id: me,
+            epoch,
+            incarnation: IncarnationId::default(),
+            endpoints: Vec::new(),
+            rack: None,
+            directories: Vec::new(),
+            fenced: true,
+            in_controlled_shutdown: false,
+        })
+    };
+    image.brokers.insert(me, registered(BrokerEpoch(3)));
+    assert_eq!(
+        image.registration(me, Some(epoch)),
+        None,
+        "it knows the former process"
+    );
+    image.brokers.insert(me, registered(epoch));
+    assert_eq!(
+        image.registration(me, None),
+        None,
+        "the answer is still on its way"
+    );
+    assert!(image.registration(me, Some(epoch)).is_some());
+    assert_eq!(image.registration(BrokerId(2), Some(epoch)), None);
 }

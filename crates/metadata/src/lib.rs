@@ -6,8 +6,9 @@
 //!
 //! Pure: values in, values out. No clock, no randomness, no IO: time and seeds are arguments ([`plan::PlanContext`]).
 //! The controller plans against the applied image, proposes one [`MetadataBatch`], and every node applies it with the
-//! same [`MetadataImage::apply`].
+//! same [`MetadataImage::apply`]. What a broker makes of the answers, and reports, is here too: [`broker_life`], [`replica_report`].
 
+pub mod broker_life;
 pub mod chunk_map;
 pub mod config;
 pub mod delta;
@@ -20,7 +21,9 @@ pub mod plan;
 pub mod quorum;
 pub mod reassignment;
 pub mod record;
+pub mod replica_report;
 pub mod request;
+pub mod stray;
 
 mod apply;
 

@@ -130,6 +130,17 @@ pub struct PartitionRegistration {
     pub partition_epoch: PartitionEpoch,
 }
 
+impl PartitionRegistration {
+    /// True when a replica of `broker` cannot have a log yet. One that was added and counts for something has one, also while
+    /// the others that were added with it are on their way.
+    #[must_use]
+    pub fn is_new_to(&self, broker: BrokerId) -> bool {
+        let claims = [&self.isr, &self.elr, &self.last_known_elr];
+        let counts = claims.iter().any(|list| list.contains(&broker));
+        self.partition_epoch == PartitionEpoch(0) || (self.adding.contains(&broker) && !counts)
+    }
+}
+
 /// What a configuration belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfigResource {
@@ -141,4 +152,38 @@ pub enum ConfigResource {
     Group(String),
     /// A client-metrics subscription.
     ClientMetrics(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_added_replica_is_new_until_it_counts_for_something() {
+        let node = BrokerId(3);
+        let state = PartitionRegistration {
+            replicas: vec![BrokerId(1), node, BrokerId(4)],
+            isr: vec![BrokerId(1)],
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            offline: Vec::new(),
+            adding: vec![node, BrokerId(4)],
+            removing: Vec::new(),
+            leader: Some(BrokerId(1)),
+            recovering: false,
+            leader_epoch: LeaderEpoch(2),
+            partition_epoch: PartitionEpoch(7),
+        };
+        assert!(state.is_new_to(node) && !state.is_new_to(BrokerId(1)));
+        for at in 0..3 {
+            let mut counts = state.clone();
+            [&mut counts.isr, &mut counts.elr, &mut counts.last_known_elr][at].push(node);
+            assert!(!counts.is_new_to(node), "{counts:?}");
+        }
+        let created = PartitionRegistration {
+            partition_epoch: PartitionEpoch(0),
+            ..state
+        };
+        assert!(created.is_new_to(BrokerId(1)));
+    }
 }

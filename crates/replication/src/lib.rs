@@ -4,9 +4,11 @@
 //! happen next is returned. The same code runs in a broker and in a simulator.
 //!
 //! ```text
+//! Replica   transition ─► Lead | Update | Follow | Leave                  (what the metadata makes of it)
 //! Leader    attach ─► Accepted | Diverged | OutOfRange | Refused         (who may follow)
 //!           on_ack, on_append, on_flushed ─► high watermark              (what is committed)
 //!           propose ─► IsrProposal ─► controller ─► on_committed          (who is in sync)
+//! Following attach, takes, queue_ack                                      (which frames and acks count)
 //! Follower  on_diverged ─► truncate to, attach again                     (what must go)
 //! ```
 //!
@@ -16,11 +18,18 @@ mod broker_ids;
 mod follower;
 mod leader;
 mod moment;
+mod replica;
 
 pub use broker_ids::BrokerIds;
-pub use follower::{FollowerHighWatermark, Truncation, truncation_for_divergence, truncation_out_of_range};
+pub use follower::{
+    FollowerHighWatermark, Truncated, Truncation, adopted_log_start, restart_for_batch,
+    truncation_for_divergence, truncation_out_of_range,
+};
 pub use leader::{
     AckOutcome, Attach, AttachAnswer, AttachmentId, IsrProposal, Leader, LeaderRules, LeaderTerm, LogEnds,
-    LogSummary, ReadableFollower, ReplicaStatus, rack_aware,
+    LogSummary, ProposalId, ReadableFollower, ReplicaStatus, rack_aware,
 };
 pub use moment::Moment;
+pub use replica::{
+    Assigned, AttachIds, Contact, Following, Held, Transition, check_leader_epoch, flush_is_due, transition,
+};

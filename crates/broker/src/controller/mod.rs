@@ -5,7 +5,6 @@
 //!   registration    register, heartbeat, unfence, controlled shutdown
 //!   subscription    the metadata log: snapshot, then batches, into the metadata cache
 //!   alter_partition ISR proposals of all partitions, one request in flight
-//!   contact         when the active controller was last heard
 //!   suspicion       a peer's streams broke: dial it, and report it if nothing listens
 //!   cluster         the metadata image and administrative requests, for handlers and coordinators
 //!   control         what the data threads see of all this
@@ -15,7 +14,6 @@ mod alter_partition;
 mod answers;
 mod client;
 mod cluster;
-mod contact;
 mod control;
 mod registration;
 mod replica_reports;
@@ -31,5 +29,6 @@ mod tests;
 pub use client::{ControllerClient, ControllerError};
 pub use cluster::ClusterHandle;
 pub use control::BrokerControl;
-pub use registration::{BrokerSelf, BrokerState, Registration, RegistrationError};
+pub use milena_metadata::broker_life::BrokerState;
+pub use registration::{BrokerSelf, Registration, RegistrationError};
 pub use subscription::Subscription;

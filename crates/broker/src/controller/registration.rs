@@ -1,20 +1,14 @@
 //! A broker's life in the cluster: register, heartbeat, unfence, controlled shutdown.
 //!
-//! ```text
-//!   Unregistered ──registered──► Fenced ──caught up──► Active ──shutdown──► ShuttingDown ──leads nothing──► Stopped
-//!        ▲                         ▲                      │
-//!        └── stale broker epoch ───┴──── fenced by the controller
-//! ```
-//!
-//! While fenced a heartbeat follows every step of the metadata at once, so that a start does not wait for the interval; so it
-//! does when the metadata shows an active broker that it has been fenced, so that a false suspicion costs little.
-//! Source: `BrokerLifecycleManager`.
+//! Where it stands, and when it does not wait for the interval, is decided in [`milena_metadata::broker_life`]: a start does not
+//! wait, and a false suspicion costs little. Source: `BrokerLifecycleManager`.
 
 use super::client::{ControllerClient, ControllerError};
-use super::contact::Contact;
 use crate::metadata::MetadataCache;
+use milena_metadata::broker_life::BrokerState;
 use milena_metadata::record::Endpoint;
 use milena_metadata::request::{Heartbeat, HeartbeatReply, RegisterBroker, RegisterBrokerReply};
+use milena_replication::{Contact, Moment};
 use milena_rpc::proto;
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, MetadataVersion,
@@ -30,22 +24,6 @@ const BEAT_AWAITING: Duration = Duration::from_millis(50);
 /// The pause before a refused registration is tried again.
 const REGISTER_PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPT: Duration = Duration::from_secs(1);
-
-/// Where the broker stands in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BrokerState {
-    /// Not registered yet, or no more.
-    #[default]
-    Unregistered,
-    /// Registered, but not trusted: leads nothing, is in no ISR.
-    Fenced,
-    /// Serves.
-    Active,
-    /// Its leaders are being moved away.
-    ShuttingDown,
-    /// Leads nothing any more.
-    Stopped,
-}
 
 /// Why a broker cannot become part of the cluster.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +78,8 @@ pub struct Registration {
     shutdown_wanted: watch::Sender<bool>,
     /// Something to tell the controller has come up.
     beat_now: Notify,
+    /// Where the moments of `contact` begin.
+    begin: Instant,
     contact: Contact,
 }
 
@@ -113,6 +93,7 @@ impl Registration {
             state: watch::channel(BrokerState::Unregistered).0,
             shutdown_wanted: watch::channel(false).0,
             beat_now: Notify::new(),
+            begin: Instant::now(),
             contact: Contact::new(session_timeout),
         }
     }
@@ -126,7 +107,12 @@ impl Registration {
     /// True while the controller's session for this broker cannot have ended: nobody has been elected in its place for that.
     #[must_use]
     pub fn in_contact(&self) -> bool {
-        self.contact.is_fresh(Instant::now())
+        self.contact.is_fresh(self.moment(Instant::now()))
+    }
+
+    fn moment(&self, at: Instant) -> Moment {
+        let since = at.saturating_duration_since(self.begin).as_millis();
+        Moment(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     /// Follows the broker's state.
@@ -162,7 +148,7 @@ impl Registration {
             let (sent, left) = (Instant::now(), deadline.saturating_sub(start.elapsed()));
             match self.register_once(me, client, left).await {
                 Ok(reply) if reply.outcome.error.is_none() => {
-                    self.contact.heard(sent);
+                    self.contact.heard(self.moment(sent));
                     self.epoch.send_replace(Some(reply.epoch));
                     self.state.send_replace(BrokerState::Fenced);
                     tracing::info!(broker = %me.broker, epoch = %reply.epoch, "registered with the controller");
@@ -239,7 +225,7 @@ impl Registration {
             match self.beat(me, client, cache, interval).await {
                 Ok(reply) => {
                     if reply.outcome.error.is_none() {
-                        self.contact.heard(beat);
+                        self.contact.heard(self.moment(beat));
                     }
                     self.on_reply(me, &reply);
                 }
@@ -261,8 +247,7 @@ impl Registration {
                 },
                 _ => {}
             }
-            let awaiting = matches!(state, BrokerState::Fenced | BrokerState::ShuttingDown);
-            let pause = if awaiting {
+            let pause = if state.awaits_controller() {
                 BEAT_AWAITING.min(interval)
             } else {
                 interval
@@ -286,11 +271,7 @@ impl Registration {
     ) {
         // The sender lives in `cache`: waiting cannot fail.
         while metadata.changed().await.is_ok() {
-            let image = cache.image();
-            let registered = image.broker(me.broker);
-            let is_doubted =
-                || registered.is_none_or(|known| known.fenced || Some(known.epoch) != self.epoch());
-            if state == BrokerState::Fenced || state == BrokerState::Active && is_doubted() {
+            if state.beats_at(&cache.image(), me.broker, self.epoch()) {
                 return;
             }
         }
@@ -321,19 +302,10 @@ impl Registration {
     fn on_reply(&self, me: &BrokerSelf, reply: &HeartbeatReply) {
         let was = *self.state.borrow();
         let shutting_down = *self.shutdown_wanted.borrow();
-        let is = match reply.outcome.error {
-            ErrorCode::None if reply.should_shutdown && shutting_down => BrokerState::Stopped,
-            ErrorCode::None if shutting_down => BrokerState::ShuttingDown,
-            ErrorCode::None if reply.is_fenced => BrokerState::Fenced,
-            ErrorCode::None => BrokerState::Active,
-            ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered if shutting_down => {
-                BrokerState::Stopped
-            }
-            ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered => BrokerState::Unregistered,
-            error => {
-                tracing::warn!(broker = %me.broker, %error, message = reply.outcome.message, "heartbeat refused");
-                was
-            }
+        let Some(is) = BrokerState::after_heartbeat(reply, shutting_down) else {
+            let (error, message) = (reply.outcome.error, &reply.outcome.message);
+            tracing::warn!(broker = %me.broker, %error, message, "heartbeat refused");
+            return;
         };
         if is != was {
             tracing::info!(broker = %me.broker, from = ?was, to = ?is, "broker state");

@@ -3,7 +3,7 @@
 use super::fetch_wait::FetchWaiters;
 use super::parked::Parked;
 use super::partition::Partition;
-use super::role::{Feed, FollowerRole, LeaderRole, Role};
+use super::role::{Feed, LeaderRole, Role};
 use super::settings::{PartitionSettings, SettingsCache};
 use super::tail_ring::TailRing;
 use crate::config::BrokerConfig;
@@ -13,8 +13,8 @@ use milena_log::{AppendContext, AppendOrigin, Env, OpenOptions, PartitionLog};
 use milena_metadata::MetadataImage;
 use milena_record::{BatchBuilder, Compression, TimestampType};
 use milena_replication::{
-    Attach, AttachAnswer, AttachmentId, BrokerIds, FollowerHighWatermark, Leader, LeaderTerm, LogEnds,
-    LogSummary, Moment,
+    Attach, AttachAnswer, AttachIds, AttachmentId, BrokerIds, FollowerHighWatermark, Following, Leader,
+    LeaderTerm, LogEnds, LogSummary, Moment,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId,
@@ -158,13 +158,9 @@ impl Maker {
 }
 
 fn follower() -> Role {
-    Role::Follower(Box::new(FollowerRole {
-        leader: BrokerId(2),
-        leader_epoch: LeaderEpoch(0),
-        attach: Some(1),
-        replicated: Offset(0),
-        ack_queued: false,
-    }))
+    let mut role = Following::new(BrokerId(2), LeaderEpoch(0));
+    assert!(role.attach(BrokerId(2), &mut AttachIds::default()).is_some());
+    Role::Follower(Box::new(role))
 }
 
 /// Bytes of one partition, when a data thread holds a thousand.

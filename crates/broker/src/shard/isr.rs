@@ -6,14 +6,9 @@ use super::partition::Partition;
 use super::role::Role;
 use super::state::Shard;
 use milena_metadata::request::AlterPartitionItem;
-use milena_replication::IsrProposal;
-use milena_types::{ErrorCode, LeaderEpoch, TopicIdPartition};
+use milena_replication::{IsrProposal, ProposalId};
+use milena_types::{ErrorCode, TopicIdPartition};
 use std::time::Duration;
-
-/// The pause before a proposal that failed is made again. Source: `DefaultAlterPartitionManager`, 50 ms.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// How long the metadata may be overdue after an answer before the leader asks again.
-const METADATA_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Partition {
     /// Asks the controller for another ISR if the followers' progress demands it and no attempt is on its way.
@@ -31,50 +26,41 @@ impl Partition {
         let id = self.id;
         let answer = cx.control.alter_partition(item(id, &proposal));
         tokio::task::spawn_local(async move {
-            let (epoch, attempt) = (proposal.leader_epoch, proposal.attempt);
             let error = answer.await;
-            let retry = with_local(|shard| shard.on_isr_answered(id, epoch, attempt, error));
-            let pause = if retry == Some(true) {
-                RETRY_PAUSE
-            } else {
-                METADATA_PATIENCE
-            };
-            tokio::time::sleep(pause).await;
-            with_local(|shard| shard.retry_isr(id, epoch, attempt));
+            let pause = with_local(|shard| shard.on_isr_answered(id, proposal.id, error));
+            if let Some(pause) = pause.flatten() {
+                tokio::time::sleep(pause).await;
+                with_local(|shard| shard.retry_isr(id, proposal.id));
+            }
         });
     }
 }
 
 impl Shard {
+    /// Gives the pause before `retry_isr`; `None`: nobody here leads the partition any more.
     fn on_isr_answered(
         &mut self,
         id: TopicIdPartition,
-        epoch: LeaderEpoch,
-        attempt: u32,
+        proposal: ProposalId,
         error: ErrorCode,
-    ) -> bool {
-        let Ok((partition, _)) = self.partition(id) else {
-            return false;
-        };
+    ) -> Option<Duration> {
+        let (partition, _) = self.partition(id).ok()?;
         let Role::Leader(role) = &mut partition.role else {
-            return false;
+            return None;
         };
         if error != ErrorCode::None {
             tracing::debug!(partition = %partition.name, %error, "ISR change was refused");
         }
-        role.leader.leader_epoch() == epoch && role.leader.on_proposal_answered(attempt, error)
+        Some(role.leader.on_proposal_answered(proposal, error))
     }
 
     /// The attempt failed, or its metadata is overdue: what the followers demand now is asked for again.
-    fn retry_isr(&mut self, id: TopicIdPartition, epoch: LeaderEpoch, attempt: u32) {
+    fn retry_isr(&mut self, id: TopicIdPartition, proposal: ProposalId) {
         let Ok((partition, cx)) = self.partition(id) else {
             return;
         };
-        let Role::Leader(role) = &mut partition.role else {
-            return;
-        };
-        if role.leader.leader_epoch() == epoch {
-            role.leader.forget_attempt(attempt);
+        if let Role::Leader(role) = &mut partition.role {
+            role.leader.forget_attempt(proposal);
             partition.propose_isr(cx);
         }
     }
@@ -95,7 +81,7 @@ impl Shard {
 fn item(id: TopicIdPartition, proposal: &IsrProposal) -> AlterPartitionItem {
     AlterPartitionItem {
         id,
-        leader_epoch: proposal.leader_epoch,
+        leader_epoch: proposal.id.leader_epoch,
         partition_epoch: proposal.partition_epoch,
         isr: proposal.isr.clone(),
         recovering: false,

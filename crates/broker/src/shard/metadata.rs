@@ -9,15 +9,15 @@ use super::link::Lane;
 use super::log_dirs::Distrust;
 use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
-use super::replica_health::{Unusable, corruption_policy};
-use super::role::{FollowerRole, LeaderRole, Role};
+use super::replica_health::Unusable;
+use super::role::{LeaderRole, Role};
 use super::state::Shard;
 use super::storage_error::{Consequence, consequence, open_later};
 use super::tail_ring::TailRing;
 use milena_log::{CorruptionPolicy, OpenError, PartitionLog};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
-use milena_replication::{FollowerHighWatermark, Leader, LeaderTerm};
+use milena_replication::{Assigned, FollowerHighWatermark, Following, Leader, Transition, transition};
 use milena_types::{
     BrokerId, ErrorCode, LeaderEpoch, MetadataVersion, Offset, PartitionEpoch, TopicIdPartition,
     TopicPartition,
@@ -52,7 +52,9 @@ impl Shard {
     pub(super) fn apply_partition(&mut self, id: TopicIdPartition) {
         // What is damaged is not opened before the controller knows: see `replica_health`.
         let state = self.cx.image.partition(id);
-        let corruption = state.map_or(CorruptionPolicy::Refuse, corruption_policy);
+        let corruption = state.map_or(CorruptionPolicy::Refuse, |state| {
+            CorruptionPolicy::among(state.replicas.len())
+        });
         self.apply_partition_as(id, corruption);
     }
 
@@ -111,7 +113,7 @@ impl Shard {
             name: &name,
             config: &config,
             corruption,
-            is_new: is_new(self.cx.node, state),
+            is_new: state.is_new_to(self.cx.node),
             now: wall_clock(),
         };
         let dir = match self.cx.dirs.find_partition(&request) {
@@ -400,52 +402,36 @@ impl Partition {
 
     /// Becomes what the registration says.
     fn apply_registration(&mut self, cx: &mut Context, state: &PartitionRegistration) {
-        if (state.leader_epoch, state.partition_epoch) <= (self.leader_epoch, self.partition_epoch)
-            && !matches!(self.role, Role::Idle)
-        {
-            return;
+        let since = (self.leader_epoch, self.partition_epoch);
+        let can_append = cx.dirs.state(self.dir) != DirState::Full;
+        let next = transition(cx.node, self.role.held(), since, can_append, &assigned(state));
+        if next != Transition::Ignore {
+            (self.leader_epoch, self.partition_epoch) = (state.leader_epoch, state.partition_epoch);
         }
-        let same_epoch = state.leader_epoch == self.leader_epoch;
-        self.leader_epoch = state.leader_epoch;
-        self.partition_epoch = state.partition_epoch;
-        match state.leader {
-            Some(leader) if leader == cx.node => {
-                if !(same_epoch && self.update_leader(cx, state)) {
-                    self.become_leader(cx, state);
-                }
-            }
-            // Nothing could be appended.
-            Some(_) if cx.dirs.state(self.dir) == DirState::Full => {
-                self.leave_role(cx, ErrorCode::KafkaStorageError);
-                cx.leadership
-                    .publish(self.id, &self.name.topic, self.replica_role());
-            }
-            Some(leader) => {
-                let follows = matches!(&self.role, Role::Follower(role) if role.leader == leader);
-                if !(same_epoch && follows) {
-                    self.become_follower(cx, leader, state.leader_epoch);
-                }
-            }
-            None => {
-                self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
+        match next {
+            Transition::Ignore | Transition::Keep => {}
+            Transition::Lead => self.become_leader(cx, state),
+            Transition::Update => self.update_leader(cx, state),
+            Transition::Follow(leader) => self.become_follower(cx, leader, state.leader_epoch),
+            Transition::Leave(error) => {
+                self.leave_role(cx, error);
                 cx.leadership
                     .publish(self.id, &self.name.topic, self.replica_role());
             }
         }
     }
 
-    fn update_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) -> bool {
+    fn update_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) {
         let Role::Leader(role) = &mut self.role else {
-            return false;
+            return;
         };
-        role.leader.on_committed(term(cx.node, state), cx.now());
+        role.leader.on_committed(assigned(state).term(cx.node), cx.now());
         for broker in &state.replicas {
             tell_broker(&mut role.leader, &cx.image, &state.offline, *broker);
         }
         role.parked.complete(&role.leader);
         self.advance_high_watermark(cx);
         self.propose_isr(cx);
-        true
     }
 
     fn become_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) {
@@ -453,7 +439,7 @@ impl Partition {
         self.log.assign_epoch_at_become_leader(state.leader_epoch);
         let (now, ends) = (cx.now(), self.ends());
         let mut leader = Leader::new(
-            term(cx.node, state),
+            assigned(state).term(cx.node),
             Arc::clone(&self.settings.rules),
             ends,
             self.high_watermark.get(),
@@ -483,13 +469,7 @@ impl Partition {
         let led = matches!(self.role, Role::Leader(_));
         self.leave_role(cx, ErrorCode::NotLeaderOrFollower);
         tracing::debug!(partition = %self.name, epoch = %leader_epoch, %leader, "follows");
-        self.role = Role::Follower(Box::new(FollowerRole {
-            leader,
-            leader_epoch,
-            attach: None,
-            replicated: Offset::ZERO,
-            ack_queued: false,
-        }));
+        self.role = Role::Follower(Box::new(Following::new(leader, leader_epoch)));
         if self.log.flushed_offset() < self.log.log_end_offset() {
             self.queue_flush(cx);
         }
@@ -514,71 +494,27 @@ impl Partition {
                 }
                 cx.uncommitted.remove(&self.id);
             }
-            Role::Follower(role) => cx.links_in.unwant(role.leader, self.id, role.attach),
+            Role::Follower(role) => cx.links_in.unwant(role.leader(), self.id, role.attachment()),
             Role::Idle => {}
         }
         self.waiters.wake();
     }
 }
 
-/// True when this broker cannot have a log of the partition yet. One that was added and counts for something has one, also
-/// while the others that were added with it are on their way.
-fn is_new(node: BrokerId, state: &PartitionRegistration) -> bool {
-    let claims = [&state.isr, &state.elr, &state.last_known_elr];
-    let counts = claims.iter().any(|list| list.contains(&node));
-    state.partition_epoch == PartitionEpoch(0) || (state.adding.contains(&node) && !counts)
-}
-
-fn term(leader: BrokerId, state: &PartitionRegistration) -> LeaderTerm {
-    LeaderTerm {
-        leader,
+fn assigned(state: &PartitionRegistration) -> Assigned<'_> {
+    Assigned {
+        leader: state.leader,
         leader_epoch: state.leader_epoch,
         partition_epoch: state.partition_epoch,
-        replicas: state.replicas.as_slice().into(),
-        isr: state.isr.as_slice().into(),
+        replicas: &state.replicas,
+        isr: &state.isr,
         recovering: state.recovering,
     }
 }
 
 /// `offline`: the partition's replicas that are offline.
 fn tell_broker(leader: &mut Leader, image: &MetadataImage, offline: &[BrokerId], broker: BrokerId) {
-    let registration = image.brokers.get(&broker);
-    let epoch = registration.map(|registration| registration.epoch);
-    let eligible =
-        !offline.contains(&broker) && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    let epoch = image.broker(broker).map(|registration| registration.epoch);
+    let eligible = image.is_active(broker) && !offline.contains(&broker);
     leader.on_broker(broker, epoch, eligible);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_added_replica_is_new_until_it_counts_for_something() {
-        let node = BrokerId(3);
-        let state = PartitionRegistration {
-            replicas: vec![BrokerId(1), node, BrokerId(4)],
-            isr: vec![BrokerId(1)],
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
-            adding: vec![node, BrokerId(4)],
-            removing: Vec::new(),
-            leader: Some(BrokerId(1)),
-            recovering: false,
-            leader_epoch: LeaderEpoch(2),
-            partition_epoch: PartitionEpoch(7),
-        };
-        assert!(is_new(node, &state) && !is_new(BrokerId(1), &state));
-        for at in 0..3 {
-            let mut counts = state.clone();
-            [&mut counts.isr, &mut counts.elr, &mut counts.last_known_elr][at].push(node);
-            assert!(!is_new(node, &counts), "{counts:?}");
-        }
-        let created = PartitionRegistration {
-            partition_epoch: PartitionEpoch(0),
-            ..state
-        };
-        assert!(is_new(BrokerId(1), &created));
-    }
 }

@@ -10,10 +10,8 @@ use super::moves::Move;
 use super::role::{LeaderRole, Role};
 use super::settings::PartitionSettings;
 use milena_log::{LogError, PartitionLog};
-use milena_replication::{FollowerHighWatermark, LogEnds};
-use milena_types::{
-    AckDurability, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
-};
+use milena_replication::{FollowerHighWatermark, LogEnds, check_leader_epoch, flush_is_due};
+use milena_types::{ErrorCode, LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition};
 use std::rc::Rc;
 
 /// One replica.
@@ -62,12 +60,8 @@ impl Partition {
 
     /// Its log's ends, advertised as `ack.durability` says.
     pub(super) fn ends(&self) -> LogEnds {
-        let log_end = self.log.log_end_offset();
-        let advertised = match self.settings.ack_durability {
-            AckDurability::Flushed => self.log.flushed_offset().min(log_end),
-            AckDurability::Replicated => log_end,
-        };
-        LogEnds { log_end, advertised }
+        let (log_end, flushed) = (self.log.log_end_offset(), self.log.flushed_offset());
+        LogEnds::of_log(self.settings.ack_durability, log_end, flushed)
     }
 
     /// The role for coordinators.
@@ -104,11 +98,7 @@ impl Partition {
     /// FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
     pub(super) fn check_epoch(&self, epoch: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         if let Some(epoch) = epoch {
-            match epoch.cmp(&self.leader_epoch) {
-                std::cmp::Ordering::Less => return Err(ErrorCode::FencedLeaderEpoch),
-                std::cmp::Ordering::Greater => return Err(ErrorCode::UnknownLeaderEpoch),
-                std::cmp::Ordering::Equal => {}
-            }
+            check_leader_epoch(self.leader_epoch, epoch)?;
         }
         Ok(())
     }
@@ -116,13 +106,10 @@ impl Partition {
     /// The log has grown (on a leader or a follower): it must be flushed, or counts at once.
     pub(super) fn after_append(&mut self, cx: &mut Context) {
         let unflushed = self.log.log_end_offset().since(self.log.flushed_offset());
-        let wants_flush = match self.settings.ack_durability {
-            AckDurability::Flushed => true,
-            AckDurability::Replicated => unflushed >= self.settings.flush_messages,
-        };
-        if wants_flush {
+        let settings = &self.settings;
+        if flush_is_due(settings.ack_durability, unflushed, settings.flush_messages) {
             self.queue_flush(cx);
-        } else if let Some(after) = self.settings.flush_after.filter(|_| !self.flush_timed) {
+        } else if let Some(after) = settings.flush_after.filter(|_| !self.flush_timed) {
             self.flush_timed = true;
             let id = self.id;
             tokio::task::spawn_local(async move {
@@ -149,11 +136,8 @@ impl Partition {
                 self.advance_high_watermark(cx);
             }
             Role::Follower(role) => {
-                if let Some(attach) = role.attach
-                    && !role.ack_queued
-                {
-                    role.ack_queued = true;
-                    cx.links_in.queue_ack(role.leader, attach, self.id);
+                if let Some(attach) = role.queue_ack() {
+                    cx.links_in.queue_ack(role.leader(), attach, self.id);
                 }
             }
             Role::Idle => {}
@@ -161,18 +145,13 @@ impl Partition {
         cx.checkpoint_dirty.insert(self.id);
     }
 
-    /// Moves the leader's high watermark if it may move, and tells everybody who waits for that. A leader that is alone in sync
-    /// moves it only while the controller's session for it goes on: see `check_contact`.
+    /// Moves the leader's high watermark if it may move, and tells everybody who waits for that.
     pub(super) fn advance_high_watermark(&mut self, cx: &mut Context) {
         let Role::Leader(role) = &mut self.role else {
             return;
         };
-        let alone = role.leader.is_alone_in_sync();
-        if alone && role.leader.has_uncommitted() && !cx.control.in_contact() {
-            cx.uncommitted.insert(self.id);
-            return;
-        }
-        if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now()) {
+        let in_contact = || cx.control.in_contact();
+        if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now(), in_contact) {
             role.parked.complete(&role.leader);
             self.log.on_high_watermark(high_watermark);
             self.waiters.wake();
@@ -193,7 +172,7 @@ impl Partition {
     pub(super) fn replicated_offset(&self) -> Offset {
         match &self.role {
             Role::Leader(role) if self.settings.log.compact => role.leader.replicated_offset(),
-            Role::Follower(role) if self.settings.log.compact => role.replicated,
+            Role::Follower(role) if self.settings.log.compact => role.replicated(),
             Role::Leader(_) | Role::Follower(_) | Role::Idle => Offset::ZERO,
         }
     }

@@ -131,10 +131,7 @@ impl Partition {
     ) -> Result<(), ErrorCode> {
         let role = self.leader()?;
         self.check_space(cx)?;
-        match acks {
-            Acks::All => role.leader.check_min_isr()?,
-            Acks::None | Acks::Leader => self.check_contact(cx)?,
-        }
+        role.leader.check_produce(acks, || cx.control.in_contact())?;
         if !zstd_allowed {
             let header = BatchHeader::parse(batch).map_err(|_| ErrorCode::CorruptMessage)?;
             if header.compression() == Ok(Compression::Zstd) {
@@ -142,14 +139,6 @@ impl Partition {
             }
         }
         Ok(())
-    }
-
-    /// NOT_LEADER_OR_FOLLOWER when another one may lead by now, of which this broker has not heard (ADR 0010).
-    pub(super) fn check_contact(&self, cx: &Context) -> Result<(), ErrorCode> {
-        match cx.control.in_contact() {
-            true => Ok(()),
-            false => Err(ErrorCode::NotLeaderOrFollower),
-        }
     }
 
     /// KAFKA_STORAGE_ERROR while the directory is full: the client looks for another leader and tries again.

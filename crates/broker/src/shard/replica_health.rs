@@ -1,12 +1,6 @@
 //! How a replica is, what the controller is told about it, and the repair of a damaged one.
 //!
-//! ```text
-//! condition of the replica here ─┐
-//! what the metadata says of it  ─┴─► wanted_report ─► report ─► answer, and the metadata that follows from it ─► again
-//! ```
-//!
-//! Reports follow from comparing the two sides, at every change of either, so that none is lost: one that could not be
-//! delivered, or was overtaken, is found wanting again.
+//! What is to be reported is decided in [`milena_metadata::replica_report`].
 //!
 //! A damaged log is cut at the damage and filled again from the leader, but only after the controller has agreed that what
 //! this replica held counts no more: a short log must never lead, or the others would be cut to its length.
@@ -21,9 +15,9 @@ use super::mailbox::with_local;
 use super::partition::Partition;
 use super::state::Shard;
 use milena_log::{CorruptionPolicy, LogError, ReadError, format};
-use milena_metadata::record::PartitionRegistration;
+use milena_metadata::replica_report::{ReplicaCondition, wanted_report};
 use milena_metadata::request::{ReplicaState, ReplicaStateItem};
-use milena_types::{BrokerId, ErrorCode, MetadataVersion, Offset, TopicIdPartition};
+use milena_types::{ErrorCode, MetadataVersion, Offset, TopicIdPartition};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -43,8 +37,18 @@ pub(super) enum Unusable {
     NotNow,
 }
 
-/// How a replica is.
-type Condition = Result<(), Unusable>;
+impl Unusable {
+    fn condition(self) -> ReplicaCondition {
+        match self {
+            Self::Offline => ReplicaCondition::Offline,
+            Self::Damaged => ReplicaCondition::Damaged,
+            Self::Doubtful { until } => ReplicaCondition::Doubtful {
+                waited: Instant::now() >= until,
+            },
+            Self::NotNow => ReplicaCondition::NotNow,
+        }
+    }
+}
 
 /// What a read has found out.
 #[derive(Debug)]
@@ -54,52 +58,17 @@ pub(super) struct Damage {
     error: String,
 }
 
-/// How closely a log is looked at when it is opened: where others may have what it lacks, doubts are refused.
-pub(super) fn corruption_policy(state: &PartitionRegistration) -> CorruptionPolicy {
-    match state.replicas.len() {
-        0 | 1 => CorruptionPolicy::Refuse,
-        _ => CorruptionPolicy::RefuseDoubtful,
-    }
-}
-
-/// What the controller is to be told at this moment, if anything.
-fn wanted_report(
-    now: Instant,
-    condition: Condition,
-    node: BrokerId,
-    state: &PartitionRegistration,
-) -> Option<ReplicaState> {
-    let listed = state.offline.contains(&node);
-    let others_in_sync = state.isr.iter().any(|member| *member != node);
-    let other_leads = state.leader.is_some_and(|leader| leader != node);
-    match condition {
-        Ok(()) => listed.then_some(ReplicaState::Online),
-        Err(Unusable::Offline) => (!listed).then_some(ReplicaState::Offline),
-        // It keeps its place while a leader may be one that is dead, or has not opened its own log yet.
-        Err(Unusable::Doubtful { .. }) if !listed => Some(ReplicaState::Offline),
-        Err(Unusable::Doubtful { until }) if now < until => None,
-        Err(Unusable::Doubtful { .. }) if other_leads => Some(ReplicaState::Refill),
-        Err(Unusable::Doubtful { .. }) => Some(ReplicaState::Cut),
-        Err(Unusable::Damaged) if other_leads => Some(ReplicaState::Refill),
-        Err(Unusable::Damaged) => (!listed).then_some(ReplicaState::Offline),
-        Err(Unusable::NotNow) => {
-            let in_the_way = !listed && others_in_sync && state.isr.contains(&node);
-            in_the_way.then_some(ReplicaState::Full)
-        }
-    }
-}
-
 impl Shard {
-    fn condition(&self, id: TopicIdPartition) -> Option<Condition> {
+    fn condition(&self, id: TopicIdPartition) -> Option<ReplicaCondition> {
         if let Some((_, unusable)) = self.cx.unusable.get(&id) {
-            return Some(Err(*unusable));
+            return Some(unusable.condition());
         }
         let partition = self.partitions.get(&id)?;
         Some(match self.cx.dirs.state(partition.dir) {
-            DirState::Offline => Err(Unusable::Offline),
-            _ if partition.damaged.is_some() => Err(Unusable::Damaged),
-            DirState::Full => Err(Unusable::NotNow),
-            DirState::Online => Ok(()),
+            DirState::Offline => ReplicaCondition::Offline,
+            _ if partition.damaged.is_some() => ReplicaCondition::Damaged,
+            DirState::Full => ReplicaCondition::NotNow,
+            DirState::Online => ReplicaCondition::InUse,
         })
     }
 
@@ -114,7 +83,7 @@ impl Shard {
         if !registered.replicas.contains(&self.cx.node) {
             return;
         }
-        let Some(state) = wanted_report(Instant::now(), condition, self.cx.node, registered) else {
+        let Some(state) = wanted_report(condition, self.cx.node, registered) else {
             return;
         };
         self.cx.reporting.insert(id);
@@ -158,9 +127,9 @@ impl Shard {
     /// no other, and it leads.)
     fn refill(&mut self, id: TopicIdPartition) {
         let corruption = match self.condition(id) {
-            Some(Err(Unusable::Damaged)) => CorruptionPolicy::Truncate,
+            Some(ReplicaCondition::Damaged) => CorruptionPolicy::Truncate,
             // Where more turns out to be damaged than that, it is refused again.
-            Some(Err(Unusable::Doubtful { .. })) => CorruptionPolicy::Refuse,
+            Some(ReplicaCondition::Doubtful { .. }) => CorruptionPolicy::Refuse,
             _ => return,
         };
         if self.cx.unusable.remove(&id).is_some() {
@@ -271,71 +240,6 @@ impl Partition {
                 self.damaged = Some(offset);
                 self.storage_failed(cx, &error);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use milena_types::{LeaderEpoch, PartitionEpoch};
-
-    const ME: BrokerId = BrokerId(1);
-
-    fn registered(leader: Option<i32>, isr: &[i32], offline: &[i32]) -> PartitionRegistration {
-        let ids = |list: &[i32]| list.iter().copied().map(BrokerId).collect();
-        PartitionRegistration {
-            replicas: ids(&[1, 2, 3]),
-            isr: ids(isr),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: ids(offline),
-            adding: Vec::new(),
-            removing: Vec::new(),
-            leader: leader.map(BrokerId),
-            recovering: false,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-        }
-    }
-
-    #[test]
-    fn reports_follow_from_the_condition_and_the_metadata() {
-        use ReplicaState as R;
-        use Unusable::{Damaged, Doubtful, NotNow, Offline};
-        let now = Instant::now();
-        let fresh = Doubtful {
-            until: now + Duration::from_millis(1),
-        };
-        let waited = Doubtful { until: now };
-        for (condition, leader, isr, offline, expected) in [
-            (Ok(()), Some(1), &[1, 2][..], &[][..], None),
-            (Ok(()), Some(2), &[2], &[1], Some(R::Online)),
-            (Err(Offline), Some(1), &[1, 2], &[], Some(R::Offline)),
-            (Err(Offline), Some(2), &[2], &[], Some(R::Offline)),
-            (Err(Offline), Some(2), &[2], &[1], None),
-            (Err(Damaged), Some(1), &[1, 2], &[], Some(R::Offline)),
-            (Err(Damaged), None, &[], &[1], None),
-            (Err(Damaged), Some(2), &[2], &[1], Some(R::Refill)),
-            (Err(Damaged), Some(2), &[1, 2], &[], Some(R::Refill)),
-            (Err(fresh), Some(1), &[1, 2], &[], Some(R::Offline)),
-            (Err(fresh), None, &[1, 2], &[1], None),
-            (Err(fresh), None, &[2], &[1], None),
-            (Err(fresh), Some(2), &[1, 2], &[], Some(R::Offline)),
-            (Err(fresh), Some(2), &[2], &[1], None),
-            (Err(fresh), None, &[1, 2], &[1, 2], None),
-            (Err(waited), None, &[1, 2], &[1], Some(R::Cut)),
-            (Err(waited), None, &[], &[1], Some(R::Cut)),
-            (Err(waited), Some(2), &[2], &[1], Some(R::Refill)),
-            (Err(waited), Some(2), &[2], &[], Some(R::Offline)),
-            (Err(NotNow), Some(1), &[1, 2], &[], Some(R::Full)),
-            (Err(NotNow), Some(1), &[1], &[], None),
-            (Err(NotNow), Some(2), &[2], &[], None),
-            (Err(NotNow), Some(2), &[1, 2], &[], Some(R::Full)),
-            (Err(NotNow), Some(2), &[2], &[1], None),
-        ] {
-            let found = wanted_report(now, condition, ME, &registered(leader, isr, offline));
-            assert_eq!(found, expected, "{condition:?} {leader:?} {isr:?} {offline:?}");
         }
     }
 }

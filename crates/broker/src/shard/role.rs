@@ -1,15 +1,10 @@
-//! What a broker is for one of its partitions.
-//!
-//! ```text
-//! Idle ──► Follower ◄──► Leader     every change comes from the metadata; a newer leader epoch always starts a new role
-//!   ▲─────────┴─────────────┘       Idle: no leader is known
-//! ```
+//! What a broker is for one of its partitions. What it becomes is decided by [`milena_replication::transition`].
 
 use super::link::ReadAhead;
 use super::parked::Parked;
 use super::tail_ring::TailRing;
-use milena_replication::{AttachmentId, Leader};
-use milena_types::{BrokerId, LeaderEpoch, Offset};
+use milena_replication::{AttachmentId, Following, Held, Leader};
+use milena_types::{BrokerId, Offset};
 
 /// The role, with the state that exists only in it.
 #[derive(Debug)]
@@ -17,9 +12,20 @@ pub(crate) enum Role {
     /// It leads.
     Leader(Box<LeaderRole>),
     /// It follows.
-    Follower(Box<FollowerRole>),
+    Follower(Box<Following>),
     /// Nobody leads, as far as is known.
     Idle,
+}
+
+impl Role {
+    /// Which one it is.
+    pub(crate) fn held(&self) -> Held {
+        match self {
+            Role::Leader(_) => Held::Leader,
+            Role::Follower(role) => Held::Follower(role.leader()),
+            Role::Idle => Held::Idle,
+        }
+    }
 }
 
 /// State of a led partition.
@@ -82,17 +88,4 @@ impl Feed {
             self.sent_replicated,
         ) = news;
     }
-}
-
-/// State of a followed partition.
-#[derive(Debug)]
-pub(crate) struct FollowerRole {
-    pub(crate) leader: BrokerId,
-    pub(crate) leader_epoch: LeaderEpoch,
-    /// The attachment that frames must name to be taken; `None`: not attached.
-    pub(crate) attach: Option<u64>,
-    /// Every replica's log reaches it, as the leader said last.
-    pub(crate) replicated: Offset,
-    /// An acknowledgement is on its link's list.
-    pub(crate) ack_queued: bool,
 }

@@ -6,35 +6,17 @@
 //! registration of this very process (INV-START-1), so it is newer than all that former processes of this broker have followed: no
 //! older image, in which living partitions are not there yet, is judged by.
 //!
-//! It is judged by names: of the log of a partition that stays no file is touched (INV-L-14). A log of another topic of the same
-//! name is met when the partition is opened, and is set aside then. Source: `LogManager.loadLog`, `LogManager.isStrayReplica`,
-//! `BrokerMetadataPublisher.initializeManagers`.
+//! It is judged by names ([`milena_metadata::stray`]): of the log of a partition that stays no file is touched (INV-L-14). A log of
+//! another topic of the same name is met when the partition is opened, and is set aside then. Source: `LogManager.loadLog`,
+//! `LogManager.isStrayReplica`, `BrokerMetadataPublisher.initializeManagers`.
 
 use super::log_dirs::LogDirs;
 use super::storage_error::{Consequence, consequence};
 use milena_log::{LogDir, LogError};
 use milena_metadata::MetadataImage;
+use milena_metadata::stray::{Stray, stray};
 use milena_types::{BrokerId, TopicPartition};
 use std::path::Path;
-
-/// Why no partition of this broker has the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stray {
-    /// The topic, or the partition, is not in the metadata.
-    Deleted,
-    /// Other brokers have the replicas.
-    Reassigned,
-}
-
-/// Whether a log of that name belongs to no partition of `node`.
-fn stray(image: &MetadataImage, node: BrokerId, name: &TopicPartition) -> Option<Stray> {
-    let topic = image.topic_by_name(name.topic.as_str());
-    match topic.and_then(|topic| topic.partitions.get(&name.partition)) {
-        None => Some(Stray::Deleted),
-        Some(state) if !state.replicas.contains(&node) => Some(Stray::Reassigned),
-        Some(_) => None,
-    }
-}
 
 impl LogDirs {
     /// Sets aside what no partition of this broker has any more. Only the first call does something; the others wait for it.
@@ -157,7 +139,6 @@ mod tests {
     use super::*;
     use milena_log::Env;
     use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode, Survival};
-    use milena_log::format::parse_partition_dir_name;
     use milena_metadata::record::{MetadataBatch, MetadataRecord, PartitionRegistration};
     use milena_types::{
         ClusterId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicIdPartition, TopicName,
@@ -199,24 +180,6 @@ mod tests {
         };
         image.apply(&batch).unwrap();
         image
-    }
-
-    #[test]
-    fn a_log_is_stray_when_the_metadata_gives_this_broker_no_such_replica() {
-        let image = image(&[2, 1]);
-        let of = |node, name| {
-            let name = parse_partition_dir_name(name).unwrap();
-            stray(&image, BrokerId(node), &name)
-        };
-        for (node, name, expected) in [
-            (1, "t-0", None),
-            (2, "t-0", None),
-            (3, "t-0", Some(Stray::Reassigned)),
-            (1, "t-1", Some(Stray::Deleted)),
-            (1, "u-0", Some(Stray::Deleted)),
-        ] {
-            assert_eq!(of(node, name), expected, "{name} on {node}");
-        }
     }
 
     const COPY: &str = "t-0.0123456789abcdef0123456789abcdef-future";

@@ -7,7 +7,6 @@
 //!
 //! Source: `BrokerServer.startup`, which enables request processing after the broker has been unfenced.
 
-use super::first_image::own_registration;
 use crate::controller::Registration;
 use crate::metadata::MetadataCache;
 use milena_metadata::MetadataImage;
@@ -36,7 +35,9 @@ pub(super) async fn open_when_unfenced(
 }
 
 fn is_unfenced(image: &MetadataImage, broker: BrokerId, epoch: Option<BrokerEpoch>) -> bool {
-    own_registration(image, broker, epoch).is_some_and(|registered| !registered.fenced)
+    image
+        .registration(broker, epoch)
+        .is_some_and(|registered| !registered.fenced)
 }
 
 #[cfg(test)]

@@ -7,9 +7,8 @@
 use crate::controller::Registration;
 use crate::metadata::MetadataCache;
 use crate::shard::Router;
-use milena_metadata::record::BrokerRegistration;
 use milena_metadata::{MetadataDelta, MetadataImage};
-use milena_types::{BrokerEpoch, BrokerId};
+use milena_types::BrokerId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -31,7 +30,7 @@ pub(super) async fn follow(
     let mut state = registration.state();
     let first = loop {
         let image = cache.image();
-        if knows(&image, broker, registration.epoch()) {
+        if image.registration(broker, registration.epoch()).is_some() {
             break image;
         }
         // The registration's answer and its record may come in either order.
@@ -56,50 +55,5 @@ pub(super) async fn follow(
         if update.image.version > first.version {
             router.apply_metadata(update.image, update.delta).await;
         }
-    }
-}
-
-/// The registration of this very process in an image; `None`: the image is older, or the epoch is not known yet.
-pub(super) fn own_registration(
-    image: &MetadataImage,
-    broker: BrokerId,
-    epoch: Option<BrokerEpoch>,
-) -> Option<&BrokerRegistration> {
-    let registered = image.brokers.get(&broker)?;
-    (Some(registered.epoch) == epoch).then_some(registered)
-}
-
-fn knows(image: &MetadataImage, broker: BrokerId, epoch: Option<BrokerEpoch>) -> bool {
-    own_registration(image, broker, epoch).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use milena_types::IncarnationId;
-
-    #[test]
-    fn an_image_from_before_the_registration_is_not_followed() {
-        let (me, epoch) = (BrokerId(1), BrokerEpoch(7));
-        let mut image = MetadataImage::default();
-        assert!(!knows(&image, me, None), "neither is known");
-        assert!(!knows(&image, me, Some(epoch)));
-        let registered = |epoch| {
-            Arc::new(BrokerRegistration {
-                id: me,
-                epoch,
-                incarnation: IncarnationId::default(),
-                endpoints: Vec::new(),
-                rack: None,
-                directories: Vec::new(),
-                fenced: true,
-                in_controlled_shutdown: false,
-            })
-        };
-        image.brokers.insert(me, registered(BrokerEpoch(3)));
-        assert!(!knows(&image, me, Some(epoch)), "it knows the former process");
-        image.brokers.insert(me, registered(epoch));
-        assert!(!knows(&image, me, None), "the answer is still on its way");
-        assert!(knows(&image, me, Some(epoch)));
     }
 }

@@ -50,6 +50,7 @@ async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
 
 /// What [`fill`] wrote is there, in order, on that leader; more may follow.
 async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+    wait_served(cluster.router(leader), id, RECORDS).await;
     let all = read_all(cluster.router(leader), id).await;
     let filled = usize::try_from(RECORDS).unwrap();
     assert!(all.len() >= filled, "only {} of {filled}", all.len());

@@ -10,7 +10,7 @@ use crate::group::{ClassicGroup, GroupId};
 use crate::offsets::OffsetStore;
 use crate::request::{Reply, Request, Ticket};
 use milena_types::ErrorCode;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The groups and offsets of one partition of `__consumer_offsets`.
@@ -21,7 +21,7 @@ pub struct GroupShard {
     pub(super) timers: Timers,
     pub(super) outbox: Outbox,
     /// Groups that are being deleted; their requests wait.
-    pub(super) blocked: HashMap<GroupId, Blocked>,
+    pub(super) blocked: BTreeMap<GroupId, Blocked>,
 }
 
 impl GroupShard {
@@ -34,7 +34,7 @@ impl GroupShard {
             offsets: OffsetStore::default(),
             timers: Timers::default(),
             outbox: Outbox::default(),
-            blocked: HashMap::new(),
+            blocked: BTreeMap::new(),
         }
     }
 

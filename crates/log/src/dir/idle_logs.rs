@@ -93,7 +93,7 @@ impl IdleLogs {
 /// Replaces the file; gives its id.
 pub(super) fn write(env: &Env, dir: &Path, encoded: &[Vec<u8>]) -> Result<Uuid, LogError> {
     let path = dir.join(FILE);
-    let id = Uuid::random();
+    let id = env.names.next();
     let mut bytes = Vec::with_capacity(HEAD_BYTES + encoded.iter().map(Vec::len).sum::<usize>() + CRC_BYTES);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_be_bytes());

@@ -13,7 +13,7 @@ use crate::env::{Env, read_small_file};
 use crate::error::LogError;
 use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
-    parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name, unique,
+    parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name,
 };
 use crate::partition::{OpenOptions, PartitionLog, Removal, read_floor, read_topic_id};
 use milena_types::{
@@ -235,7 +235,7 @@ impl LogDir {
     /// A directory for a copy of the partition that has no other.
     #[must_use]
     pub fn new_future_path(&self, partition: &TopicPartition) -> PathBuf {
-        self.path.join(future_dir_name(partition, &unique()))
+        self.path.join(future_dir_name(partition, &self.env.unique()))
     }
 
     /// True when the copy in that directory was complete: see [`PartitionLog`](crate::PartitionLog)'s `write_moved_in`.
@@ -278,7 +278,7 @@ impl LogDir {
     /// # Errors
     /// A file operation failed.
     pub fn retire_dir(&self, partition: &TopicPartition, dir: &Path) -> Result<Removal, LogError> {
-        let renamed = self.path.join(deleted_dir_name(partition, &unique()));
+        let renamed = self.path.join(deleted_dir_name(partition, &self.env.unique()));
         let retire = || {
             self.env.fs.rename(dir, &renamed)?;
             self.env.fs.sync_dir(&self.path)
@@ -294,7 +294,7 @@ impl LogDir {
     /// # Errors
     /// The directory could not be renamed; nothing has changed.
     pub fn set_aside(&self, partition: &TopicPartition, dir: &Path) -> Result<Option<PathBuf>, LogError> {
-        let stray = self.path.join(stray_dir_name(partition, &unique()));
+        let stray = self.path.join(stray_dir_name(partition, &self.env.unique()));
         match self.env.fs.rename(dir, &stray) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             renamed => renamed.map_err(LogError::new("rename", dir))?,
@@ -529,7 +529,7 @@ fn load_or_format(
         let meta = MetaProperties {
             cluster_id,
             node_id,
-            directory_id: Some(DirectoryId::random()),
+            directory_id: Some(DirectoryId(env.names.next())),
         };
         write(&meta)?;
         return Ok(meta);
@@ -556,7 +556,7 @@ fn load_or_format(
         });
     }
     if meta.directory_id.is_none() {
-        meta.directory_id = Some(DirectoryId::random());
+        meta.directory_id = Some(DirectoryId(env.names.next()));
         write(&meta)?;
     }
     Ok(meta)

@@ -21,6 +21,18 @@ pub enum CorruptionPolicy {
     Truncate,
 }
 
+impl CorruptionPolicy {
+    /// For a log of which there are so many replicas, this one included, and nothing was agreed about: where others may have what
+    /// it lacks, doubts are refused.
+    #[must_use]
+    pub fn among(replicas: usize) -> Self {
+        match replicas {
+            0 | 1 => Self::Refuse,
+            _ => Self::RefuseDoubtful,
+        }
+    }
+}
+
 /// Everything that opening a log needs to know.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -124,4 +136,16 @@ pub struct OpenReport {
     pub snapshots_discarded: usize,
     /// The offset from which producers were replayed out of the log.
     pub producers_replayed_from: Option<Offset>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_are_refused_only_where_others_may_know_better() {
+        assert_eq!(CorruptionPolicy::among(1), CorruptionPolicy::Refuse);
+        assert_eq!(CorruptionPolicy::among(2), CorruptionPolicy::RefuseDoubtful);
+        assert_eq!(CorruptionPolicy::among(3), CorruptionPolicy::RefuseDoubtful);
+    }
 }

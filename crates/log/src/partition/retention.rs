@@ -4,7 +4,7 @@ use super::PartitionLog;
 use super::files::SegmentMeta;
 use crate::env::FileSystem;
 use crate::error::LogError;
-use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name, unique};
+use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name};
 use milena_types::{Offset, Timestamp};
 use std::io;
 use std::path::PathBuf;
@@ -266,7 +266,7 @@ impl PartitionLog {
             files.mark_deleted();
         }
         let dir = self.dir();
-        let renamed = dir.with_file_name(deleted_dir_name(&self.partition, &unique()));
+        let renamed = dir.with_file_name(deleted_dir_name(&self.partition, &self.env.unique()));
         let fs = self.env.fs.clone();
         match fs.rename(&dir, &renamed) {
             // A log without a record has no directory.

@@ -18,7 +18,7 @@ use crate::producer::ProducerEntry;
 use crate::segment::{ScanDepth, Scanner};
 use milena_record::BatchHeader;
 use milena_types::{Offset, ProducerId};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// How far down the log is searched at least.
 const BYTES_MIN: u64 = 16 << 20;
@@ -38,7 +38,7 @@ struct Place {
 }
 
 /// The newest batches of each producer in a piece of the log, oldest first.
-type Found = HashMap<ProducerId, VecDeque<BatchHeader>>;
+type Found = BTreeMap<ProducerId, VecDeque<BatchHeader>>;
 
 impl PartitionLog {
     /// Completes the producers that were loaded from the snapshot at this offset.

@@ -2,7 +2,7 @@
 
 use super::entry::ProducerEntry;
 use milena_types::ProducerId;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Producers by id.
 #[derive(Clone, Debug, Default)]
@@ -11,8 +11,8 @@ pub(super) struct ProducerMap(Option<Box<Producers>>);
 #[derive(Clone, Debug)]
 enum Producers {
     One(ProducerId, ProducerEntry),
-    /// Any number but none. Entries are boxed, because the map has room for more than there are.
-    Many(HashMap<ProducerId, Box<ProducerEntry>>),
+    /// Any number but none. Entries are boxed, because a node of the map has room for more than there are.
+    Many(BTreeMap<ProducerId, Box<ProducerEntry>>),
 }
 
 impl ProducerMap {
@@ -47,7 +47,7 @@ impl ProducerMap {
             && *one != id
         {
             let first = (*one, Box::new(std::mem::take(entry)));
-            **producers = Producers::Many(HashMap::from([first]));
+            **producers = Producers::Many(BTreeMap::from([first]));
         }
         match &mut **producers {
             Producers::One(_, entry) => entry,
@@ -57,7 +57,7 @@ impl ProducerMap {
         }
     }
 
-    /// Every producer, in any order.
+    /// Every producer, by ascending id: what is written and done by them is the same in every run.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
         let (one, many) = match self.0.as_deref() {
             None => (None, None),
@@ -74,11 +74,7 @@ impl ProducerMap {
             None => return,
             Some(Producers::One(_, entry)) => usize::from(keep(entry)),
             Some(Producers::Many(map)) => {
-                let before = map.len();
                 map.retain(|_, entry| keep(entry));
-                if map.len() < before {
-                    map.shrink_to_fit();
-                }
                 map.len()
             }
         };
@@ -93,7 +89,7 @@ impl ProducerMap {
             return;
         };
         let last = match producers {
-            Producers::Many(map) if map.len() == 1 => map.drain().next(),
+            Producers::Many(map) if map.len() == 1 => map.pop_first(),
             Producers::One(..) | Producers::Many(_) => None,
         };
         if let Some((id, entry)) = last {
@@ -101,10 +97,7 @@ impl ProducerMap {
         }
         match producers {
             Producers::One(_, entry) => entry.shrink(),
-            Producers::Many(map) => {
-                map.shrink_to_fit();
-                map.values_mut().for_each(|entry| entry.shrink());
-            }
+            Producers::Many(map) => map.values_mut().for_each(|entry| entry.shrink()),
         }
     }
 }
@@ -131,7 +124,6 @@ impl Eq for ProducerMap {}
 mod tests {
     use super::*;
     use milena_types::{ProducerEpoch, Timestamp};
-    use std::collections::BTreeMap;
 
     fn entry(epoch: i16) -> ProducerEntry {
         let mut entry = ProducerEntry::unknown();
@@ -150,9 +142,10 @@ mod tests {
             let ids: Vec<i64> = (10..10 + count).collect();
             let mut map = of(&ids);
             assert_eq!(map.len(), ids.len());
-            let listed: BTreeMap<ProducerId, ProducerEntry> =
-                map.iter().map(|(id, e)| (id, e.clone())).collect();
-            assert_eq!(listed.keys().map(|id| id.0).collect::<Vec<_>>(), ids);
+            let descending: Vec<i64> = ids.iter().rev().copied().collect();
+            for map in [&map, &of(&descending)] {
+                assert_eq!(map.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), ids);
+            }
             for id in 9..16 {
                 let known = ids.contains(&id).then(|| entry(7));
                 assert_eq!(map.get(ProducerId(id)), known.as_ref());

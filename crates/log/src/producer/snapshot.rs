@@ -70,13 +70,11 @@ pub fn encoded_snapshot_bytes(state: &ProducerState) -> usize {
 /// The file's bytes, producers in ascending order.
 #[must_use]
 pub fn encode_snapshot(state: &ProducerState) -> Vec<u8> {
-    let mut entries: Vec<_> = state.entries().collect();
-    entries.sort_by_key(|(id, _)| *id);
     let mut bytes = Vec::with_capacity(encoded_snapshot_bytes(state));
     bytes.extend_from_slice(&VERSION.to_be_bytes());
     bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&i32::try_from(entries.len()).unwrap_or(i32::MAX).to_be_bytes());
-    for (id, entry) in entries {
+    bytes.extend_from_slice(&i32::try_from(state.len()).unwrap_or(i32::MAX).to_be_bytes());
+    for (id, entry) in state.entries() {
         let last = entry.batches().last();
         bytes.extend_from_slice(&id.0.to_be_bytes());
         bytes.extend_from_slice(&entry.epoch.map_or(-1, |epoch| epoch.0).to_be_bytes());

@@ -64,7 +64,7 @@ impl ProducerState {
         self.entries.get(producer_id)
     }
 
-    /// Every producer, in any order.
+    /// Every producer, by ascending id.
     pub fn entries(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
         self.entries.iter()
     }

@@ -18,6 +18,7 @@ mod failed_calls;
 mod idle;
 mod kafka_made;
 mod model;
+mod names;
 mod no_space;
 mod observed;
 mod producers;

@@ -2,7 +2,7 @@
 
 use super::progress::LogEnds;
 use super::state::Leader;
-use crate::Moment;
+use crate::{Moment, check_leader_epoch};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset};
 
 /// Names one attachment for ever: the stream and the position in it at which the follower attached.
@@ -42,6 +42,24 @@ pub struct LogSummary {
     pub end_for_last_epoch: Option<(LeaderEpoch, Offset)>,
     /// The largest epoch in the leader's log.
     pub latest_epoch: Option<LeaderEpoch>,
+}
+
+impl LogSummary {
+    /// Of a log that begins at `log_start` and whose largest epoch is `latest_epoch`, for a follower whose last record is of
+    /// `last_epoch`; `end_offset_for` is the log's `endOffsetFor`.
+    #[must_use]
+    pub fn new(
+        log_start: Offset,
+        latest_epoch: Option<LeaderEpoch>,
+        last_epoch: Option<LeaderEpoch>,
+        end_offset_for: impl FnOnce(LeaderEpoch) -> Option<(LeaderEpoch, Offset)>,
+    ) -> Self {
+        Self {
+            log_start,
+            end_for_last_epoch: last_epoch.and_then(end_offset_for),
+            latest_epoch,
+        }
+    }
 }
 
 /// The answer to an [`Attach`].
@@ -111,11 +129,7 @@ impl Leader {
     /// # Errors
     /// FENCED_LEADER_EPOCH when it is older, UNKNOWN_LEADER_EPOCH when it is newer.
     pub fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
-        match epoch.cmp(&self.term.leader_epoch) {
-            std::cmp::Ordering::Less => Err(ErrorCode::FencedLeaderEpoch),
-            std::cmp::Ordering::Greater => Err(ErrorCode::UnknownLeaderEpoch),
-            std::cmp::Ordering::Equal => Ok(()),
-        }
+        check_leader_epoch(self.term.leader_epoch, epoch)
     }
 
     /// The stream of an attachment is gone: it says nothing any more. What it said stays true.

@@ -7,14 +7,27 @@ use super::progress::Progress;
 use super::state::Leader;
 use crate::Moment;
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch};
+use std::time::Duration;
+
+/// The pause before a proposal that failed is made again. Source: `DefaultAlterPartitionManager`, 50 ms.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// How long the metadata may be overdue after an answer before the leader asks again.
+const METADATA_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Names one attempt of one leader, in whichever epochs it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProposalId {
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Counts within it.
+    pub attempt: u32,
+}
 
 /// Another ISR, to be sent to the controller as AlterPartition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IsrProposal {
-    /// Names the attempt in [`Leader::on_proposal_answered`].
-    pub attempt: u32,
-    /// The leader's epoch.
-    pub leader_epoch: LeaderEpoch,
+    /// Names the attempt in [`Leader::on_proposal_answered`]; its leader epoch goes to the controller.
+    pub id: ProposalId,
     /// The registration that it is built on.
     pub partition_epoch: PartitionEpoch,
     /// Who shall be in it, with the registration under which each was seen in sync (KIP-903).
@@ -59,23 +72,24 @@ impl Leader {
         }
         self.attempts = self.attempts.wrapping_add(1);
         self.attempt_waits = true;
-        let attempt = self.attempts;
-        let (leader_epoch, partition_epoch) = (self.term.leader_epoch, self.term.partition_epoch);
         Some(IsrProposal {
-            attempt,
-            leader_epoch,
-            partition_epoch,
+            id: ProposalId {
+                leader_epoch: self.term.leader_epoch,
+                attempt: self.attempts,
+            },
+            partition_epoch: self.term.partition_epoch,
             isr,
         })
     }
 
-    /// The controller answered, or the request failed. True: a further attempt may be made, after a pause.
+    /// The controller answered, or the request failed. Gives the pause after which [`Leader::forget_attempt`] is due, and a
+    /// further attempt with it.
     ///
     /// After NONE, and after errors which say that newer metadata exists, the attempt stays in flight until that
-    /// metadata arrives.
-    pub fn on_proposal_answered(&mut self, attempt: u32, error: ErrorCode) -> bool {
-        if !self.waits_for(attempt) {
-            return false;
+    /// metadata arrives, or is overdue.
+    pub fn on_proposal_answered(&mut self, id: ProposalId, error: ErrorCode) -> Duration {
+        if !self.waits_for(id) {
+            return METADATA_PATIENCE;
         }
         let metadata_will_tell = matches!(
             error,
@@ -87,18 +101,26 @@ impl Leader {
                 | ErrorCode::NewLeaderElected
         );
         self.attempt_waits = metadata_will_tell;
-        !metadata_will_tell
+        if metadata_will_tell {
+            METADATA_PATIENCE
+        } else {
+            RETRY_PAUSE
+        }
     }
 
     /// The metadata that an answered attempt waits for is overdue: allows the next attempt.
-    pub fn forget_attempt(&mut self, attempt: u32) {
-        if self.waits_for(attempt) {
+    pub fn forget_attempt(&mut self, id: ProposalId) {
+        if self.waits_for(id) {
             self.attempt_waits = false;
         }
     }
 
-    fn waits_for(&self, attempt: u32) -> bool {
-        self.attempt_waits && self.attempts == attempt
+    fn waits_for(&self, id: ProposalId) -> bool {
+        let last = ProposalId {
+            leader_epoch: self.term.leader_epoch,
+            attempt: self.attempts,
+        };
+        self.attempt_waits && id == last
     }
 
     /// True when what is now known of this follower may change the ISR: it is outside, or has lost what was committed.

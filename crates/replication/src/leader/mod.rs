@@ -19,7 +19,7 @@ mod model_test;
 mod state_test;
 
 pub use attach::{Attach, AttachAnswer, AttachmentId, LogSummary};
-pub use isr::IsrProposal;
+pub use isr::{IsrProposal, ProposalId};
 pub use progress::{LogEnds, ReplicaStatus};
 pub use readable::{ReadableFollower, rack_aware};
 pub use state::{Leader, LeaderRules, LeaderTerm};

@@ -82,8 +82,7 @@ enum Message {
     },
     AlterAnswer {
         leader: usize,
-        attempt: u32,
-        epoch: LeaderEpoch,
+        of: ProposalId,
         error: ErrorCode,
     },
     Metadata {
@@ -230,7 +229,7 @@ impl Model {
         let ends = broker.log.ends();
         if let Some(leader) = &mut broker.leader {
             leader.on_advertised(ends.advertised);
-            leader.advance_high_watermark(now);
+            leader.advance_high_watermark(now, || true);
         } else if let (Some(attachment), Some(leader)) =
             (broker.attached, broker.known.as_ref().and_then(|k| k.leader))
         {
@@ -396,20 +395,13 @@ impl Model {
                 let broker = &mut self.brokers[leader];
                 if let Some(leader) = broker.leader.as_mut().filter(|_| broker.alive) {
                     leader.on_ack(id(follower), attachment, ends, Offset(0), now);
-                    leader.advance_high_watermark(now);
+                    leader.advance_high_watermark(now, || true);
                 }
             }
             Message::Alter { leader, proposal } => self.on_alter(leader, &proposal),
-            Message::AlterAnswer {
-                leader,
-                attempt,
-                epoch,
-                error,
-            } => {
-                if let Some(leader) = &mut self.brokers[leader].leader
-                    && leader.leader_epoch() == epoch
-                {
-                    leader.on_proposal_answered(attempt, error);
+            Message::AlterAnswer { leader, of, error } => {
+                if let Some(leader) = &mut self.brokers[leader].leader {
+                    leader.on_proposal_answered(of, error);
                 }
             }
         }
@@ -466,7 +458,7 @@ impl Model {
                 for (at, (epoch, alive)) in state.brokers.iter().enumerate() {
                     leader.on_broker(id(at), Some(*epoch), *alive);
                 }
-                leader.advance_high_watermark(now);
+                leader.advance_high_watermark(now, || true);
             }
         } else {
             if let Some(leader) = broker.leader.take() {
@@ -542,7 +534,8 @@ impl Model {
         let current = &self.controller;
         let eligible =
             |(member, epoch): &(BrokerId, BrokerEpoch)| current.brokers[member.0 as usize] == (*epoch, true);
-        let error = if proposal.leader_epoch != current.leader_epoch || current.leader != Some(id(leader)) {
+        let error = if proposal.id.leader_epoch != current.leader_epoch || current.leader != Some(id(leader))
+        {
             ErrorCode::FencedLeaderEpoch
         } else if proposal.partition_epoch != current.partition_epoch {
             ErrorCode::InvalidUpdateVersion
@@ -554,13 +547,8 @@ impl Model {
             self.publish();
             ErrorCode::None
         };
-        let (attempt, epoch) = (proposal.attempt, proposal.leader_epoch);
-        self.network.push(Message::AlterAnswer {
-            leader,
-            attempt,
-            epoch,
-            error,
-        });
+        let of = proposal.id;
+        self.network.push(Message::AlterAnswer { leader, of, error });
     }
 
     fn step(&mut self, action: &Action) {
@@ -612,7 +600,13 @@ impl Model {
                 self.flush(at);
                 self.push(at);
                 if let Some(leader) = self.brokers[at].leader.as_mut().filter(|_| round % 10 == 0) {
-                    (0..1000).for_each(|attempt| leader.forget_attempt(attempt));
+                    let leader_epoch = leader.leader_epoch();
+                    for attempt in 0..1000 {
+                        leader.forget_attempt(ProposalId {
+                            leader_epoch,
+                            attempt,
+                        });
+                    }
                 }
                 self.propose(at);
             }

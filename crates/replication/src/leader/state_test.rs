@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{BrokerIds, Moment};
-use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
+use milena_types::{Acks, BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
 use std::time::Duration;
 
 const LAG: Duration = Duration::from_secs(30);
@@ -115,9 +115,9 @@ fn the_high_watermark_is_the_smallest_advertised_offset_of_the_isr() {
     let mut leader = followed(&[1, 2, 3], 0, 2);
     append(&mut leader, 10);
     assert!(ack(&mut leader, 2, 10, 10));
-    assert_eq!(leader.advance_high_watermark(Moment(1)), None);
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), None);
     assert!(ack(&mut leader, 3, 10, 7));
-    assert_eq!(leader.advance_high_watermark(Moment(1)), Some(Offset(7)));
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), Some(Offset(7)));
     assert_eq!(leader.ack_outcome(Offset(7)), AckOutcome::Done(ErrorCode::None));
     assert_eq!(leader.ack_outcome(Offset(8)), AckOutcome::Waiting);
 }
@@ -128,16 +128,20 @@ fn the_leader_counts_itself_only_when_flushed() {
     leader.on_append(Offset(10), Moment(1));
     ack(&mut leader, 2, 10, 10);
     ack(&mut leader, 3, 10, 10);
-    assert_eq!(leader.advance_high_watermark(Moment(1)), None, "ack before fsync");
+    assert_eq!(
+        leader.advance_high_watermark(Moment(1), || true),
+        None,
+        "ack before fsync"
+    );
     leader.on_advertised(Offset(4));
-    assert_eq!(leader.advance_high_watermark(Moment(1)), Some(Offset(4)));
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), Some(Offset(4)));
 }
 
 #[test]
 fn the_high_watermark_never_moves_below_the_minimum_isr() {
     let mut leader = followed(&[1], 0, 2);
     append(&mut leader, 10);
-    assert_eq!(leader.advance_high_watermark(Moment(100_000)), None);
+    assert_eq!(leader.advance_high_watermark(Moment(100_000), || true), None);
     assert_eq!(leader.check_min_isr(), Err(ErrorCode::NotEnoughReplicas));
 }
 
@@ -151,14 +155,14 @@ fn the_minimum_is_never_more_than_there_are_replicas() {
     let mut leader = Leader::new(one, rules(2), LogEnds::default(), Offset(0), Moment(0));
     append(&mut leader, 3);
     assert_eq!(leader.check_min_isr(), Ok(()));
-    assert_eq!(leader.advance_high_watermark(Moment(1)), Some(Offset(3)));
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), Some(Offset(3)));
 }
 
 #[test]
 fn the_high_watermark_never_goes_back() {
     let mut leader = leader(&[1, 2, 3], 10, 8, 2);
     // In this epoch nothing is known of the followers yet, or that they have less.
-    assert_eq!(leader.advance_high_watermark(Moment(1)), None);
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), None);
     assert_eq!(
         leader.attach(&attach_from(2, 5), &EMPTY_LOG, Moment(1)),
         AttachAnswer::Accepted
@@ -167,7 +171,7 @@ fn the_high_watermark_never_goes_back() {
         leader.attach(&attach_from(3, 10), &EMPTY_LOG, Moment(1)),
         AttachAnswer::Accepted
     );
-    assert_eq!(leader.advance_high_watermark(Moment(1)), None);
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), None);
     assert_eq!(leader.high_watermark(), Offset(8));
 }
 
@@ -187,7 +191,7 @@ fn a_proposed_member_counts_before_it_is_committed() {
     append(&mut leader, 20);
     ack(&mut leader, 2, 20, 20);
     leader.detach(BrokerId(3), attachment(3));
-    assert_eq!(leader.advance_high_watermark(Moment(100_000)), None);
+    assert_eq!(leader.advance_high_watermark(Moment(100_000), || true), None);
     ack(&mut leader, 3, 20, 20);
     assert_eq!(
         leader.high_watermark(),
@@ -203,9 +207,12 @@ fn a_follower_that_is_about_to_join_holds_the_high_watermark() {
     leader.attach(&attach_from(3, 10), &EMPTY_LOG, Moment(0));
     append(&mut leader, 20);
     ack(&mut leader, 2, 20, 20);
-    assert_eq!(leader.advance_high_watermark(Moment(1)), None);
+    assert_eq!(leader.advance_high_watermark(Moment(1), || true), None);
     // One that is really behind does not.
-    assert_eq!(leader.advance_high_watermark(Moment(60_000)), Some(Offset(20)));
+    assert_eq!(
+        leader.advance_high_watermark(Moment(60_000), || true),
+        Some(Offset(20))
+    );
 }
 
 #[test]
@@ -215,7 +222,10 @@ fn a_follower_far_behind_does_not_hold_the_high_watermark() {
     leader.attach(&attach_from(3, 5), &EMPTY_LOG, Moment(0));
     append(&mut leader, 1010);
     ack(&mut leader, 2, 1010, 1010);
-    assert_eq!(leader.advance_high_watermark(Moment(1)), Some(Offset(1010)));
+    assert_eq!(
+        leader.advance_high_watermark(Moment(1), || true),
+        Some(Offset(1010))
+    );
 }
 
 #[test]
@@ -226,6 +236,47 @@ fn an_isr_that_shrank_after_the_append_is_told() {
         leader.ack_outcome(Offset(10)),
         AckOutcome::Done(ErrorCode::NotEnoughReplicasAfterAppend)
     );
+}
+
+#[test]
+fn nobody_commits_alone_out_of_contact_with_the_controller() {
+    for (isr, in_contact, expected) in [
+        (&[1][..], false, None),
+        (&[1], true, Some(Offset(20))),
+        (&[1, 2], false, Some(Offset(20))),
+    ] {
+        let mut leader = leader(isr, 10, 10, 1);
+        leader.attach(&attach_from(2, 10), &EMPTY_LOG, Moment(0));
+        append(&mut leader, 20);
+        ack(&mut leader, 2, 20, 20);
+        let found = leader.advance_high_watermark(Moment(1), || in_contact);
+        assert_eq!(found, expected, "{isr:?} {in_contact}");
+    }
+    // Whoever was asked to be let in has to have it too, and somebody else then has.
+    let mut leader = followed(&[1], 10, 1);
+    leader.propose(epoch_of(1), Moment(1)).expect("2 and 3 join");
+    append(&mut leader, 20);
+    ack(&mut leader, 2, 20, 20);
+    ack(&mut leader, 3, 20, 20);
+    assert_eq!(
+        leader.advance_high_watermark(Moment(1), || false),
+        Some(Offset(20))
+    );
+}
+
+#[test]
+fn what_the_leader_acknowledges_alone_needs_contact_and_the_rest_the_minimum() {
+    let enough = followed(&[1, 2], 10, 2);
+    let below = followed(&[1], 10, 2);
+    let asked = || -> bool { panic!("acks=all is not acknowledged alone") };
+    assert_eq!(enough.check_produce(Acks::All, asked), Ok(()));
+    let refused = Err(ErrorCode::NotEnoughReplicas);
+    assert_eq!(below.check_produce(Acks::All, asked), refused);
+    for acks in [Acks::None, Acks::Leader] {
+        let refused = Err(ErrorCode::NotLeaderOrFollower);
+        assert_eq!(below.check_produce(acks, || true), Ok(()));
+        assert_eq!(below.check_produce(acks, || false), refused);
+    }
 }
 
 // --- ISR ---
@@ -240,15 +291,14 @@ fn a_refusal_never_shrinks_the_maximal_isr() {
     ] {
         let mut leader = followed(&[1, 2], 10, 1);
         let proposal = leader.propose(epoch_of(1), Moment(1)).unwrap();
-        assert!(
-            leader.on_proposal_answered(proposal.attempt, error),
-            "{error}: it may try again"
-        );
+        let pause = leader.on_proposal_answered(proposal.id, error);
+        assert!(!leader.proposal_in_flight(), "{error}: it may try again");
+        assert_eq!(pause, Duration::from_millis(50));
         append(&mut leader, 20);
         ack(&mut leader, 2, 20, 20);
         leader.on_broker(BrokerId(3), Some(epoch_of(3)), false);
         assert_eq!(
-            leader.advance_high_watermark(Moment(100_000)),
+            leader.advance_high_watermark(Moment(100_000), || true),
             None,
             "{error}: 3 may be in the ISR"
         );
@@ -256,7 +306,10 @@ fn a_refusal_never_shrinks_the_maximal_isr() {
         let settling = leader.propose(epoch_of(1), Moment(100_000)).expect("unsettled");
         assert_eq!(settling.isr.len(), 2);
         assert!(leader.on_committed(term(&[1, 2], 2), Moment(100_000)));
-        assert_eq!(leader.advance_high_watermark(Moment(100_000)), Some(Offset(20)));
+        assert_eq!(
+            leader.advance_high_watermark(Moment(100_000), || true),
+            Some(Offset(20))
+        );
     }
 }
 
@@ -268,7 +321,15 @@ fn one_proposal_is_in_flight_and_late_answers_are_ignored() {
     assert!(leader.on_committed(term(&[1, 2, 3], 2), Moment(1)));
     leader.on_broker(BrokerId(3), Some(epoch_of(3)), false);
     let second = leader.propose(epoch_of(1), Moment(1)).expect("3 was fenced");
-    assert!(!leader.on_proposal_answered(first.attempt, ErrorCode::RequestTimedOut));
+    leader.on_proposal_answered(first.id, ErrorCode::RequestTimedOut);
+    assert!(leader.proposal_in_flight());
+    // Of the same number, but of an earlier term of this broker.
+    let former = ProposalId {
+        leader_epoch: LeaderEpoch(EPOCH.0 - 1),
+        ..second.id
+    };
+    leader.on_proposal_answered(former, ErrorCode::RequestTimedOut);
+    leader.forget_attempt(former);
     assert!(leader.proposal_in_flight());
     assert_eq!(second.partition_epoch, PartitionEpoch(2));
 }
@@ -281,12 +342,16 @@ fn answers_that_announce_metadata_keep_the_attempt_in_flight() {
         ErrorCode::NewLeaderElected,
     ] {
         let mut leader = followed(&[1], 10, 1);
-        let attempt = leader.propose(epoch_of(1), Moment(1)).unwrap().attempt;
-        assert!(!leader.on_proposal_answered(attempt, error));
+        let id = leader.propose(epoch_of(1), Moment(1)).unwrap().id;
+        let patience = leader.on_proposal_answered(id, error);
         assert!(leader.proposal_in_flight(), "{error}");
-        leader.forget_attempt(attempt + 1);
+        assert_eq!(patience, Duration::from_secs(1));
+        leader.forget_attempt(ProposalId {
+            attempt: id.attempt + 1,
+            ..id
+        });
         assert!(leader.proposal_in_flight());
-        leader.forget_attempt(attempt);
+        leader.forget_attempt(id);
         assert!(!leader.proposal_in_flight());
     }
 }
@@ -324,7 +389,7 @@ fn joining_needs_the_high_watermark_on_disk() {
     }
     append(&mut leader, 10);
     ack(&mut leader, 2, 10, 10);
-    leader.advance_high_watermark(Moment(100_000));
+    leader.advance_high_watermark(Moment(100_000), || true);
     assert_eq!(leader.high_watermark(), Offset(10));
     ack(&mut leader, 3, 10, 9);
     assert_eq!(leader.propose(epoch_of(1), Moment(2)), None);
@@ -409,7 +474,10 @@ fn a_follower_that_keeps_pace_under_load_stays_in_sync() {
                 .propose(epoch_of(1), now)
                 .is_none_or(|p| p.isr.iter().any(|(id, _)| id.0 == 2))
         );
-        leader.forget_attempt(1);
+        leader.forget_attempt(ProposalId {
+            leader_epoch: EPOCH,
+            attempt: 1,
+        });
     }
 }
 

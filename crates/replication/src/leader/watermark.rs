@@ -2,7 +2,7 @@
 
 use super::state::Leader;
 use crate::Moment;
-use milena_types::{BrokerId, ErrorCode, Offset};
+use milena_types::{Acks, BrokerId, ErrorCode, Offset};
 
 /// What a producer that asked for acks=all is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,24 @@ impl Leader {
 
     /// Raises the high watermark if the rules allow it, and returns the new one.
     ///
+    /// `in_contact` is asked only if it matters: true while the controller's session for this broker cannot have ended
+    /// ([`Contact`](crate::Contact)). INV-R-12: without it nobody commits alone.
+    ///
     /// ```text
     /// committed ISR below the minimum           -> stays
+    /// alone in sync, and out of contact         -> stays
     /// else min over the maximal ISR, and over followers that are about to join, of the advertised offset
     /// ```
     /// Source: `Partition.maybeIncrementLeaderHW`, KAFKA-15583.
-    pub fn advance_high_watermark(&mut self, now: Moment) -> Option<Offset> {
+    pub fn advance_high_watermark(
+        &mut self,
+        now: Moment,
+        in_contact: impl FnOnce() -> bool,
+    ) -> Option<Offset> {
         if self.term.isr.len() < self.effective_min_isr() {
+            return None;
+        }
+        if self.has_uncommitted() && self.is_alone_in_sync() && !in_contact() {
             return None;
         }
         let mut candidate = self.local.advertised;
@@ -71,6 +82,22 @@ impl Leader {
         }
     }
 
+    /// May a client's batch be appended that is to be acknowledged by this rule? `in_contact` as in
+    /// [`Leader::advance_high_watermark`]: without acks=all the leader alone acknowledges (ADR 0010).
+    ///
+    /// # Errors
+    /// NOT_ENOUGH_REPLICAS; NOT_LEADER_OR_FOLLOWER when another one may lead by now, of which this broker has not heard.
+    /// Nothing must be appended.
+    pub fn check_produce(&self, acks: Acks, in_contact: impl FnOnce() -> bool) -> Result<(), ErrorCode> {
+        match acks {
+            Acks::All => self.check_min_isr(),
+            Acks::None | Acks::Leader => match in_contact() {
+                true => Ok(()),
+                false => Err(ErrorCode::NotLeaderOrFollower),
+            },
+        }
+    }
+
     /// What a producer is told whose batch ends before `end`.
     ///
     /// Source: `Partition.checkEnoughReplicasReachOffset`.
@@ -92,8 +119,7 @@ impl Leader {
     }
 
     /// True when nobody but the leader has to have a record before it is committed.
-    #[must_use]
-    pub fn is_alone_in_sync(&self) -> bool {
+    fn is_alone_in_sync(&self) -> bool {
         let mut members = self.term.isr.iter().chain(self.proposed());
         members.all(|member| *member == self.term.leader)
     }

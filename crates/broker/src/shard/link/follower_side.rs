@@ -4,10 +4,11 @@ use super::Lane;
 use super::body::BodySignal;
 use super::framing::encode_message;
 use crate::shard::mailbox::with_local;
-use crate::shard::role::{FollowerRole, Role};
+use crate::shard::role::Role;
 use crate::shard::state::Shard;
 use bytes::Bytes;
 use milena_log::FollowerAppendError;
+use milena_replication::{AttachIds, Following};
 use milena_rpc::proto::{Attach, FollowerMessage, FrameKind, LeaderMessage, PartitionFrame, ReplicaAck};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ pub(super) type LinkKey = (BrokerId, Lane);
 #[derive(Default)]
 pub(crate) struct InLinks {
     links: HashMap<LinkKey, InLink>,
-    last_attach: u64,
+    attach_ids: AttachIds,
     /// This broker's registration that the present connections were opened under.
     registration: Option<BrokerEpoch>,
 }
@@ -169,11 +170,8 @@ impl Shard {
         link.credit_due = 0;
         for (attach, id) in std::mem::take(&mut link.attached) {
             link.pending.push(id);
-            if let Some(role) = follower_role(&mut self.partitions, id)
-                && role.attach == Some(attach)
-            {
-                role.attach = None;
-                role.ack_queued = false;
+            if let Some(role) = follower_role(&mut self.partitions, id) {
+                role.ended(attach);
             }
         }
     }
@@ -205,8 +203,7 @@ impl Shard {
             let Role::Follower(role) = &mut partition.role else {
                 continue;
             };
-            if role.attach == Some(attach_id) {
-                role.ack_queued = false;
+            if role.take_ack(attach_id) {
                 let (log_end_offset, advertised_offset) = (ends.log_end.0, ends.advertised.0);
                 acks.push(ReplicaAck {
                     attach_id,
@@ -234,18 +231,15 @@ impl Shard {
             let Role::Follower(role) = &mut partition.role else {
                 continue;
             };
-            if role.leader != key.0 || role.attach.is_some() {
+            let Some(attach_id) = role.attach(key.0, &mut links.attach_ids) else {
                 continue;
-            }
-            links.last_attach += 1;
-            role.attach = Some(links.last_attach);
-            role.ack_queued = false;
-            link.attached.insert(links.last_attach, id);
+            };
+            link.attached.insert(attach_id, id);
             attaches.push(Attach {
-                attach_id: links.last_attach,
+                attach_id,
                 topic_id: Bytes::copy_from_slice(&id.topic.0.0),
                 partition: id.partition.0,
-                leader_epoch: role.leader_epoch.0,
+                leader_epoch: role.leader_epoch().0,
                 last_epoch: last_epoch.map_or(-1, |epoch| epoch.0),
                 log_end_offset: ends.log_end.0,
                 advertised_offset: ends.advertised.0,
@@ -287,13 +281,12 @@ impl Shard {
         let Role::Follower(role) = &mut partition.role else {
             return;
         };
-        if role.attach != Some(frame.attach_id) {
+        if !role.takes(frame.attach_id) {
             return;
         }
-        let epoch = role.leader_epoch;
+        let epoch = role.leader_epoch();
         if kind != FrameKind::FrameData {
-            role.attach = None;
-            role.ack_queued = false;
+            role.ended(frame.attach_id);
         }
         match kind {
             FrameKind::FrameData => {
@@ -335,8 +328,7 @@ impl Shard {
             link.detach.push(attach);
         }
         if let Some(role) = follower_role(&mut self.partitions, id) {
-            role.attach = None;
-            role.ack_queued = false;
+            role.ended(attach);
         }
         self.attach_after(key, id, APPEND_FAILED_PAUSE);
     }
@@ -358,8 +350,7 @@ impl Shard {
         tokio::task::spawn_local(async move {
             tokio::time::sleep(pause).await;
             with_local(|shard| {
-                let wanted = follower_role(&mut shard.partitions, id)
-                    .is_some_and(|role| role.leader == key.0 && role.attach.is_none());
+                let wanted = follower_role(&mut shard.partitions, id).is_some_and(|role| role.wants(key.0));
                 if wanted {
                     shard.cx.links_in.want(key.0, key.1, id);
                 }
@@ -371,7 +362,7 @@ impl Shard {
 fn follower_role(
     partitions: &mut HashMap<TopicIdPartition, Box<crate::shard::partition::Partition>>,
     id: TopicIdPartition,
-) -> Option<&mut FollowerRole> {
+) -> Option<&mut Following> {
     match &mut partitions.get_mut(&id)?.role {
         Role::Follower(role) => Some(&mut **role),
         Role::Leader(_) | Role::Idle => None,

@@ -43,13 +43,13 @@ impl Shard {
     ) -> Result<(), PartitionFrame> {
         let attach_id = request.attachment.attach;
         let (partition, cx) = self.partition(id).map_err(|error| refused(attach_id, error))?;
-        let summary = LogSummary {
-            log_start: partition.log.log_start_offset(),
-            end_for_last_epoch: request
-                .last_epoch
-                .and_then(|epoch| partition.log.end_offset_for_epoch(epoch)),
-            latest_epoch: partition.log.last_epoch(),
-        };
+        let log = &partition.log;
+        let summary = LogSummary::new(
+            log.log_start_offset(),
+            log.last_epoch(),
+            request.last_epoch,
+            |epoch| log.end_offset_for_epoch(epoch),
+        );
         let Role::Leader(role) = &mut partition.role else {
             return Err(refused(attach_id, ErrorCode::NotLeaderOrFollower));
         };

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use milena_log::FollowerAppendError;
 use milena_record::BatchHeader;
 use milena_replication::{
-    Attach, AttachmentId, LogEnds, Truncation, truncation_for_divergence, truncation_out_of_range,
+    Attach, AttachmentId, LogEnds, Truncated, Truncation, adopted_log_start, restart_for_batch,
+    truncation_for_divergence, truncation_out_of_range,
 };
 use milena_rpc::proto::{self, PartitionFrame};
-use milena_types::{LeaderEpoch, Offset};
+use milena_types::{LeaderEpoch, Offset, OffsetRange};
 
 /// Reads an attach off the wire.
 pub(super) fn attach_request(
@@ -46,13 +47,13 @@ impl Partition {
         if !frame.records.is_empty() {
             self.append_records(cx, leader_epoch, Offset(frame.from_offset), frame.records.clone())?;
         }
-        let leader_log_start = Offset(frame.log_start_offset);
-        if leader_log_start > self.log.log_start_offset() && leader_log_start <= self.log.log_end_offset() {
-            self.log.set_log_start_offset(leader_log_start);
+        let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
+        if let Some(start) = adopted_log_start(start, end, Offset(frame.log_start_offset)) {
+            self.log.set_log_start_offset(start);
             self.on_advertised(cx);
         }
         if let Role::Follower(role) = &mut self.role {
-            role.replicated = Offset(frame.replicated_offset);
+            role.set_replicated(Offset(frame.replicated_offset));
         }
         if self
             .high_watermark
@@ -86,19 +87,19 @@ impl Partition {
         Ok(())
     }
 
-    /// The log start of the leader may lie inside a batch (DeleteRecords), of which an empty log is sent the whole: it begins
-    /// with that batch. Gives where the records begin. Source: `Partition.doAppendRecordsToFollowerOrFutureReplica`
-    /// (`UnexpectedAppendOffsetException`).
+    /// Gives where the records begin, which an empty log is made to begin with if need be: see [`restart_for_batch`].
     fn begin_with(&mut self, cx: &mut Context, records: &Bytes) -> Result<Offset, FollowerAppendError> {
         let first = BatchHeader::parse(records)?;
         let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        if start == end && first.base_offset < end && first.next_offset() > end {
-            tracing::info!(partition = %self.name, from = %end, to = %first.base_offset, "the leader's log starts inside a batch: the log begins with all of it");
-            self.log.truncate_fully_and_start_at(first.base_offset)?;
+        let batch = OffsetRange {
+            from: first.base_offset,
+            to: first.next_offset(),
+        };
+        if let Some(at) = restart_for_batch(start, end, batch) {
+            tracing::info!(partition = %self.name, from = %end, to = %at, "the leader's log starts inside a batch: the log begins with all of it");
+            self.log.truncate_fully_and_start_at(at)?;
             // Nothing is lost by it: the log was empty.
-            let _ = self
-                .high_watermark
-                .on_truncated(first.base_offset, first.base_offset);
+            let _ = self.high_watermark.on_truncated(at, at);
             cx.checkpoint_dirty.insert(self.id);
         }
         Ok(first.base_offset)
@@ -139,13 +140,13 @@ impl Partition {
             return false;
         }
         let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        match change(before, (start, end)) {
-            Change::None => {}
-            Change::Cut => {
-                tracing::info!(partition = %self.name, from = %before.1, to = %end, "truncated to the leader's log");
+        match Truncated::between(before, (start, end)) {
+            Truncated::Nothing => {}
+            Truncated::Cut { from, to } => {
+                tracing::info!(partition = %self.name, %from, %to, "truncated to the leader's log");
             }
-            Change::Restarted => {
-                tracing::info!(partition = %self.name, at = %start, "the log starts anew where the leader's starts");
+            Truncated::Restarted { at } => {
+                tracing::info!(partition = %self.name, %at, "the log starts anew where the leader's starts");
             }
         }
         let known = self.high_watermark.get();
@@ -155,47 +156,5 @@ impl Partition {
         }
         cx.checkpoint_dirty.insert(self.id);
         true
-    }
-}
-
-/// What a truncation did to the records.
-#[derive(Debug, PartialEq, Eq)]
-enum Change {
-    /// Every record is still there: at most epochs without records went.
-    None,
-    /// Records at the end are gone.
-    Cut,
-    /// All records, if there were any, are gone, and the log continues elsewhere.
-    Restarted,
-}
-
-/// `before` and `after`: log start and log end.
-fn change(before: (Offset, Offset), after: (Offset, Offset)) -> Change {
-    if before == after {
-        Change::None
-    } else if before.0 == after.0 {
-        Change::Cut
-    } else {
-        Change::Restarted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_truncation_that_cuts_nothing_is_no_event() {
-        let log = |start, end| (Offset(start), Offset(end));
-        for (before, after, expected) in [
-            (log(0, 12), log(0, 12), Change::None),
-            (log(5, 5), log(5, 5), Change::None),
-            (log(0, 12), log(0, 9), Change::Cut),
-            (log(3, 12), log(3, 3), Change::Cut),
-            (log(0, 0), log(40, 40), Change::Restarted),
-            (log(0, 12), log(40, 40), Change::Restarted),
-        ] {
-            assert_eq!(change(before, after), expected, "{before:?} {after:?}");
-        }
     }
 }
