@@ -29,7 +29,7 @@ struct State {
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
     cleaned: BTreeMap<TopicPartition, Offset>,
-    /// Recovery points of logs that are gone, which the file may still say, or a write that is under way.
+    /// The greatest offset that the files may still say of a log that is gone, or a write that is under way.
     forgotten: BTreeMap<TopicPartition, Offset>,
     changed: bool,
     /// Whom to tell that the recovery point is on disk.
@@ -95,11 +95,25 @@ impl DirCheckpoints {
         } = &mut *state;
         let mut changed = replace(recovery_points, name, offsets.recovery_point);
         changed |= replace(high_watermarks, name, offsets.high_watermark);
-        changed |= offsets.log_start > Offset::ZERO && replace(log_starts, name, offsets.log_start);
+        // No entry is a start at 0. One of a former log of this name must not stay: it would cut this one.
+        changed |= match offsets.log_start {
+            Offset::ZERO => log_starts.remove(name).is_some(),
+            start => replace(log_starts, name, start),
+        };
         if changed {
             state.to_tell.push((id, offsets.recovery_point));
             state.changed = true;
         }
+    }
+
+    /// The files say more of the partition than is true of its log, and only `known` is to be written.
+    pub(super) fn correct(&self, name: &TopicPartition, known: Checkpointed) {
+        let mut state = self.lock();
+        if known.log_start == Offset::ZERO {
+            state.log_starts.remove(name);
+        }
+        replace(&mut state.high_watermarks, name, known.high_watermark);
+        state.changed = true;
     }
 
     /// The partition is compacted up to that offset. For Kafka, should it open the directory one day: Milena goes by the mark
@@ -110,20 +124,23 @@ impl DirCheckpoints {
         state.changed = true;
     }
 
-    /// The recovery point of a log that is gone, which the file may say of a log of this name that is made anew.
-    pub(super) fn stale_recovery_point(&self, name: &TopicPartition) -> Offset {
+    /// The greatest offset of a log that is gone which the files may say of a log of this name that is made anew.
+    pub(super) fn stale_offset(&self, name: &TopicPartition) -> Offset {
         self.lock().forgotten.get(name).copied().unwrap_or_default()
     }
 
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
         let mut state = self.lock();
-        if let Some(offset) = state.recovery_points.remove(name) {
+        let known = [
+            state.recovery_points.remove(name),
+            state.high_watermarks.remove(name),
+            state.log_starts.remove(name),
+        ];
+        if let Some(offset) = known.into_iter().flatten().max() {
             state.changed = true;
             state.keep_forgotten([(name.clone(), offset)]);
         }
-        state.changed |= state.high_watermarks.remove(name).is_some();
-        state.changed |= state.log_starts.remove(name).is_some();
         state.changed |= state.cleaned.remove(name).is_some();
     }
 }

@@ -667,7 +667,7 @@ impl Dir {
             return Ok(known);
         };
         let start_is_stale = floor < known.log_start;
-        Ok(Checkpointed {
+        let believed = Checkpointed {
             high_watermark: known.high_watermark.min(floor),
             log_start: if start_is_stale {
                 Offset::ZERO
@@ -675,7 +675,12 @@ impl Dir {
                 known.log_start
             },
             ..known
-        })
+        };
+        if believed != known {
+            // The floor goes once the files are written again, and then nothing contradicts them.
+            self.checkpoints.correct(name, believed);
+        }
+        Ok(believed)
     }
 
     /// How to open a partition of which the checkpoints know `known`.
@@ -689,10 +694,10 @@ impl Dir {
         now: Timestamp,
     ) -> OpenOptions {
         let on_disk = handle.open_options(name.clone(), id.topic, Arc::clone(config), now);
-        let forgotten = self.checkpoints.stale_recovery_point(name);
+        let forgotten = self.checkpoints.stale_offset(name);
         OpenOptions {
             recovery_point: known.recovery_point,
-            stale_recovery_point: on_disk.stale_recovery_point.max(forgotten),
+            stale_offset: on_disk.stale_offset.max(forgotten),
             log_start_offset: known.log_start,
             high_watermark: known.high_watermark,
             ..on_disk

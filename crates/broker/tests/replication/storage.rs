@@ -356,6 +356,40 @@ async fn the_only_replica_goes_offline_with_its_damage_and_keeps_it() {
     cluster.stop().await;
 }
 
+/// It may be that of a deleted topic: it is kept, aside, and the leader's takes its place.
+#[tokio::test]
+async fn a_log_that_does_not_say_whose_it_is_is_not_taken_for_the_replicas() {
+    for damage in [&b""[..], &[0; 40]] {
+        let mut cluster = Cluster::start(2, 1).await;
+        let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
+        fill(&cluster, 1, id).await;
+        cluster.wait_isr(id, &[1, 2]).await;
+        let before = cluster.segments(1, "t", 0);
+        cluster.stop_node(2).await;
+        let disk = cluster.disk(2);
+        // The word of the last shutdown knows whose it is.
+        std::fs::remove_file(disk.join("milena-idle-logs")).unwrap();
+        std::fs::write(disk.join("t-0").join("partition.metadata"), damage).unwrap();
+        cluster.start_node(2).await;
+        wait_reports(&cluster, &[(BrokerId(2), ReplicaState::Refill)]).await;
+        until("the same bytes", || async {
+            disk.join("t-0").exists() && cluster.segments(2, "t", 0) == before
+        })
+        .await;
+        cluster.wait_isr(id, &[1, 2]).await;
+        let names = std::fs::read_dir(&disk)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let is_stray = |name: &std::ffi::OsString| {
+            let name = name.to_string_lossy();
+            name.starts_with("t-0.") && name.ends_with("-stray")
+        };
+        assert_eq!(names.filter(is_stray).count(), 1);
+        assert_complete(&cluster, 1, id).await;
+        cluster.stop().await;
+    }
+}
+
 /// Gives the last batch an epoch that no leader had: no checksum covers it.
 fn damage_epoch(cluster: &Cluster, broker: i32) {
     let path = logs(&cluster.disk(broker).join("t-0")).pop().unwrap();

@@ -18,7 +18,7 @@ use crate::format::{
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
-use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId};
+use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId, Uuid};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
@@ -127,19 +127,24 @@ impl PartitionLog {
                 };
             }
         };
-        check_topic_id(&opts, !listing.logs.is_empty())?;
-        let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
-        log.load_segments(&listing)?;
         let floor = match listing.has_floor {
             true => floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?,
             false => None,
         };
-        log.has_floor = floor.is_some();
         // The checkpoint of a clean shutdown is younger than any floor.
+        let has_floor = floor.is_some();
         let floor = floor.filter(|_| !opts.clean);
+        let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
+        let is_marked = check_topic_id(&opts, !listing.logs.is_empty(), trusted)?;
+        let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
+        log.load_segments(&listing)?;
+        log.has_floor = has_floor;
+        if !is_marked {
+            log.write_topic_id()?;
+            log.dir_dirty = true;
+        }
         log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
-        let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
         let known_end = if opts.clean {
@@ -174,7 +179,8 @@ impl PartitionLog {
             log.lower_compaction_mark(log.log_end)?;
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
-        log.load_epochs(known_epoch, scanned, opts.leader_epoch, &mut report)?;
+        let newest = scanned.map_or(opts.leader_epoch, |start| start.newest_epoch);
+        log.load_epochs(known_epoch, scanned, newest, &mut report)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -211,7 +217,7 @@ impl PartitionLog {
             producers: ProducerState::default(),
             snapshots: Few::default(),
             bytes_since_snapshot: 0,
-            stale_recovery_point: opts.stale_recovery_point.max(opts.recovery_point),
+            stale_offset: opts.stale_offset.max(opts.recovery_point),
             has_floor: false,
             has_holes: false,
             compacted_by_kafka: false,
@@ -540,18 +546,28 @@ impl PartitionLog {
     }
 }
 
-/// Compares the directory's topic id with the expected one; a missing or damaged file is left for the next creation.
-fn check_topic_id(opts: &OpenOptions, has_data: bool) -> Result<(), OpenError> {
+/// Compares the directory's topic id with the expected one. The file is durable with the first flush: from then on a log
+/// without it, or with a damaged one, may be of any topic of the name. False: before, it has to be written again.
+fn check_topic_id(opts: &OpenOptions, has_data: bool, trusted: Offset) -> Result<bool, OpenError> {
     if opts.topic_id.0.is_zero() || !has_data {
-        return Ok(());
+        return Ok(true);
     }
-    match read_topic_id(&*opts.env.fs, &opts.dir)? {
-        Some(found) if found != opts.topic_id => Err(OpenError::TopicIdMismatch {
+    let was_flushed = trusted > Offset::ZERO || opts.clean;
+    match read_topic_id(&*opts.env.fs, &opts.dir).map_err(OpenError::from)? {
+        Some(found) if found == opts.topic_id => Ok(true),
+        None if !was_flushed => Ok(false),
+        None if PartitionLog::refuse_damage(opts.corruption) => Err(OpenError::Corrupt {
+            path: opts.dir.join(PARTITION_METADATA_FILE),
+            position: 0,
+            offset: opts.log_start_offset,
+            recovery_point: trusted,
+            error: format!("it does not say that the log is of the topic {}", opts.topic_id),
+        }),
+        found => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),
-            found,
+            found: found.unwrap_or(TopicId(Uuid::ZERO)),
             expected: opts.topic_id,
         }),
-        _ => Ok(()),
     }
 }
 

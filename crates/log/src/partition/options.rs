@@ -50,7 +50,7 @@ pub struct OpenOptions {
     pub recovery_point: Offset,
     /// What the checkpoint on disk may say, though it is of a former log of this name, or of the log before it was opened again.
     /// Where it is more than the log has, a log made anew is not trusted because of it. At least `recovery_point` counts.
-    pub stale_recovery_point: Offset,
+    pub stale_offset: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
     /// From the checkpoint: the high watermark. A log that ends below it lacks records that were committed.
@@ -87,7 +87,7 @@ impl OpenOptions {
             topic_id,
             config,
             recovery_point: Offset::ZERO,
-            stale_recovery_point: Offset::ZERO,
+            stale_offset: Offset::ZERO,
             log_start_offset: Offset::ZERO,
             high_watermark: Offset::ZERO,
             compacted: false,

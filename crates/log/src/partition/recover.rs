@@ -8,7 +8,7 @@
 use super::doubt::{Tail, below};
 use super::enter::{Entry, ScanStart};
 use super::files::{OpenSegment, SegmentMeta};
-use super::wrong_epoch::{MENDED_MAX, WrongEpoch};
+use super::wrong_epoch::WrongEpoch;
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
 use crate::env::OpenMode;
 use crate::error::{LogError, OpenError};
@@ -20,6 +20,9 @@ use milena_types::{LeaderEpoch, Offset};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
+
+/// So many batches are given another epoch.
+const MENDED_MAX: usize = 1 << 10;
 
 /// One segment as the scan found it.
 struct ScannedSegment {
@@ -40,6 +43,8 @@ struct Reach {
     enter_below: Option<Offset>,
     /// No batch has a newer leader epoch.
     newest_epoch: LeaderEpoch,
+    /// One that has is given its true epoch, if that is known.
+    mends: bool,
 }
 
 /// Segments as a scan found them, and why it ended before their end, if it did.
@@ -51,6 +56,10 @@ struct Scan {
     stop: Option<String>,
     /// It ended at a batch with an epoch that cannot be.
     wrong_epoch: Option<WrongEpoch>,
+    /// Such batches that it passed, and the epochs that they had.
+    mends: Vec<(WrongEpoch, LeaderEpoch)>,
+    /// It ended at several of them in a row.
+    newest_is_wrong: bool,
 }
 
 impl Scan {
@@ -156,7 +165,7 @@ impl PartitionLog {
         };
         let policy = opts.corruption;
         let snapshot = self.replay_point(first, trusted, opts.now, report)?;
-        let (scan, snapshot) = self.scan_to_the_end(first, trusted, snapshot, opts, report)?;
+        let (scan, reach) = self.scan_to_the_end(first, trusted, snapshot, opts, report)?;
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
@@ -201,7 +210,8 @@ impl PartitionLog {
         Ok(Some(ScanStart {
             at: first,
             entered: scan.entered,
-            snapshot,
+            snapshot: reach.enter_below,
+            newest_epoch: reach.newest_epoch,
         }))
     }
 
@@ -214,7 +224,7 @@ impl PartitionLog {
         snapshot: Option<Offset>,
         opts: &OpenOptions,
         report: &mut OpenReport,
-    ) -> Result<(Scan, Option<Offset>), LogError> {
+    ) -> Result<(Scan, Reach), LogError> {
         let policy = opts.corruption;
         let mut reach = Reach {
             trusted,
@@ -222,14 +232,13 @@ impl PartitionLog {
             until: Offset(i64::MAX),
             enter_below: snapshot,
             newest_epoch: opts.leader_epoch,
+            mends: policy == CorruptionPolicy::Refuse,
         };
         let mut scan = self.scan(first, reach)?;
-        while let Some(wrong) = scan.wrong_epoch
-            && policy == CorruptionPolicy::Refuse
-            && report.epochs_mended < MENDED_MAX
-            && self.mend_epoch(&wrong)?
-        {
-            report.epochs_mended += 1;
+        if scan.newest_is_wrong {
+            tracing::error!(partition = %self.partition, newest = opts.leader_epoch.0,
+                "the log has leader epochs that the controller has not given out: the metadata is older than the log");
+            reach.newest_epoch = LeaderEpoch(i32::MAX);
             scan = self.scan(first, reach)?;
         }
         if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
@@ -246,7 +255,11 @@ impl PartitionLog {
             scan = self.scan(first, reach)?;
             scan.stop = scan.stop.or(reason);
         }
-        Ok((scan, reach.enter_below))
+        for (wrong, epoch) in &scan.mends {
+            self.mend_epoch(wrong, *epoch)?;
+        }
+        report.epochs_mended = scan.mends.len();
+        Ok((scan, reach))
     }
 
     /// Walks the segments from number `first` on.
@@ -258,6 +271,8 @@ impl PartitionLog {
             progress: Progress::at(base, base),
             stop: None,
             wrong_epoch: None,
+            mends: Vec::new(),
+            newest_is_wrong: false,
         };
         for meta in &self.segments[first..] {
             if meta.base >= reach.until && !scan.segments.is_empty() {
@@ -324,7 +339,7 @@ impl PartitionLog {
                 }
                 Some(Ok(batch)) => batch,
             };
-            let (position, header) = (batch.position, batch.header);
+            let (position, mut header) = (batch.position, batch.header);
             if !checked && header.next_offset() >= reach.checked_from {
                 // What lies behind it depends on where it ends: so much of it is not taken on trust.
                 scanner.go_back(position);
@@ -336,12 +351,10 @@ impl PartitionLog {
                 scan.stop = Some("in doubt".to_owned());
                 break;
             }
-            let previous = scan.progress.epoch;
-            scan.wrong_epoch = WrongEpoch::of(&header, (meta.base, position), previous, reach.newest_epoch);
-            scan.stop = match &scan.wrong_epoch {
-                Some(wrong) => Some(wrong.to_string()),
-                None => scan.progress.judge(&header, self.may_have_holes()),
-            };
+            self.check_epoch((meta.base, position), &mut header, &mut scanner, reach, scan)?;
+            if scan.stop.is_none() {
+                scan.stop = scan.progress.judge(&header, self.may_have_holes());
+            }
             if scan.stop.is_some() {
                 break;
             }
@@ -349,6 +362,32 @@ impl PartitionLog {
             size = position + header.size_bytes() as u64;
         }
         scan.segments.push(ScannedSegment { index, size });
+        Ok(())
+    }
+
+    /// Gives the batch that was scanned last its true epoch, where its own cannot be, or ends the scan.
+    fn check_epoch(
+        &self,
+        place: (Offset, u64),
+        header: &mut BatchHeader,
+        scanner: &mut Scanner<'_>,
+        reach: Reach,
+        scan: &mut Scan,
+    ) -> io::Result<()> {
+        let wrong = WrongEpoch::of(header, place, scan.progress.epoch, reach.newest_epoch);
+        let Some(wrong) = wrong else { return Ok(()) };
+        if self.has_followers(&wrong, scanner)? {
+            scan.newest_is_wrong = true;
+        } else if reach.mends
+            && scan.mends.len() < MENDED_MAX
+            && let Some(epoch) = self.true_epoch(&wrong)?
+        {
+            header.partition_leader_epoch = epoch;
+            scan.mends.push((wrong, epoch));
+            return Ok(());
+        }
+        scan.stop = Some(wrong.to_string());
+        scan.wrong_epoch = Some(wrong);
         Ok(())
     }
 

@@ -6,19 +6,18 @@
 
 use super::PartitionLog;
 use crate::checkpoint::parse_epochs;
-use crate::env::{OpenMode, read_small_file};
+use crate::env::{LogFile, OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::LogError;
 use crate::format::{EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind};
-use milena_record::{BatchHeader, check_crc, stamp};
+use crate::segment::Scanner;
+use milena_record::{BatchHeader, HEADER_BYTES, check_crc, stamp};
 use milena_types::{LeaderEpoch, Offset};
 use std::fmt;
+use std::io;
 
 /// What a batch without an epoch has. Source: `RecordBatch.NO_PARTITION_LEADER_EPOCH`.
 const NONE: LeaderEpoch = LeaderEpoch(-1);
-/// So many are put right in one log. More are no flipped bits.
-pub(super) const MENDED_MAX: usize = 16;
-
 /// A batch with such an epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WrongEpoch {
@@ -49,6 +48,12 @@ impl WrongEpoch {
             newest,
         })
     }
+
+    fn read(&self, file: &dyn LogFile) -> io::Result<Vec<u8>> {
+        let mut batch = Vec::new();
+        file.read_at(&mut batch, self.header.size_bytes(), self.position)?;
+        Ok(batch)
+    }
 }
 
 impl fmt::Display for WrongEpoch {
@@ -63,42 +68,71 @@ impl fmt::Display for WrongEpoch {
 }
 
 impl PartitionLog {
-    /// Gives the batch the epoch that the epoch file, or else the batch before it, says that it has, durably. False, and
-    /// nothing was changed, when neither says it or more of the batch is damaged.
-    pub(super) fn mend_epoch(&self, wrong: &WrongEpoch) -> Result<bool, LogError> {
-        let fits = |epoch: &LeaderEpoch| *epoch <= wrong.newest && wrong.previous.is_none_or(|p| p <= *epoch);
-        let offset = wrong.header.base_offset;
-        let filed = self.filed_epochs()?.epoch_for_offset(offset).filter(fits);
-        let Some(epoch) = filed.or(wrong.previous) else {
-            return Ok(false);
+    /// True when the batch behind it is above the newest as well: no flipped bit does that. The scan goes on behind this batch.
+    pub(super) fn has_followers(&self, wrong: &WrongEpoch, scanner: &mut Scanner<'_>) -> io::Result<bool> {
+        let next = match scanner.next()? {
+            Some(Ok(next)) => Some(next.header),
+            Some(Err(_)) => None,
+            None => self.first_header_after(wrong.segment)?,
         };
+        scanner.go_back(wrong.position + wrong.header.size_bytes() as u64);
+        let above = |header: &BatchHeader| header.partition_leader_epoch > wrong.newest;
+        let follows = |next: &BatchHeader| next.base_offset >= wrong.header.next_offset();
+        Ok(above(&wrong.header) && next.is_some_and(|next| above(&next) && follows(&next)))
+    }
+
+    /// The first batch of the segments behind the one at `base`.
+    fn first_header_after(&self, base: Offset) -> io::Result<Option<BatchHeader>> {
+        let mut later = self.segments.iter().filter(|segment| segment.base > base);
+        let Some(next) = later.find(|segment| segment.size > 0) else {
+            return Ok(None);
+        };
+        let file = self
+            .env
+            .fs
+            .open(&self.path(next.base, FileKind::Log), OpenMode::Read)?;
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        file.read_at(&mut head, HEADER_BYTES, 0)?;
+        Ok(BatchHeader::parse(&head).ok())
+    }
+
+    /// The epoch that the epoch file, or else the batch before it, says that the batch has. `None` when neither says it, or more
+    /// of the batch is damaged.
+    pub(super) fn true_epoch(&self, wrong: &WrongEpoch) -> io::Result<Option<LeaderEpoch>> {
+        let file = self
+            .env
+            .fs
+            .open(&self.path(wrong.segment, FileKind::Log), OpenMode::Read)?;
+        let batch = wrong.read(&*file)?;
+        if batch.len() < wrong.header.size_bytes() || check_crc(&batch).is_err() {
+            return Ok(None);
+        }
+        let fits = |epoch: &LeaderEpoch| *epoch <= wrong.newest && wrong.previous.is_none_or(|p| p <= *epoch);
+        let filed = self.filed_epochs()?.epoch_for_offset(wrong.header.base_offset);
+        Ok(filed.filter(fits).or(wrong.previous))
+    }
+
+    /// Gives the batch its epoch back, durably.
+    pub(super) fn mend_epoch(&self, wrong: &WrongEpoch, epoch: LeaderEpoch) -> Result<(), LogError> {
         let path = self.path(wrong.segment, FileKind::Log);
         let mend = || {
             let file = self.env.fs.open(&path, OpenMode::Write)?;
-            let mut batch = Vec::new();
-            file.read_at(&mut batch, wrong.header.size_bytes(), wrong.position)?;
-            if batch.len() < wrong.header.size_bytes() || check_crc(&batch).is_err() {
-                return Ok(false);
-            }
-            stamp(&mut batch, offset, epoch);
+            let mut batch = wrong.read(&*file)?;
+            stamp(&mut batch, wrong.header.base_offset, epoch);
             file.write_all_at(&batch, wrong.position)?;
-            file.sync_data()?;
-            Ok(true)
+            file.sync_data()
         };
-        let mended = mend().map_err(LogError::new("mend", &path))?;
-        if mended {
-            tracing::error!(partition = %self.partition, path = %path.display(), position = wrong.position, offset = offset.0,
-                found = wrong.header.partition_leader_epoch.0, newest = wrong.newest.0, leader_epoch = epoch.0,
-                "the leader epoch of a batch was damaged, its records are whole: put right");
-        }
-        Ok(mended)
+        mend().map_err(LogError::new("mend", &path))?;
+        tracing::error!(partition = %self.partition, path = %path.display(), position = wrong.position, offset = wrong.header.base_offset.0,
+            found = wrong.header.partition_leader_epoch.0, newest = wrong.newest.0, leader_epoch = epoch.0,
+            "the leader epoch of a batch was damaged, its records are whole: put right");
+        Ok(())
     }
 
     /// What the epoch file says; nothing when it is not there or cannot be read as one.
-    fn filed_epochs(&self) -> Result<EpochCache, LogError> {
+    fn filed_epochs(&self) -> io::Result<EpochCache> {
         let path = self.dir().join(EPOCH_CHECKPOINT_FILE);
-        let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
-            .map_err(LogError::new("read", &path))?;
+        let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)?;
         let entries = bytes.and_then(|bytes| parse_epochs(&bytes).ok());
         Ok(EpochCache::from_entries(entries.unwrap_or_default()))
     }

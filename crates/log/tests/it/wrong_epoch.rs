@@ -178,3 +178,36 @@ fn an_epoch_file_with_one_is_built_again_without_it() {
     assert!(log.read(Offset(1), 1 << 20, Offset(6), true).is_err());
     assert!(log.read(Offset(4), 1 << 20, Offset(6), true).is_ok());
 }
+
+/// The metadata was put back to an older state, or the log came from elsewhere: no flipped bit makes two such batches in a row.
+#[test]
+fn a_log_that_knows_more_than_the_controller_is_left_as_it_is() {
+    let newest = |fs: &FaultyFileSystem, newest: i32, recovery_point: i64, corruption, clean| {
+        PartitionLog::open(OpenOptions {
+            recovery_point: Offset(recovery_point),
+            corruption,
+            clean,
+            leader_epoch: LeaderEpoch(newest),
+            ..options(fs, &LogConfig::default())
+        })
+    };
+    let (_, size) = filled();
+    for fs in [filled().0, in_segments(size)] {
+        let before: Vec<_> = files(&fs, ".log").iter().map(|path| fs.content(path)).collect();
+        for bound in [0, 2, 3, 6] {
+            for (recovery_point, clean) in [(0, false), (3, false), (6, false), (6, true)] {
+                for policy in [
+                    CorruptionPolicy::RefuseDoubtful,
+                    CorruptionPolicy::Refuse,
+                    CorruptionPolicy::Truncate,
+                ] {
+                    let (log, report) = newest(&fs, bound, recovery_point, policy, clean).unwrap();
+                    assert_as_written(&log);
+                    assert_eq!((report.cut, report.epochs_mended), (None, 0));
+                }
+            }
+        }
+        let after: Vec<_> = files(&fs, ".log").iter().map(|path| fs.content(path)).collect();
+        assert_eq!(after, before);
+    }
+}
