@@ -95,6 +95,8 @@ pub struct ReplicaConfig {
     pub frame_bytes_max: usize,
     /// Memory of all tail rings of the broker: recent appends kept for followers and tail consumers.
     pub tail_ring_bytes: usize,
+    /// `replica.selector.class`: where consumers that name their rack are sent to read.
+    pub selector: ReplicaSelector,
     /// `milena.doubtful.replica.wait.ms`: how long a replica whose log is in doubt keeps it, and its place among those who could
     /// lead; ADR 0009.
     pub doubt_patience: Duration,
@@ -109,9 +111,19 @@ impl Default for ReplicaConfig {
             link_credit_bytes: 8 << 20,
             frame_bytes_max: 1 << 20,
             tail_ring_bytes: 16 << 20,
+            selector: ReplicaSelector::Leader,
             doubt_patience: Duration::from_secs(30),
         }
     }
+}
+
+/// What `replica.selector.class` names (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaSelector {
+    /// Nothing: everybody reads from the leader.
+    Leader,
+    /// `org.apache.kafka.common.replica.RackAwareReplicaSelector`: a replica in the consumer's rack.
+    RackAware,
 }
 
 /// Connections: Kafka's `socket.*`, `connections.*`, `queued.*`, `fetch.*` keys.

@@ -29,6 +29,8 @@ pub(crate) const OFFSET_SPAN_MAX: i64 = i32::MAX as i64;
 
 /// Name of the epoch cache's file inside a partition's directory.
 pub const EPOCH_CHECKPOINT_FILE: &str = "leader-epoch-checkpoint";
+/// Epoch files above this size are not ours.
+pub(crate) const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
 /// Name of the file that binds a partition's directory to a topic id.
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 /// Name of the file that holds recovery back after a truncation; Milena's own, Kafka ignores it.

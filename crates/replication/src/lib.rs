@@ -27,7 +27,7 @@ pub use follower::{
 };
 pub use leader::{
     AckOutcome, Attach, AttachAnswer, AttachmentId, IsrProposal, Leader, LeaderRules, LeaderTerm, LogEnds,
-    LogSummary, ProposalId, ReplicaStatus,
+    LogSummary, ProposalId, ReadableFollower, ReplicaStatus, rack_aware,
 };
 pub use moment::Moment;
 pub use replica::{

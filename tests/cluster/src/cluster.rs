@@ -29,7 +29,7 @@ impl Settings {
         self
     }
 
-    /// Adds one property.
+    /// Adds one property; `{id}` in it is the node's.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.extra.push((key.to_owned(), value.to_owned()));
@@ -357,7 +357,7 @@ impl Cluster {
             isr = if n < 3 { 1 } else { 2 },
         );
         for (key, value) in &self.settings.extra {
-            let _ = writeln!(text, "{key}={value}");
+            let _ = writeln!(text, "{key}={}", value.replace("{id}", &id.to_string()));
         }
         text
     }

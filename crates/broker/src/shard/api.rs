@@ -81,8 +81,17 @@ pub struct FetchCall {
     pub max_bytes: usize,
     /// Read up to the last stable offset and list aborted transactions.
     pub read_committed: bool,
-    /// The client's rack.
-    pub rack: Option<String>,
+    /// Who asks, if the client knows that followers may be read (version 11 and later).
+    pub reader: Option<Reader>,
+}
+
+/// A consumer that a leader may send to a follower (KIP-392).
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// `client.rack`.
+    pub rack: Option<Arc<str>>,
+    /// The listener that it came by: it can only be sent to brokers that have the same.
+    pub listener: Arc<str>,
 }
 
 /// One partition of a [`FetchCall`].
@@ -120,6 +129,8 @@ pub struct FetchPartitionResult {
     pub aborted: Option<Vec<(ProducerId, Offset)>>,
     /// The log of the client has diverged: the largest epoch it may keep and that epoch's end.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// The follower that the client is to read from instead; there are no records then.
+    pub preferred_read_replica: Option<BrokerId>,
     /// Who leads, on NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH (KIP-951).
     pub current_leader: Option<(BrokerId, LeaderEpoch)>,
     /// Whole batches; empty when there is nothing.
@@ -138,6 +149,7 @@ impl FetchPartitionResult {
             log_start_offset: Offset(-1),
             aborted: None,
             diverging: None,
+            preferred_read_replica: None,
             current_leader: None,
             records: Bytes::new(),
         }

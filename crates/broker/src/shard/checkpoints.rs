@@ -29,7 +29,7 @@ struct State {
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
     cleaned: BTreeMap<TopicPartition, Offset>,
-    /// The largest offsets of logs that are gone, which the files may still say, or a write that is under way.
+    /// The greatest offset that the files may still say of a log that is gone, or a write that is under way.
     forgotten: BTreeMap<TopicPartition, Offset>,
     changed: bool,
     /// Whom to tell that the recovery point is on disk.
@@ -95,15 +95,25 @@ impl DirCheckpoints {
         } = &mut *state;
         let mut changed = replace(recovery_points, name, offsets.recovery_point);
         changed |= replace(high_watermarks, name, offsets.high_watermark);
-        changed |= match offsets.log_start > Offset::ZERO {
-            true => replace(log_starts, name, offsets.log_start),
-            // What is there is of a former log of the name, and would hide what this one begins with.
-            false => log_starts.remove(name).is_some(),
+        // No entry is a start at 0. One of a former log of this name must not stay: it would cut this one.
+        changed |= match offsets.log_start {
+            Offset::ZERO => log_starts.remove(name).is_some(),
+            start => replace(log_starts, name, start),
         };
         if changed {
             state.to_tell.push((id, offsets.recovery_point));
             state.changed = true;
         }
+    }
+
+    /// The files say more of the partition than is true of its log, and only `known` is to be written.
+    pub(super) fn correct(&self, name: &TopicPartition, known: Checkpointed) {
+        let mut state = self.lock();
+        if known.log_start == Offset::ZERO {
+            state.log_starts.remove(name);
+        }
+        replace(&mut state.high_watermarks, name, known.high_watermark);
+        state.changed = true;
     }
 
     /// The partition is compacted up to that offset. For Kafka, should it open the directory one day: Milena goes by the mark
@@ -114,25 +124,24 @@ impl DirCheckpoints {
         state.changed = true;
     }
 
-    /// The largest offset that the files may say of a log of this name that is made anew, though it is of one that is gone.
-    pub(super) fn stale_recovery_point(&self, name: &TopicPartition) -> Offset {
+    /// The greatest offset of a log that is gone which the files may say of a log of this name that is made anew.
+    pub(super) fn stale_offset(&self, name: &TopicPartition) -> Offset {
         self.lock().forgotten.get(name).copied().unwrap_or_default()
     }
 
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
         let mut state = self.lock();
-        let gone = [
+        let known = [
             state.recovery_points.remove(name),
             state.high_watermarks.remove(name),
-            // The next log of the name must not begin where this one did, either.
             state.log_starts.remove(name),
         ];
-        state.changed |= state.cleaned.remove(name).is_some();
-        if let Some(offset) = gone.into_iter().flatten().max() {
+        if let Some(offset) = known.into_iter().flatten().max() {
             state.changed = true;
             state.keep_forgotten([(name.clone(), offset)]);
         }
+        state.changed |= state.cleaned.remove(name).is_some();
     }
 }
 
@@ -285,48 +294,5 @@ impl Shard {
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.log.on_recovery_point_saved(recovery_point);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use milena_types::{PartitionIndex, TopicId, TopicName};
-
-    #[test]
-    fn what_the_files_may_say_of_a_log_that_is_gone_is_remembered_whichever_file_it_is() {
-        let checkpoints = DirCheckpoints::default();
-        let name = TopicPartition {
-            topic: TopicName::new("t").unwrap(),
-            partition: PartitionIndex(0),
-        };
-        let id = TopicIdPartition {
-            topic: TopicId::default(),
-            partition: PartitionIndex(0),
-        };
-        // Acknowledged without a flush, and shortened by DeleteRecords.
-        let offsets = Checkpointed {
-            recovery_point: Offset::ZERO,
-            high_watermark: Offset(75),
-            log_start: Offset(59),
-        };
-        checkpoints.note(id, &name, offsets);
-        assert_eq!(checkpoints.stale_recovery_point(&name), Offset::ZERO);
-        checkpoints.note(
-            id,
-            &name,
-            Checkpointed {
-                log_start: Offset::ZERO,
-                ..offsets
-            },
-        );
-        assert_eq!(
-            checkpoints.of(&name).log_start,
-            Offset::ZERO,
-            "a log made anew begins at 0"
-        );
-        checkpoints.forget(&name);
-        assert_eq!(checkpoints.stale_recovery_point(&name), Offset(75));
-        assert_eq!(checkpoints.of(&name), Checkpointed::default());
     }
 }

@@ -3,7 +3,7 @@
 //! A call that must wait is parked on the lists of its partitions; news name the partitions, and only those are read
 //! again. The tail is served from memory, the active segment from the page cache, closed segments off the data thread.
 
-use super::api::{FetchCall, FetchPartition, FetchPartitionResult, FetchResults};
+use super::api::{FetchCall, FetchPartition, FetchPartitionResult, FetchResults, Reader};
 use super::fetch_read::{ColdRead, Fetched, ReadMode};
 use super::fetch_wait::FetchWait;
 use super::gather::Gather;
@@ -24,6 +24,7 @@ struct CallMode {
     max_bytes: usize,
     read_committed: bool,
     may_defer: bool,
+    reader: Option<Reader>,
     /// Present when the call may wait.
     wait: Option<Arc<FetchWait>>,
 }
@@ -52,6 +53,7 @@ impl Router {
                 max_bytes: call.max_bytes,
                 read_committed: call.read_committed,
                 may_defer: true,
+                reader: call.reader.clone(),
                 wait: wait.clone(),
             },
             results: vec![None; call.partitions.len()],
@@ -171,7 +173,9 @@ impl Reading<'_> {
 
 /// True when the answer need not wait: enough bytes, or something that the client must know now.
 fn is_enough(results: &[Option<FetchPartitionResult>], min_bytes: usize) -> bool {
-    let tells = |r: &FetchPartitionResult| r.error != ErrorCode::None || r.diverging.is_some();
+    let tells = |r: &FetchPartitionResult| {
+        r.error != ErrorCode::None || r.diverging.is_some() || r.preferred_read_replica.is_some()
+    };
     let bytes: usize = results.iter().flatten().map(|result| result.records.len()).sum();
     bytes >= min_bytes || results.iter().flatten().any(tells)
 }
@@ -205,7 +209,7 @@ impl Shard {
                 may_defer: call.may_defer,
             };
             let fetched = match self.partition(item.id) {
-                Ok((partition, cx)) => partition.fetch(cx, item, mode),
+                Ok((partition, cx)) => partition.fetch(cx, item, call.reader.as_ref(), mode),
                 Err(error) => {
                     let current_leader = self.cx.current_leader(item.id);
                     Fetched::Ready(FetchPartitionResult {

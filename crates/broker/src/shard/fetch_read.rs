@@ -1,8 +1,9 @@
 //! One partition's part of a Fetch: from memory, from the page cache, or planned for another thread.
 
-use super::api::{FetchPartition, FetchPartitionResult};
+use super::api::{FetchPartition, FetchPartitionResult, Reader};
 use super::context::Context;
 use super::partition::Partition;
+use super::role::Role;
 use milena_log::{ReadError, ReadPlan};
 use milena_types::{ErrorCode, Offset};
 
@@ -54,8 +55,14 @@ impl ColdRead {
 }
 
 impl Partition {
-    pub(super) fn fetch(&mut self, cx: &mut Context, item: &FetchPartition, mode: ReadMode) -> Fetched {
-        self.try_fetch(cx, item, mode).unwrap_or_else(|error| {
+    pub(super) fn fetch(
+        &mut self,
+        cx: &mut Context,
+        item: &FetchPartition,
+        reader: Option<&Reader>,
+        mode: ReadMode,
+    ) -> Fetched {
+        self.try_fetch(cx, item, reader, mode).unwrap_or_else(|error| {
             let hint = matches!(
                 error,
                 ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
@@ -72,9 +79,16 @@ impl Partition {
         &self,
         cx: &mut Context,
         item: &FetchPartition,
+        reader: Option<&Reader>,
         mode: ReadMode,
     ) -> Result<Fetched, ErrorCode> {
-        let role = self.check_leader(item.current_leader_epoch)?;
+        self.check_readable(item.current_leader_epoch, reader)?;
+        if let Some(preferred) = self.preferred_read_replica(cx, item.offset, reader) {
+            return Ok(Fetched::Ready(FetchPartitionResult {
+                preferred_read_replica: Some(preferred),
+                ..self.nothing_read(mode)
+            }));
+        }
         let (log_start, log_end) = (self.log.log_start_offset(), self.log.log_end_offset());
         if item.offset < log_start {
             return Err(ErrorCode::OffsetOutOfRange);
@@ -84,19 +98,18 @@ impl Partition {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let mut result = FetchPartitionResult {
-            high_watermark: role.leader.high_watermark(),
-            last_stable_offset: self.last_stable_offset(),
-            log_start_offset: log_start,
-            aborted: mode.read_committed.then(Vec::new),
             diverging,
-            ..FetchPartitionResult::failed(self.id, ErrorCode::None)
+            ..self.nothing_read(mode)
         };
         let upper = self.visible_end(mode.read_committed);
         let nothing = item.offset >= upper || (mode.budget == 0 && !mode.min_one);
         if nothing || result.diverging.is_some() {
             return Ok(Fetched::Ready(result));
         }
-        let from_ring = role.ring.read(item.offset, upper, mode.budget);
+        let from_ring = match &self.role {
+            Role::Leader(role) => role.ring.read(item.offset, upper, mode.budget),
+            Role::Follower(_) | Role::Idle => None,
+        };
         let next = match from_ring {
             Some((records, next)) if mode.min_one || records.len() <= mode.budget => {
                 result.records = records;
@@ -120,6 +133,17 @@ impl Partition {
         };
         self.add_aborted(&mut result, item.offset, next)?;
         Ok(Fetched::Ready(result))
+    }
+
+    /// An answer without records.
+    fn nothing_read(&self, mode: ReadMode) -> FetchPartitionResult {
+        FetchPartitionResult {
+            high_watermark: self.high_watermark(),
+            last_stable_offset: self.last_stable_offset(),
+            log_start_offset: self.log.log_start_offset(),
+            aborted: mode.read_committed.then(Vec::new),
+            ..FetchPartitionResult::failed(self.id, ErrorCode::None)
+        }
     }
 
     /// Decides what to read; the list of aborted transactions may then name some that lie past what is read, which

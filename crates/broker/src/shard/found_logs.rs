@@ -438,7 +438,14 @@ mod lives_tests {
             panic!("not to be opened");
         };
         let config = Arc::new(LogConfig::default());
-        let opened = dirs.open_partition(dir, life(topic), &name(), &config, CorruptionPolicy::Refuse);
+        let opened = dirs.open_partition(
+            dir,
+            life(topic),
+            &name(),
+            &config,
+            CorruptionPolicy::Refuse,
+            LeaderEpoch(0),
+        );
         opened.map(|(log, high_watermark)| (dir, log, high_watermark))
     }
 
@@ -579,6 +586,34 @@ mod lives_tests {
     }
 
     #[test]
+    fn nor_once_the_checkpoints_of_the_one_made_again_are_written() {
+        for (log_start, noted) in [(5, true), (30, true), (5, false), (30, false)] {
+            let (root, dirs) = made_again(Checkpointed {
+                high_watermark: Offset(50),
+                log_start: Offset(log_start),
+                ..FIFTY
+            });
+            let (index, mut log, _) = opened(&dirs, 2).unwrap();
+            if noted {
+                let offsets = Checkpointed {
+                    recovery_point: log.recovery_point(),
+                    high_watermark: Offset(10),
+                    log_start: log.log_start_offset(),
+                };
+                dirs.note_offsets(index, life(2), &name(), offsets);
+            }
+            let (saved, _) = dirs.write_checkpoints();
+            saved.iter().for_each(|(_, at)| log.on_recovery_point_saved(*at));
+            drop((log, dirs));
+            for start in 0..2 {
+                let (_, log, _) = opened(&open(&[root.path().join("a")]), 2).unwrap();
+                let offsets = (log.log_start_offset(), log.log_end_offset());
+                assert_eq!(offsets, (Offset(0), Offset(10)), "{log_start} {noted} {start}");
+            }
+        }
+    }
+
+    #[test]
     fn nor_when_the_crash_came_before_the_new_one_was_made() {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];
@@ -612,7 +647,7 @@ mod lives_tests {
             let config = Arc::new(LogConfig::default());
             dirs.empty_options(0, life(2), &name(), config)
                 .unwrap()
-                .stale_recovery_point
+                .stale_offset
         };
         dirs.note_offsets(0, life(1), &name(), FIFTY);
         // A write that began before may be under way.

@@ -13,8 +13,8 @@ use milena_log::{
     PartitionLog, Removal,
 };
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, Offset, Timestamp, TopicIdPartition,
-    TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, LeaderEpoch, Offset, Timestamp,
+    TopicIdPartition, TopicPartition,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -386,6 +386,7 @@ impl LogDirs {
         name: &TopicPartition,
         config: &Arc<LogConfig>,
         corruption: CorruptionPolicy,
+        leader_epoch: LeaderEpoch,
     ) -> Result<(PartitionLog, Offset), NoLog> {
         let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
         let Some((dir, handle)) = found else {
@@ -414,6 +415,7 @@ impl LogDirs {
             let options = dir.options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
+                leader_epoch,
                 has_files: distrust == Some(Distrust::ChangedBehind),
                 clean: options.clean && distrust != Some(Distrust::ChangedHere),
                 ..options
@@ -673,7 +675,7 @@ impl Dir {
             return Ok(known);
         };
         let start_is_stale = floor < known.log_start;
-        Ok(Checkpointed {
+        let believed = Checkpointed {
             high_watermark: known.high_watermark.min(floor),
             log_start: if start_is_stale {
                 Offset::ZERO
@@ -681,7 +683,12 @@ impl Dir {
                 known.log_start
             },
             ..known
-        })
+        };
+        if believed != known {
+            // The floor goes once the files are written again, and then nothing contradicts them.
+            self.checkpoints.correct(name, believed);
+        }
+        Ok(believed)
     }
 
     /// How to open a partition of which the checkpoints know `known`.
@@ -695,10 +702,10 @@ impl Dir {
         now: Timestamp,
     ) -> OpenOptions {
         let on_disk = handle.open_options(name.clone(), id.topic, Arc::clone(config), now);
-        let forgotten = self.checkpoints.stale_recovery_point(name);
+        let forgotten = self.checkpoints.stale_offset(name);
         OpenOptions {
             recovery_point: known.recovery_point,
-            stale_recovery_point: on_disk.stale_recovery_point.max(forgotten),
+            stale_offset: on_disk.stale_offset.max(forgotten),
             log_start_offset: known.log_start,
             high_watermark: known.high_watermark,
             ..on_disk

@@ -129,9 +129,9 @@ impl Shard {
         };
         self.cx.opening.insert(id);
         let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
-        let owner = self.cx.shard;
+        let (owner, leader_epoch) = (self.cx.shard, state.leader_epoch);
         let open = move || {
-            let opened = dirs.open_partition(dir, id, &name, &config, corruption);
+            let opened = dirs.open_partition(dir, id, &name, &config, corruption, leader_epoch);
             // The files are released before a thread that has stopped is told.
             drop(dirs);
             mailboxes.run_control(owner, move |shard| {

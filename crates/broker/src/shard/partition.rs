@@ -88,10 +88,19 @@ impl Partition {
     /// # Errors
     /// NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
     pub(super) fn check_leader(&self, epoch: Option<LeaderEpoch>) -> Result<&LeaderRole, ErrorCode> {
+        self.check_epoch(epoch)?;
+        self.leader()
+    }
+
+    /// The client must believe in this replica's leader epoch, if it names one.
+    ///
+    /// # Errors
+    /// FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH.
+    pub(super) fn check_epoch(&self, epoch: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         if let Some(epoch) = epoch {
             check_leader_epoch(self.leader_epoch, epoch)?;
         }
-        self.leader()
+        Ok(())
     }
 
     /// The log has grown (on a leader or a follower): it must be flushed, or counts at once.

@@ -99,6 +99,7 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, id: i32) {
         let config = Arc::new(BrokerConfig {
             node_id: BrokerId(id),
+            rack: Some(format!("r{id}")),
             data_threads: Some(self.threads),
             replica: self.replica.clone(),
             log_work: LogWorkConfig {
@@ -314,7 +315,7 @@ pub(crate) fn fetch_call(id: TopicIdPartition, offset: i64, max_wait: Duration) 
         min_bytes: 1,
         max_bytes: 1 << 20,
         read_committed: false,
-        rack: None,
+        reader: None,
     }
 }
 
@@ -340,8 +341,19 @@ pub(crate) fn values(records: &Bytes) -> Vec<(i64, String)> {
     values
 }
 
+/// Waits until the broker serves that many records of the partition as its leader.
+pub(crate) async fn wait_served(router: &Router, id: TopicIdPartition, records: i64) {
+    until("the leader to serve them", || async {
+        let result = fetch(router, id, 0).await;
+        result.error == ErrorCode::None && result.high_watermark >= Offset(records)
+    })
+    .await;
+}
+
 /// Every record that a leader shows, in order, from offset 0 to its high watermark. None may be missing and none may come
 /// twice: for logs that nothing was taken out of, with nobody writing.
+///
+/// A leader that has just begun may know less to be committed than is: see [`wait_served`].
 pub(crate) async fn read_all(router: &Router, id: TopicIdPartition) -> Vec<String> {
     let mut all = Vec::new();
     loop {

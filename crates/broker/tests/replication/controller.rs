@@ -77,7 +77,7 @@ impl Controller {
                 port,
                 security_protocol: "PLAINTEXT".to_owned(),
             }],
-            rack: None,
+            rack: Some(format!("r{id}")),
             directories: Vec::new(),
             fenced: false,
             in_controlled_shutdown: false,

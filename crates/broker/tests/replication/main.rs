@@ -14,6 +14,7 @@ mod idle;
 mod isr;
 mod moves;
 mod producing;
+mod read_replica;
 mod short_fs;
 mod storage;
 mod strays;

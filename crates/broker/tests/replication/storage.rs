@@ -50,6 +50,7 @@ async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
 
 /// What [`fill`] wrote is there, in order, on that leader; more may follow.
 async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+    wait_served(cluster.router(leader), id, RECORDS).await;
     let all = read_all(cluster.router(leader), id).await;
     let filled = usize::try_from(RECORDS).unwrap();
     assert!(all.len() >= filled, "only {} of {filled}", all.len());
@@ -352,6 +353,77 @@ async fn the_only_replica_goes_offline_with_its_damage_and_keeps_it() {
     })
     .await;
     assert_complete(&cluster, 1, id).await;
+    cluster.stop().await;
+}
+
+/// It may be that of a deleted topic: it is kept, aside, and the leader's takes its place.
+#[tokio::test]
+async fn a_log_that_does_not_say_whose_it_is_is_not_taken_for_the_replicas() {
+    for damage in [&b""[..], &[0; 40]] {
+        let mut cluster = Cluster::start(2, 1).await;
+        let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
+        fill(&cluster, 1, id).await;
+        cluster.wait_isr(id, &[1, 2]).await;
+        let before = cluster.segments(1, "t", 0);
+        cluster.stop_node(2).await;
+        let disk = cluster.disk(2);
+        // The word of the last shutdown knows whose it is.
+        std::fs::remove_file(disk.join("milena-idle-logs")).unwrap();
+        std::fs::write(disk.join("t-0").join("partition.metadata"), damage).unwrap();
+        cluster.start_node(2).await;
+        wait_reports(&cluster, &[(BrokerId(2), ReplicaState::Refill)]).await;
+        until("the same bytes", || async {
+            disk.join("t-0").exists() && cluster.segments(2, "t", 0) == before
+        })
+        .await;
+        cluster.wait_isr(id, &[1, 2]).await;
+        let names = std::fs::read_dir(&disk)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let is_stray = |name: &std::ffi::OsString| {
+            let name = name.to_string_lossy();
+            name.starts_with("t-0.") && name.ends_with("-stray")
+        };
+        assert_eq!(names.filter(is_stray).count(), 1);
+        assert_complete(&cluster, 1, id).await;
+        cluster.stop().await;
+    }
+}
+
+/// Gives the last batch an epoch that no leader had: no checksum covers it.
+fn damage_epoch(cluster: &Cluster, broker: i32) {
+    let path = logs(&cluster.disk(broker).join("t-0")).pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let mut last = 0;
+    while let Some(length) = bytes.get(last + 8..last + 12) {
+        let next = last + 12 + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        if next >= bytes.len() {
+            break;
+        }
+        last = next;
+    }
+    bytes[last + 12] ^= 0x40;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn an_epoch_that_was_never_given_out_costs_no_record_when_no_log_is_whole() {
+    let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_millis(300))).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    damage_epoch(&cluster, 1);
+    damage_epoch(&cluster, 2);
+    assert_ne!(cluster.segments(1, "t", 0), before);
+    cluster.start_node(1).await;
+    wait_leader(&cluster, id, Some(1)).await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.start_node(2).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    cluster.produce_until_ok(1, id, "after").await;
+    until("the same bytes", || async {
+        let kept = cluster.segments(1, "t", 0);
+        kept.starts_with(&before) && kept == cluster.segments(2, "t", 0)
+    })
+    .await;
     cluster.stop().await;
 }
 

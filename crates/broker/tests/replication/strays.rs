@@ -3,7 +3,7 @@
 use crate::cluster::*;
 use milena_broker::config::ReplicaConfig;
 use milena_metadata::record::MetadataRecord;
-use milena_types::{BrokerId, ErrorCode, Offset, TopicIdPartition};
+use milena_types::{BrokerId, Offset, TopicIdPartition};
 use std::path::Path;
 use std::time::Duration;
 
@@ -124,10 +124,7 @@ async fn what_was_deleted_or_moved_away_while_a_broker_was_down_is_set_aside() {
         expected.extend(["gone-0", "moved-0", "stays-0"].map(str::to_owned));
         expected.sort();
         assert_eq!(names(&disk), expected);
-        until("the leader", || async {
-            fetch(cluster.router(2), again, 0).await.error == ErrorCode::None
-        })
-        .await;
+        wait_served(cluster.router(2), again, 1).await;
         assert_eq!(read_all(cluster.router(2), again).await, ["new"]);
         cluster.stop().await;
     }

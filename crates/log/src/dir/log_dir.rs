@@ -400,7 +400,7 @@ impl LogDir {
         );
         OpenOptions {
             recovery_point,
-            stale_recovery_point: recovery_point,
+            stale_offset: recovery_point.max(log_start_offset),
             log_start_offset,
             compacted,
             clean: self.clean.is_some(),

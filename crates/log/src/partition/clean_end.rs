@@ -2,6 +2,7 @@
 
 use super::PartitionLog;
 use super::recover::Progress;
+use super::wrong_epoch::WrongEpoch;
 use crate::error::LogError;
 use crate::format::FileKind;
 use crate::segment::{ScanDepth, Scanner};
@@ -20,7 +21,11 @@ pub(super) struct CleanEnd {
 
 impl PartitionLog {
     /// The log end after a clean shutdown; `None` when the last segment is not as a clean shutdown leaves it.
-    pub(super) fn end_of_clean_log(&self, trusted: Offset) -> Result<Option<CleanEnd>, LogError> {
+    pub(super) fn end_of_clean_log(
+        &self,
+        trusted: Offset,
+        newest: LeaderEpoch,
+    ) -> Result<Option<CleanEnd>, LogError> {
         let mut end = CleanEnd {
             offset: self.log_end,
             epoch: None,
@@ -45,6 +50,9 @@ impl PartitionLog {
                 if end.epoch.is_none() && indexed.is_some() {
                     // The batch that the index names; those before it are not looked at.
                     progress = Progress::at(meta.base, header.base_offset);
+                }
+                if let Some(wrong) = WrongEpoch::of(&header, (meta.base, 0), end.epoch, newest) {
+                    return Ok(Some(wrong.to_string()));
                 }
                 if let Some(reason) = progress.judge(&header, self.may_have_holes()) {
                     return Ok(Some(reason));

@@ -35,7 +35,7 @@ impl PartitionLog {
 
     /// Tells the log that its current [`PartitionLog::recovery_point`] is durable in the directory's checkpoint.
     pub fn on_recovery_point_saved(&mut self, saved: Offset) {
-        self.stale_recovery_point = saved;
+        self.stale_offset = saved;
         if saved <= self.recovery_point() {
             self.remove_recovery_floor();
         }

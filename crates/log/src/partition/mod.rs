@@ -37,6 +37,7 @@ mod txn_index_sums;
 mod validate;
 mod versioned_file;
 mod windows;
+mod wrong_epoch;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
 pub use flush::FlushTicket;
@@ -92,7 +93,7 @@ pub struct PartitionLog {
     /// Bytes appended since the newest snapshot that this process wrote or found.
     bytes_since_snapshot: u64,
     /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.
-    stale_recovery_point: Offset,
+    stale_offset: Offset,
     /// The directory holds a recovery floor; says that offsets may be missing between batches; was compacted by Kafka, and not
     /// by Milena since, so that segments need not meet.
     has_floor: bool,

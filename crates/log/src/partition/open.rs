@@ -7,25 +7,22 @@ use super::in_flight::InFlight;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
-use crate::durable_file::replace_file;
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError, ReadError};
 use crate::few::Few;
 use crate::format::{
-    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
-    RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, is_temporary, parse_file_name,
+    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind, HOLES_FILE,
+    PARTITION_METADATA_FILE, RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, is_temporary,
+    parse_file_name,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
-use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId};
+use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId, Uuid};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-
-/// Epoch files above this size are not ours.
-const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
 
 /// What a partition's directory holds.
 #[derive(Debug, Default)]
@@ -130,23 +127,28 @@ impl PartitionLog {
                 };
             }
         };
-        check_topic_id(&opts, !listing.logs.is_empty())?;
-        let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
-        log.load_segments(&listing)?;
         let floor = match listing.has_floor {
             true => floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?,
             false => None,
         };
-        log.has_floor = floor.is_some();
         // The checkpoint of a clean shutdown is younger than any floor.
+        let has_floor = floor.is_some();
         let floor = floor.filter(|_| !opts.clean);
+        let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
+        let is_marked = check_topic_id(&opts, !listing.logs.is_empty(), trusted)?;
+        let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
+        log.load_segments(&listing)?;
+        log.has_floor = has_floor;
+        if !is_marked {
+            log.write_topic_id()?;
+            log.dir_dirty = true;
+        }
         log.has_holes = listing.has_holes || opts.compacted;
         log.snapshots = listing.snapshots.iter().copied().collect();
-        let trusted = opts.recovery_point.min(floor.unwrap_or(opts.recovery_point));
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
         let known_end = if opts.clean {
-            log.end_of_clean_log(trusted)?
+            log.end_of_clean_log(trusted, opts.leader_epoch)?
         } else {
             None
         };
@@ -177,7 +179,8 @@ impl PartitionLog {
             log.lower_compaction_mark(log.log_end)?;
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
-        log.load_epochs(known_epoch, scanned, &mut report)?;
+        let newest = scanned.map_or(opts.leader_epoch, |start| start.newest_epoch);
+        log.load_epochs(known_epoch, scanned, newest, &mut report)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -214,7 +217,7 @@ impl PartitionLog {
             producers: ProducerState::default(),
             snapshots: Few::default(),
             bytes_since_snapshot: 0,
-            stale_recovery_point: opts.stale_recovery_point.max(opts.recovery_point),
+            stale_offset: opts.stale_offset.max(opts.recovery_point),
             has_floor: false,
             has_holes: false,
             compacted_by_kafka: false,
@@ -395,6 +398,7 @@ impl PartitionLog {
         &mut self,
         last_epoch: Option<LeaderEpoch>,
         scanned: Option<ScanStart>,
+        newest: LeaderEpoch,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
         let path = self.dir().join(EPOCH_CHECKPOINT_FILE);
@@ -406,7 +410,9 @@ impl PartitionLog {
             Some(Ok(entries)) => {
                 self.epochs = EpochCache::from_entries(entries.clone());
                 let last = self.epochs.epoch_for_offset(self.log_end.plus(-1));
-                if self.epochs.entries() != entries {
+                if self.epochs.latest().is_some_and(|latest| latest > newest) {
+                    Some(format!("it knows a newer one than {newest}, the newest"))
+                } else if self.epochs.entries() != entries {
                     Some("its entries are not in order".to_owned())
                 } else if last.is_none() && found.entries().is_empty() && self.log_end > self.log_start {
                     Some("it says nothing of the last batch".to_owned())
@@ -426,7 +432,7 @@ impl PartitionLog {
             Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
             Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
-                self.epochs = self.epochs_from_headers()?;
+                self.epochs = self.epochs_from_headers(newest)?;
                 report.epochs_rebuilt = true;
                 self.epochs_dirty = true;
             }
@@ -491,10 +497,13 @@ impl PartitionLog {
         Ok(next.is_some_and(|next| next.partition_leader_epoch > epoch))
     }
 
-    fn epochs_from_headers(&self) -> Result<EpochCache, LogError> {
+    /// A batch that claims a newer one is met by the read that wants it.
+    fn epochs_from_headers(&self, newest: LeaderEpoch) -> Result<EpochCache, LogError> {
         let mut epochs = EpochCache::default();
         self.walk_headers(self.log_start, usize::MAX, |_, header, _| {
-            epochs.assign(header.partition_leader_epoch, header.base_offset);
+            if header.partition_leader_epoch <= newest {
+                epochs.assign(header.partition_leader_epoch, header.base_offset);
+            }
             Ok(())
         })?;
         Ok(epochs)
@@ -537,33 +546,29 @@ impl PartitionLog {
     }
 }
 
-/// Compares the directory's topic id with the expected one; a missing or damaged file is left for the next creation.
-/// The segments in the directory are of the topic that is opened. Where nothing says so, `partition.metadata` is made again: it is
-/// on disk with the first flush only, so that a power cut may leave segments without it.
-/// Source: `UnifiedLog.initializeTopicId`.
-fn check_topic_id(opts: &OpenOptions, has_data: bool) -> Result<(), OpenError> {
+/// Compares the directory's topic id with the expected one. The file is durable with the first flush: from then on a log
+/// without it, or with a damaged one, may be of any topic of the name. False: before, it has to be written again.
+fn check_topic_id(opts: &OpenOptions, has_data: bool, trusted: Offset) -> Result<bool, OpenError> {
     if opts.topic_id.0.is_zero() || !has_data {
-        return Ok(());
+        return Ok(true);
     }
-    match read_topic_id(&*opts.env.fs, &opts.dir)? {
-        Some(found) if found == opts.topic_id => Ok(()),
-        Some(found) => Err(OpenError::TopicIdMismatch {
+    let was_flushed = trusted > Offset::ZERO || opts.clean;
+    match read_topic_id(&*opts.env.fs, &opts.dir).map_err(OpenError::from)? {
+        Some(found) if found == opts.topic_id => Ok(true),
+        None if !was_flushed => Ok(false),
+        None if PartitionLog::refuse_damage(opts.corruption) => Err(OpenError::Corrupt {
+            path: opts.dir.join(PARTITION_METADATA_FILE),
+            position: 0,
+            offset: opts.log_start_offset,
+            recovery_point: trusted,
+            error: format!("it does not say that the log is of the topic {}", opts.topic_id),
+        }),
+        found => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),
-            found,
+            found: found.unwrap_or(TopicId(Uuid::ZERO)),
             expected: opts.topic_id,
         }),
-        None => {
-            let path = opts.dir.join(PARTITION_METADATA_FILE);
-            let text = partition_metadata(opts.topic_id);
-            let written = replace_file(&*opts.env.fs, &path, text.as_bytes());
-            Ok(written.map_err(LogError::new("write", path))?)
-        }
     }
-}
-
-/// The text of `partition.metadata`.
-pub(super) fn partition_metadata(topic: TopicId) -> String {
-    format!("version: 0\ntopic_id: {topic}")
 }
 
 /// The topic id that a partition's directory is marked with. `None`: it has no `partition.metadata`, or a damaged one.

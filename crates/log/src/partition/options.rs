@@ -2,7 +2,7 @@
 
 use crate::config::LogConfig;
 use crate::env::Env;
-use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
+use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub struct OpenOptions {
     pub recovery_point: Offset,
     /// What the checkpoint on disk may say, though it is of a former log of this name, or of the log before it was opened again.
     /// Where it is more than the log has, a log made anew is not trusted because of it. At least `recovery_point` counts.
-    pub stale_recovery_point: Offset,
+    pub stale_offset: Offset,
     /// From the checkpoint: the first offset that may be read.
     pub log_start_offset: Offset,
     /// From the checkpoint: the high watermark. A log that ends below it lacks records that were committed.
@@ -63,6 +63,8 @@ pub struct OpenOptions {
     pub has_files: bool,
     /// What to do about damage.
     pub corruption: CorruptionPolicy,
+    /// The newest that the controller has given out: a batch cannot have a higher one.
+    pub leader_epoch: LeaderEpoch,
     /// The clock.
     pub now: Timestamp,
 }
@@ -85,13 +87,14 @@ impl OpenOptions {
             topic_id,
             config,
             recovery_point: Offset::ZERO,
-            stale_recovery_point: Offset::ZERO,
+            stale_offset: Offset::ZERO,
             log_start_offset: Offset::ZERO,
             high_watermark: Offset::ZERO,
             compacted: false,
             clean: false,
             has_files: false,
             corruption: CorruptionPolicy::Refuse,
+            leader_epoch: LeaderEpoch(i32::MAX),
             now,
         }
     }
@@ -123,6 +126,8 @@ pub struct OpenReport {
     pub cut: Option<TailCut>,
     /// Records below the recovery point are gone (only under [`CorruptionPolicy::Truncate`]).
     pub lost_flushed: bool,
+    /// Batches whose leader epoch was damaged and put right (only under [`CorruptionPolicy::Refuse`]).
+    pub epochs_mended: usize,
     /// The epoch cache was rebuilt from batch headers.
     pub epochs_rebuilt: bool,
     /// Transaction indexes that were not what was written, and were rebuilt from the log.

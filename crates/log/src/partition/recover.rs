@@ -8,6 +8,7 @@
 use super::doubt::{Tail, below};
 use super::enter::{Entry, ScanStart};
 use super::files::{OpenSegment, SegmentMeta};
+use super::wrong_epoch::WrongEpoch;
 use super::{AbortedTxn, CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, TailCut};
 use crate::env::OpenMode;
 use crate::error::{LogError, OpenError};
@@ -19,6 +20,9 @@ use milena_types::{LeaderEpoch, Offset};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
+
+/// So many batches are given another epoch.
+const MENDED_MAX: usize = 1 << 10;
 
 /// One segment as the scan found it.
 struct ScannedSegment {
@@ -37,6 +41,10 @@ struct Reach {
     until: Offset,
     /// The first segment is entered by its index, below this offset.
     enter_below: Option<Offset>,
+    /// No batch has a newer leader epoch.
+    newest_epoch: LeaderEpoch,
+    /// One that has is given its true epoch, if that is known.
+    mends: bool,
 }
 
 /// Segments as a scan found them, and why it ended before their end, if it did.
@@ -46,6 +54,12 @@ struct Scan {
     entered: Offset,
     progress: Progress,
     stop: Option<String>,
+    /// It ended at a batch with an epoch that cannot be.
+    wrong_epoch: Option<WrongEpoch>,
+    /// Such batches that it passed, and the epochs that they had.
+    mends: Vec<(WrongEpoch, LeaderEpoch)>,
+    /// It ended at several of them in a row.
+    newest_is_wrong: bool,
 }
 
 impl Scan {
@@ -151,7 +165,7 @@ impl PartitionLog {
         };
         let policy = opts.corruption;
         let snapshot = self.replay_point(first, trusted, opts.now, report)?;
-        let (scan, snapshot) = self.scan_to_the_end(first, trusted, snapshot, policy)?;
+        let (scan, reach) = self.scan_to_the_end(first, trusted, snapshot, opts, report)?;
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
@@ -165,7 +179,7 @@ impl PartitionLog {
         }
         let doubt = match policy {
             CorruptionPolicy::Truncate => None,
-            _ => self.doubt(&tail, scan.stop.is_some(), opts.high_watermark)?,
+            _ => self.doubt(&tail, &scan, opts.high_watermark)?,
         };
         if policy == CorruptionPolicy::RefuseDoubtful
             && let Some(doubt) = doubt
@@ -196,7 +210,8 @@ impl PartitionLog {
         Ok(Some(ScanStart {
             at: first,
             entered: scan.entered,
-            snapshot,
+            snapshot: reach.enter_below,
+            newest_epoch: reach.newest_epoch,
         }))
     }
 
@@ -207,15 +222,25 @@ impl PartitionLog {
         first: usize,
         trusted: Offset,
         snapshot: Option<Offset>,
-        policy: CorruptionPolicy,
-    ) -> Result<(Scan, Option<Offset>), LogError> {
+        opts: &OpenOptions,
+        report: &mut OpenReport,
+    ) -> Result<(Scan, Reach), LogError> {
+        let policy = opts.corruption;
         let mut reach = Reach {
             trusted,
             checked_from: trusted,
             until: Offset(i64::MAX),
             enter_below: snapshot,
+            newest_epoch: opts.leader_epoch,
+            mends: policy == CorruptionPolicy::Refuse,
         };
         let mut scan = self.scan(first, reach)?;
+        if scan.newest_is_wrong {
+            tracing::error!(partition = %self.partition, newest = opts.leader_epoch.0,
+                "the log has leader epochs that the controller has not given out: the metadata is older than the log");
+            reach.newest_epoch = LeaderEpoch(i32::MAX);
+            scan = self.scan(first, reach)?;
+        }
         if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
             let reason = scan.stop;
             reach.until = scan.progress.sure;
@@ -230,7 +255,11 @@ impl PartitionLog {
             scan = self.scan(first, reach)?;
             scan.stop = scan.stop.or(reason);
         }
-        Ok((scan, reach.enter_below))
+        for (wrong, epoch) in &scan.mends {
+            self.mend_epoch(wrong, *epoch)?;
+        }
+        report.epochs_mended = scan.mends.len();
+        Ok((scan, reach))
     }
 
     /// Walks the segments from number `first` on.
@@ -241,6 +270,9 @@ impl PartitionLog {
             entered: base,
             progress: Progress::at(base, base),
             stop: None,
+            wrong_epoch: None,
+            mends: Vec::new(),
+            newest_is_wrong: false,
         };
         for meta in &self.segments[first..] {
             if meta.base >= reach.until && !scan.segments.is_empty() {
@@ -307,7 +339,7 @@ impl PartitionLog {
                 }
                 Some(Ok(batch)) => batch,
             };
-            let (position, header) = (batch.position, batch.header);
+            let (position, mut header) = (batch.position, batch.header);
             if !checked && header.next_offset() >= reach.checked_from {
                 // What lies behind it depends on where it ends: so much of it is not taken on trust.
                 scanner.go_back(position);
@@ -319,7 +351,10 @@ impl PartitionLog {
                 scan.stop = Some("in doubt".to_owned());
                 break;
             }
-            scan.stop = scan.progress.judge(&header, self.may_have_holes());
+            self.check_epoch((meta.base, position), &mut header, &mut scanner, reach, scan)?;
+            if scan.stop.is_none() {
+                scan.stop = scan.progress.judge(&header, self.may_have_holes());
+            }
             if scan.stop.is_some() {
                 break;
             }
@@ -327,6 +362,32 @@ impl PartitionLog {
             size = position + header.size_bytes() as u64;
         }
         scan.segments.push(ScannedSegment { index, size });
+        Ok(())
+    }
+
+    /// Gives the batch that was scanned last its true epoch, where its own cannot be, or ends the scan.
+    fn check_epoch(
+        &self,
+        place: (Offset, u64),
+        header: &mut BatchHeader,
+        scanner: &mut Scanner<'_>,
+        reach: Reach,
+        scan: &mut Scan,
+    ) -> io::Result<()> {
+        let wrong = WrongEpoch::of(header, place, scan.progress.epoch, reach.newest_epoch);
+        let Some(wrong) = wrong else { return Ok(()) };
+        if self.has_followers(&wrong, scanner)? {
+            scan.newest_is_wrong = true;
+        } else if reach.mends
+            && scan.mends.len() < MENDED_MAX
+            && let Some(epoch) = self.true_epoch(&wrong)?
+        {
+            header.partition_leader_epoch = epoch;
+            scan.mends.push((wrong, epoch));
+            return Ok(());
+        }
+        scan.stop = Some(wrong.to_string());
+        scan.wrong_epoch = Some(wrong);
         Ok(())
     }
 
@@ -355,10 +416,11 @@ impl PartitionLog {
     }
 
     /// What makes more of the tail than a write that was never completed.
-    fn doubt(&self, tail: &Tail, is_cut: bool, high_watermark: Offset) -> Result<Option<String>, LogError> {
-        let behind = match is_cut {
-            true => self.doubt_about(tail)?,
-            false => None,
+    fn doubt(&self, tail: &Tail, scan: &Scan, high_watermark: Offset) -> Result<Option<String>, LogError> {
+        let behind = match (&scan.wrong_epoch, &scan.stop) {
+            (Some(wrong), _) => Some(wrong.to_string()),
+            (None, Some(_)) => self.doubt_about(tail)?,
+            (None, None) => None,
         };
         let missing = below(tail.expected.max(self.log_start), high_watermark);
         if let Some(missing) = &missing {

@@ -2,7 +2,6 @@
 
 use super::PartitionLog;
 use super::files::{SegmentMeta, SmallTimestamp};
-use super::open::partition_metadata;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::{FileKind, OFFSET_SPAN_MAX, PARTITION_METADATA_FILE, SEGMENT_BYTES_MAX};
@@ -195,17 +194,23 @@ impl PartitionLog {
         // The log directory itself must be there: a disk that was taken away is not replaced by a place on another one.
         fs.create_dir(&self.dir())
             .map_err(LogError::new("create", self.dir()))?;
-        if self.stale_recovery_point > self.log_end {
+        if self.stale_offset > self.log_end {
             // The checkpoint still knows a former log of this name: nothing of the new one may be trusted because of it.
             self.write_recovery_floor(self.log_end)?;
         }
+        self.write_topic_id()
+    }
+
+    /// Marks the directory with the topic's id, unless it is.
+    pub(super) fn write_topic_id(&self) -> Result<(), LogError> {
         if self.topic_id.0.is_zero() {
             return Ok(());
         }
+        let fs = &self.env.fs;
         let path = self.dir().join(PARTITION_METADATA_FILE);
-        let text = partition_metadata(self.topic_id);
+        let text = format!("version: 0\ntopic_id: {}", self.topic_id);
         let write = || {
-            if read_small_file(&*fs, &path, 1 << 16)?.as_deref() != Some(text.as_bytes()) {
+            if read_small_file(&**fs, &path, 1 << 16)?.as_deref() != Some(text.as_bytes()) {
                 fs.open(&path, OpenMode::Truncate)?
                     .write_all_at(text.as_bytes(), 0)?;
             }

@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use milena_log::checkpoint::OffsetCheckpoint;
-use milena_log::env::FileSystem;
-use milena_log::{Env, LogConfig, LogDir, LogDirError, OpenError, PartitionLog};
+use milena_log::env::{FileSystem, Survival};
+use milena_log::{CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, OpenError, PartitionLog};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
     Uuid,
@@ -141,6 +141,65 @@ fn a_log_of_another_life_of_the_topic_is_not_opened() {
     assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
 }
 
+/// It may be the log of a deleted topic of the same name.
+#[test]
+fn a_log_that_does_not_say_whose_it_is_is_not_opened_once_it_was_flushed() {
+    let damages: [Option<&[u8]>; 5] = [
+        None,
+        Some(b""),
+        Some(&[0; 40]),
+        Some(b"version: 0"),
+        Some(b"junk"),
+    ];
+    for damage in damages {
+        for (recovery_point, clean) in [(1, false), (1, true), (0, true), (0, false)] {
+            let fs = disk();
+            let (mut log, _) = open(&fs, &small());
+            append(&mut log, &["x"]);
+            log.close().unwrap();
+            drop(log);
+            let path = files(&fs, "partition.metadata").remove(0);
+            let whole = fs.content(&path).unwrap();
+            match damage {
+                Some(bytes) => fs.overwrite(&path, bytes),
+                None => fs.remove_file(&path).unwrap(),
+            }
+            let open = |corruption| {
+                PartitionLog::open(milena_log::OpenOptions {
+                    recovery_point: Offset(recovery_point),
+                    clean,
+                    corruption,
+                    ..options(&fs, &small())
+                })
+            };
+            if recovery_point > 0 || clean {
+                for policy in [CorruptionPolicy::Refuse, CorruptionPolicy::RefuseDoubtful] {
+                    let error = open(policy).unwrap_err();
+                    assert!(
+                        error
+                            .to_string()
+                            .contains("does not say that the log is of the topic"),
+                        "{error}"
+                    );
+                    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+                }
+                let error = open(CorruptionPolicy::Truncate).unwrap_err();
+                assert!(
+                    matches!(error, OpenError::TopicIdMismatch { .. }),
+                    "it is set aside: {error}"
+                );
+            } else {
+                // A power cut may leave this of a log that nothing of was acknowledged.
+                let (mut log, _) = open(CorruptionPolicy::Refuse).unwrap();
+                assert_eq!(dump(&log, 1).len(), 1);
+                log.flush().unwrap();
+                let after = fs.after_crash(Survival::NothingUnsynced);
+                assert_eq!(after.content(&path).unwrap(), whole);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_real_file_system_behaves_like_the_simulated_one() {
     let temp = tempfile::tempdir().unwrap();
@@ -176,30 +235,6 @@ fn the_real_file_system_behaves_like_the_simulated_one() {
     assert_eq!(dump(&log, 100_000), all[..1234]);
     log.delete().unwrap().unwrap().run().unwrap();
     assert!(dir.partitions().unwrap().is_empty() && dir.leftovers().unwrap().is_empty());
-}
-
-#[test]
-fn a_log_that_nothing_says_the_topic_of_is_marked_again() {
-    let fs = disk();
-    let (mut log, _) = open(&fs, &small());
-    append(&mut log, &["x"]);
-    flush(&mut log);
-    drop(log);
-    // A power cut before the first flush may take it, or leave it empty.
-    for remains in [None, Some(&b""[..]), Some(&[0; 43][..])] {
-        match remains {
-            None => fs.remove_file(&file("partition.metadata")).unwrap(),
-            Some(remains) => fs.overwrite(&file("partition.metadata"), remains),
-        }
-        let (log, _) = open(&fs, &small());
-        assert_eq!(log.log_end_offset(), Offset(1));
-        let other = milena_log::OpenOptions {
-            topic_id: TopicId(Uuid([8; 16])),
-            ..options(&fs, &small())
-        };
-        let error = PartitionLog::open(other).unwrap_err();
-        assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
-    }
 }
 
 #[test]

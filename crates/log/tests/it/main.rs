@@ -33,3 +33,4 @@ mod support;
 mod transactions;
 mod truncation;
 mod windows;
+mod wrong_epoch;

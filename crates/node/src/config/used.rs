@@ -98,6 +98,7 @@ pub const USED_KEYS: &[&str] = &[
     "replica.fetch.backoff.ms",
     "replica.high.watermark.checkpoint.interval.ms",
     "replica.lag.time.max.ms",
+    "replica.selector.class",
     "request.timeout.ms",
     "security.inter.broker.protocol",
     "socket.receive.buffer.bytes",

@@ -5,7 +5,7 @@ use crate::config::{NodeConfig, Settings};
 use milena_broker::BrokerConfig;
 use milena_broker::config::{
     CleanerConfig, ControllerVoter, GroupConfig, Listener, LogWorkConfig, NetworkConfig, ReplicaConfig,
-    SecurityProtocol,
+    ReplicaSelector, SecurityProtocol,
 };
 use milena_metadata::config::BrokerDefaults;
 use milena_types::{BrokerId, ClusterId};
@@ -144,6 +144,10 @@ fn replica(settings: &Settings) -> ReplicaConfig {
         lag_time_max: settings.millis("replica.lag.time.max.ms"),
         high_watermark_checkpoint_interval: settings.millis("replica.high.watermark.checkpoint.interval.ms"),
         reconnect_backoff_max: settings.millis("replica.fetch.backoff.ms"),
+        selector: match settings.text("replica.selector.class") {
+            Some(_) => ReplicaSelector::RackAware,
+            None => ReplicaSelector::Leader,
+        },
         doubt_patience: settings.millis("milena.doubtful.replica.wait.ms"),
         ..ReplicaConfig::default()
     }

@@ -33,14 +33,19 @@ pub fn truncation_for_divergence(
 
 /// The leader said that the follower's log end lies outside its log.
 ///
+/// When nothing of the own log is left it begins where the leader's does: Kafka begins at the leader's end, and joins the ISR
+/// with none of the leader's records, which all would delete if it led.
 /// Source: `AbstractFetcherThread.fetchOffsetAndTruncate`.
 #[must_use]
 pub fn truncation_out_of_range(
+    own_log_start: Offset,
     own_log_end: Offset,
     leader_log_start: Offset,
     leader_log_end: Offset,
 ) -> Truncation {
-    if own_log_end > leader_log_end {
+    if own_log_end > leader_log_end && own_log_start >= leader_log_end {
+        Truncation::FullyAndStartAt(leader_log_start)
+    } else if own_log_end > leader_log_end {
         Truncation::To(leader_log_end)
     } else if own_log_end < leader_log_start {
         Truncation::FullyAndStartAt(leader_log_start)
@@ -91,9 +96,17 @@ mod tests {
 
     #[test]
     fn out_of_range_below_restarts_and_above_truncates() {
-        let at = |own: i64| truncation_out_of_range(Offset(own), Offset(10), Offset(20));
+        let at = |own: i64| truncation_out_of_range(Offset(3), Offset(own), Offset(10), Offset(20));
         assert_eq!(at(5), Truncation::FullyAndStartAt(Offset(10)));
         assert_eq!(at(25), Truncation::To(Offset(20)));
         assert_eq!(at(15), Truncation::To(Offset(15)));
+    }
+
+    #[test]
+    fn a_log_of_which_nothing_is_left_begins_where_the_leaders_does() {
+        let from = |own: i64| truncation_out_of_range(Offset(own), Offset(50), Offset(10), Offset(20));
+        assert_eq!(from(19), Truncation::To(Offset(20)));
+        assert_eq!(from(20), Truncation::FullyAndStartAt(Offset(10)));
+        assert_eq!(from(50), Truncation::FullyAndStartAt(Offset(10)));
     }
 }

@@ -9,6 +9,7 @@
 mod attach;
 mod isr;
 mod progress;
+mod readable;
 mod state;
 mod watermark;
 
@@ -20,5 +21,6 @@ mod state_test;
 pub use attach::{Attach, AttachAnswer, AttachmentId, LogSummary};
 pub use isr::{IsrProposal, ProposalId};
 pub use progress::{LogEnds, ReplicaStatus};
+pub use readable::{ReadableFollower, rack_aware};
 pub use state::{Leader, LeaderRules, LeaderTerm};
 pub use watermark::AckOutcome;

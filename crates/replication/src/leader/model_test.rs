@@ -522,7 +522,7 @@ impl Model {
                 end,
             ),
             AttachAnswer::OutOfRange { log_start, log_end } => {
-                truncation_out_of_range(broker.log.end(), log_start, log_end)
+                truncation_out_of_range(Offset(0), broker.log.end(), log_start, log_end)
             }
             _ => return,
         };

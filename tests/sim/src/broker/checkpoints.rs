@@ -15,6 +15,7 @@ pub(super) struct Checkpoints {
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
     forgotten: BTreeMap<TopicPartition, Offset>,
+    corrected: bool,
 }
 
 /// What the checkpoints know of one partition.
@@ -32,6 +33,7 @@ impl Checkpoints {
             high_watermarks: dir.read_checkpoint(OffsetCheckpoint::HighWatermark)?,
             log_starts: dir.read_checkpoint(OffsetCheckpoint::LogStart)?,
             forgotten: BTreeMap::new(),
+            corrected: false,
         })
     }
 
@@ -44,8 +46,17 @@ impl Checkpoints {
         }
     }
 
-    pub(super) fn stale_recovery_point(&self, name: &TopicPartition) -> Offset {
+    pub(super) fn stale_offset(&self, name: &TopicPartition) -> Offset {
         self.forgotten.get(name).copied().unwrap_or_default()
+    }
+
+    /// The files say more of the partition than is true of its log, and only `known` is to be written.
+    pub(super) fn correct(&mut self, name: &TopicPartition, known: Checkpointed) {
+        if known.log_start == Offset::ZERO {
+            self.log_starts.remove(name);
+        }
+        self.high_watermarks.insert(name.clone(), known.high_watermark);
+        self.corrected = true;
     }
 
     pub(super) fn forget(&mut self, name: &TopicPartition) {
@@ -102,7 +113,8 @@ impl Process {
             saved.push((id, recovery_point));
         }
         let forgotten = std::mem::take(&mut self.checkpoints.forgotten);
-        if saved.is_empty() && forgotten.is_empty() {
+        let corrected = std::mem::take(&mut self.checkpoints.corrected);
+        if saved.is_empty() && forgotten.is_empty() && !corrected {
             return;
         }
         let files = [

@@ -363,7 +363,8 @@ impl Process {
             return;
         };
         cx.coverage.attach_out_of_range += 1;
-        let truncation = truncation_out_of_range(partition.log.log_end_offset(), start, end);
+        let own = (partition.log.log_start_offset(), partition.log.log_end_offset());
+        let truncation = truncation_out_of_range(own.0, own.1, start, end);
         self.truncate(cx, leader, id, truncation);
     }
 

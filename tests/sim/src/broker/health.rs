@@ -22,10 +22,7 @@ pub(super) enum Unusable {
 
 /// How closely a log is looked at when it is opened: where others may have what it lacks, doubts are refused.
 pub(super) fn corruption_policy(state: &PartitionRegistration) -> CorruptionPolicy {
-    match state.replicas.len() {
-        0 | 1 => CorruptionPolicy::Refuse,
-        _ => CorruptionPolicy::RefuseDoubtful,
-    }
+    CorruptionPolicy::among(state.replicas.len())
 }
 
 impl Process {

@@ -172,7 +172,7 @@ impl Process {
     }
 
     /// After a crash a checkpoint may be of a log that was longer: the recovery floor tells.
-    fn known_at_start(&self, name: &TopicPartition) -> Result<Checkpointed, LogError> {
+    fn known_at_start(&mut self, name: &TopicPartition) -> Result<Checkpointed, LogError> {
         let known = self.checkpoints.of(name);
         if self.dir.was_clean().is_some() || known == Checkpointed::default() {
             return Ok(known);
@@ -185,11 +185,16 @@ impl Process {
         } else {
             known.log_start
         };
-        Ok(Checkpointed {
+        let believed = Checkpointed {
             high_watermark: known.high_watermark.min(floor),
             log_start,
             ..known
-        })
+        };
+        if believed != known {
+            // The floor goes once the files are written again, and then nothing contradicts them.
+            self.checkpoints.correct(name, believed);
+        }
+        Ok(believed)
     }
 
     fn options(
@@ -204,12 +209,16 @@ impl Process {
         let on_disk = self
             .dir
             .open_options(name.clone(), id.topic, config, cx.timestamp());
-        let forgotten = self.checkpoints.stale_recovery_point(name);
+        let forgotten = self.checkpoints.stale_offset(name);
         OpenOptions {
             recovery_point: known.recovery_point,
-            stale_recovery_point: on_disk.stale_recovery_point.max(forgotten),
+            stale_offset: on_disk.stale_offset.max(forgotten),
             log_start_offset: known.log_start,
             high_watermark: known.high_watermark,
+            leader_epoch: self
+                .image
+                .partition(id)
+                .map_or(LeaderEpoch(i32::MAX), |state| state.leader_epoch),
             ..on_disk
         }
     }

@@ -4,13 +4,14 @@ use crate::kafka::dispatch::Call;
 use crate::kafka::pending::{Answer, Begun};
 use crate::kafka::session::{FetchContext, Key};
 use crate::kafka::{endpoints, topics};
-use crate::shard::{FetchCall, FetchPartition, FetchPartitionResult};
+use crate::shard::{FetchCall, FetchPartition, FetchPartitionResult, Reader};
 use bytes::Bytes;
 use milena_metadata::MetadataImage;
 use milena_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
 use milena_wire::DecodeError;
 use milena_wire::fetch::{FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Isolation level: read committed.
@@ -99,8 +100,19 @@ fn limits(call: &Call, request: &FetchRequest, partitions: Vec<FetchPartition>) 
         min_bytes: bytes(request.min_bytes),
         max_bytes: bytes(request.max_bytes),
         read_committed: request.isolation_level == READ_COMMITTED,
-        rack: (!request.rack_id.is_empty()).then(|| request.rack_id.as_str().to_owned()),
+        reader: reader(call, request),
     }
+}
+
+/// Clients know that they may be sent to a follower from the version on that can say so.
+fn reader(call: &Call, request: &FetchRequest) -> Option<Reader> {
+    (call.version >= 11).then(|| {
+        let rack = request.rack_id.as_str();
+        Reader {
+            rack: (!rack.is_empty()).then(|| Arc::from(rack)),
+            listener: Arc::clone(&call.peer.listener),
+        }
+    })
 }
 
 fn fill(answer: &mut FetchPartitionResponse, result: FetchPartitionResult) {
@@ -113,6 +125,7 @@ fn fill(answer: &mut FetchPartitionResponse, result: FetchPartitionResult) {
         .map(|list| list.into_iter().map(|(id, offset)| (id.0, offset.0)).collect());
     answer.diverging = result.diverging.map(|(epoch, end)| (epoch.0, end.0));
     answer.current_leader = result.current_leader.map(|(leader, epoch)| (leader.0, epoch.0));
+    answer.preferred_read_replica = result.preferred_read_replica.map_or(-1, |broker| broker.0);
     answer.records = result.records;
 }
 

@@ -132,7 +132,12 @@ impl Partition {
         leader_start: Offset,
         leader_end: Offset,
     ) -> bool {
-        let truncation = truncation_out_of_range(self.log.log_end_offset(), leader_start, leader_end);
+        let truncation = truncation_out_of_range(
+            self.log.log_start_offset(),
+            self.log.log_end_offset(),
+            leader_start,
+            leader_end,
+        );
         self.truncate(cx, truncation)
     }
 

@@ -254,7 +254,7 @@ pub(super) const KAFKA_KEYS: &[KeySpec] = &[
     key("replica.fetch.wait.max.ms", Int, Some("500"), Any),
     key("replica.high.watermark.checkpoint.interval.ms", Long, Some("5000"), Any),
     key("replica.lag.time.max.ms", Long, Some("30000"), Any),
-    key("replica.selector.class", String, None, Any),
+    key("replica.selector.class", String, None, OneOf(&["org.apache.kafka.common.replica.RackAwareReplicaSelector"])),
     key("replica.socket.receive.buffer.bytes", Int, Some("65536"), Any),
     key("replica.socket.timeout.ms", Int, Some("30000"), Any),
     key("replication.quota.window.num", Int, Some("11"), Min(1)),
