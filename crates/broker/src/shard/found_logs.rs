@@ -614,6 +614,23 @@ mod lives_tests {
     }
 
     #[test]
+    fn a_log_that_begins_at_0_again_leaves_no_start_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a");
+        let dirs = open(std::slice::from_ref(&path));
+        let starts = |log_start| Checkpointed {
+            log_start: Offset(log_start),
+            ..FIFTY
+        };
+        checkpointed(&dirs, 1, starts(5));
+        let written = || std::fs::read_to_string(path.join("log-start-offset-checkpoint")).unwrap();
+        assert!(written().contains("t 0 5"));
+        dirs.note_offsets(0, life(1), &name(), starts(0));
+        dirs.write_checkpoints();
+        assert_eq!(written(), "0\n0\n");
+    }
+
+    #[test]
     fn nor_when_the_crash_came_before_the_new_one_was_made() {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];
