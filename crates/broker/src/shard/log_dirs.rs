@@ -403,14 +403,6 @@ impl LogDirs {
             None => dir.known_at_start(handle, name).map_err(OpenError::from)?,
             Some(_) => dir.checkpoints.of(name),
         };
-        let on_disk = known.recovery_point.max(known.high_watermark);
-        if distrust.is_none() && handle.is_unclaimed(name, on_disk).map_err(OpenError::from)? {
-            tracing::warn!(partition = %name, "there is a log of which nothing was flushed, and of which nobody knows the topic");
-            dir.checkpoints.forget(name);
-            set_old_life_aside(handle, name).map_err(OpenError::from)?;
-            let made_anew = dir.options(handle, id, name, config, Checkpointed::default(), wall_clock());
-            return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
-        }
         let options = |known| {
             let options = dir.options(handle, id, name, config, known, wall_clock());
             OpenOptions {
@@ -427,7 +419,8 @@ impl LogDirs {
             self.retire_other_lives(name, id, index);
             return Ok((log, known.high_watermark));
         }
-        let (log, high_watermark) = match PartitionLog::open(options(known)) {
+        let claimed = handle.refuse_unclaimed(&options(known));
+        let (log, high_watermark) = match claimed.and_then(|()| PartitionLog::open(options(known))) {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
                 tracing::warn!(partition = %name, %found, expected = %id.topic, "there is the log of a deleted topic of the same name");
                 dir.checkpoints.forget(name);

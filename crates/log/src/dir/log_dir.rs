@@ -10,7 +10,7 @@ use crate::checkpoint::{OffsetCheckpoint, encode_offsets, parse_offsets};
 use crate::config::LogConfig;
 use crate::durable_file::replace_file;
 use crate::env::{Env, read_small_file};
-use crate::error::LogError;
+use crate::error::{LogError, OpenError};
 use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
     parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name,
@@ -351,20 +351,26 @@ impl LogDir {
         read_topic_id(&*self.env.fs, dir)
     }
 
-    /// True when nobody knows of which topic the log of that name is: nothing says so, and nothing of it was flushed, for the first
-    /// flush takes `partition.metadata` along. What a power cut has left of it may be of a topic that was deleted since.
-    /// `known`: how far the checkpoints say that it was on disk, or committed.
+    /// Nobody knows of which topic the log to be opened is: nothing says so, and nothing of it was flushed, for the first flush takes
+    /// `partition.metadata` along. What a power cut has left of it may be of a topic that was deleted since, and its epochs the same.
     ///
     /// # Errors
-    /// A file that says so could not be read.
-    pub fn is_unclaimed(&self, partition: &TopicPartition, known: Offset) -> Result<bool, LogError> {
-        if self.clean.is_some() {
-            return Ok(false);
+    /// `TopicIdMismatch` for such a log; a file that says so could not be read.
+    pub fn refuse_unclaimed(&self, opts: &OpenOptions) -> Result<(), OpenError> {
+        if opts.clean || opts.topic_id.0.is_zero() {
+            return Ok(());
         }
-        let floor = self.recovery_floor(partition)?;
+        let known = opts.recovery_point.max(opts.high_watermark);
+        let floor = self.recovery_floor(&opts.partition)?;
         let flushed = known.min(floor.unwrap_or(known));
-        let path = self.partition_path(partition);
-        Ok(flushed == Offset::ZERO && self.topic_id(&path)?.is_none())
+        if flushed > Offset::ZERO || self.topic_id(&opts.dir)?.is_some() {
+            return Ok(());
+        }
+        Err(OpenError::TopicIdMismatch {
+            path: opts.dir.clone(),
+            found: TopicId::default(),
+            expected: opts.topic_id,
+        })
     }
 
     /// How far the log of that name is trusted whatever the checkpoints say, if it was truncated or made anew since they were

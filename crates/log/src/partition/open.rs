@@ -119,13 +119,7 @@ impl PartitionLog {
             Some(listing) => listing,
             // Refused below, as a directory without files is.
             None if opts.has_files && Self::refuse_damage(opts.corruption) => Listing::default(),
-            None => {
-                let absent = Self::absent(&opts);
-                return match absent.doubtful_gap(&opts, &Listing::default()) {
-                    Some(refused) => Err(refused),
-                    None => Ok((absent, report)),
-                };
-            }
+            None => return Self::without_directory(&opts).map(|absent| (absent, report)),
         };
         let floor = match listing.has_floor {
             true => floor::read_floor(&*opts.env.fs, &opts.dir).map_err(LogError::new("read", &opts.dir))?,
@@ -194,6 +188,15 @@ impl PartitionLog {
         }
         log.shrink();
         Ok((log, report))
+    }
+
+    /// An empty log, unless a checkpoint says that there was another one.
+    fn without_directory(opts: &OpenOptions) -> Result<Self, OpenError> {
+        let absent = Self::absent(opts);
+        match absent.doubtful_gap(opts, &Listing::default()) {
+            Some(refused) => Err(refused),
+            None => Ok(absent),
+        }
     }
 
     pub(super) fn empty(opts: &OpenOptions, at: Offset) -> Self {

@@ -248,14 +248,26 @@ fn nobody_knows_the_topic_of_a_log_of_which_nothing_was_flushed_and_nothing_says
     let (mut log, _) = open(&fs, &small());
     append(&mut log, &["x"]);
     drop(log);
-    let name = partition("topic", 0);
-    let unclaimed = |known| open_dir().is_unclaimed(&name, Offset(known)).unwrap();
-    assert!(!unclaimed(0), "it is marked");
+    let refused = |known| {
+        let dir = open_dir();
+        let opts = milena_log::OpenOptions {
+            high_watermark: Offset(known),
+            clean: dir.was_clean().is_some(),
+            ..options(&fs, &small())
+        };
+        let refused = dir.refuse_unclaimed(&opts);
+        assert!(
+            matches!(refused, Ok(()) | Err(OpenError::TopicIdMismatch { .. })),
+            "{refused:?}"
+        );
+        refused.is_err()
+    };
+    assert!(!refused(0), "it is marked");
     fs.remove_file(&file("partition.metadata")).unwrap();
-    assert!(unclaimed(0));
-    assert!(!unclaimed(1), "a checkpoint says that something was on disk");
+    assert!(refused(0));
+    assert!(!refused(1), "a checkpoint says that something was on disk");
     fs.overwrite(&file("recovery-floor"), b"0\n");
-    assert!(unclaimed(1), "of a former log of the name");
+    assert!(refused(1), "of a former log of the name");
     open_dir().write_clean_shutdown(BrokerEpoch(1)).unwrap();
-    assert!(!unclaimed(0), "a shutdown in order vouches for it");
+    assert!(!refused(0), "a shutdown in order vouches for it");
 }

@@ -110,16 +110,13 @@ impl Process {
             return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
         }
         let known = self.known_at_start(name)?;
-        let on_disk = known.recovery_point.max(known.high_watermark);
-        if self.dir.is_unclaimed(name, on_disk)? {
-            cx.coverage.unclaimed_log_met += 1;
-            return Ok(self.begin_anew(cx, id, name, settings)?);
-        }
         let options = OpenOptions {
             corruption: policy,
             ..self.options(cx, id, name, settings, known)
         };
-        match PartitionLog::open(options) {
+        let claimed = self.dir.refuse_unclaimed(&options);
+        cx.coverage.unclaimed_log_met += u64::from(claimed.is_err());
+        match claimed.and_then(|()| PartitionLog::open(options)) {
             Err(OpenError::TopicIdMismatch { .. }) => {
                 cx.coverage.old_log_met += 1;
                 Ok(self.begin_anew(cx, id, name, settings)?)

@@ -1,6 +1,6 @@
 //! I12 a leader that was elected cleanly has everything; I24, I25 one leader for an epoch, and one process.
 
-use super::truth::{placed, read};
+use super::truth::{has, placed, read};
 use crate::broker::Partition;
 use crate::cx::Cx;
 use crate::event::Host;
@@ -23,39 +23,16 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
     if truth.is_past(epoch) {
         return;
     }
-    let has = |base: &milena_types::Offset, identity: u64| {
-        let at = batches.partition_point(|batch| batch.base < *base);
-        batches
-            .get(at)
-            .is_some_and(|batch| batch.base == *base && batch.identity == identity)
-    };
+    let known = partition.high_watermark();
     let unclean = truth.unclean.range(..=epoch).next_back().map(|(epoch, _)| *epoch);
     // Whoever was elected uncleanly may never have led: what that has cost shows with the first leader since.
     if unclean.is_some() && truth.life < unclean {
-        truth.life = unclean;
-        let before = truth.acked.len();
-        // What the new leader knows to be committed counts from here on, be it from before an earlier unclean election.
-        let known = partition.high_watermark();
-        let below = batches.iter().filter(|batch| batch.end <= known);
-        let below: Vec<_> = below.map(|batch| (batch.base, batch.identity)).collect();
-        truth.committed.retain(|base, _| *base < start);
-        truth.committed.extend(below);
-        truth
-            .acked
-            .retain(|base, identity| *base < start || has(base, *identity));
-        truth.lost += (before - truth.acked.len()) as u64;
-        truth.committed_end = known;
+        truth.begin_life(unclean, &batches, start, known);
         return;
     }
-    let known = partition.high_watermark();
     if truth.life.is_some() {
         // It may know more to be committed, from before an unclean election, than whoever that election made the leader.
-        let more = batches
-            .iter()
-            .filter(|batch| batch.base >= truth.committed_end && batch.end <= known);
-        let more: Vec<_> = more.map(|batch| (batch.base, batch.identity)).collect();
-        truth.committed.extend(more);
-        truth.committed_end = truth.committed_end.max(known);
+        truth.learn(&batches, known);
     } else if known > truth.committed_end {
         let committed = truth.committed_end;
         return cx.oracle.fail(
@@ -63,18 +40,13 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
             format!("{host:?} takes {id} for committed up to {known}, which was {committed}"),
         );
     }
-    if truth
-        .owners
-        .last_key_value()
-        .is_some_and(|(newest, _)| *newest > epoch)
-    {
+    let newest = truth.owners.last_key_value().map(|(newest, _)| *newest);
+    if newest > Some(epoch) {
         // It has not heard of its successor, which may have committed more since.
         return;
     }
-    let lacks = truth
-        .committed
-        .range(start..)
-        .find(|(base, identity)| !has(base, **identity));
+    let mut committed = truth.committed.range(start..);
+    let lacks = committed.find(|(base, identity)| !has(&batches, **base, **identity));
     if let Some((base, _)) = lacks {
         let (base, acked) = (*base, truth.acked.contains_key(base));
         cx.oracle.fail(

@@ -53,6 +53,44 @@ impl Truth {
     pub fn is_past(&self, epoch: LeaderEpoch) -> bool {
         self.life.is_some_and(|life| epoch < life)
     }
+
+    /// A leader begins whose log, of these batches, is all that counts: the election in epoch `life`, or one before it since, was
+    /// unclean.
+    pub fn begin_life(
+        &mut self,
+        life: Option<LeaderEpoch>,
+        batches: &[Placed],
+        start: Offset,
+        known: Offset,
+    ) {
+        self.life = life;
+        let before = self.acked.len();
+        self.committed.retain(|base, _| *base < start);
+        self.committed_end = start;
+        self.acked
+            .retain(|base, identity| *base < start || has(batches, *base, *identity));
+        self.lost += (before - self.acked.len()) as u64;
+        self.learn(batches, known);
+        self.committed_end = known;
+    }
+
+    /// A leader takes its log for committed up to `known`.
+    pub fn learn(&mut self, batches: &[Placed], known: Offset) {
+        let more = batches
+            .iter()
+            .filter(|batch| batch.base >= self.committed_end && batch.end <= known);
+        let more: Vec<_> = more.map(|batch| (batch.base, batch.identity)).collect();
+        self.committed.extend(more);
+        self.committed_end = self.committed_end.max(known);
+    }
+}
+
+/// True when that batch lies there.
+#[must_use]
+pub fn has(batches: &[Placed], base: Offset, identity: u64) -> bool {
+    let at = batches.partition_point(|batch| batch.base < base);
+    let found = batches.get(at);
+    found.is_some_and(|batch| batch.base == base && batch.identity == identity)
 }
 
 /// One batch of a log.
