@@ -141,10 +141,9 @@ impl PartitionLog {
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
-        let known_end = if opts.clean {
-            log.end_of_clean_log(trusted, opts.leader_epoch)?
-        } else {
-            None
+        let known_end = match opts.clean {
+            true => log.end_of_clean_log(trusted, opts.leader_epoch)?,
+            false => None,
         };
         let scanned = match known_end {
             Some(end) => {
