@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Quorum(QuorumArguments),
     /// Exits with 0 when a node is ready, else with 1: for health checks.
     Health(HealthArguments),
+    /// Elects leaders as kafka-leader-election does, or shows what an unclean election would lose.
+    LeaderElection(LeaderElectionArguments),
 }
 
 /// Where settings come from: file, then KAFKA_* variables, then overrides.
@@ -128,6 +130,38 @@ pub(crate) struct HealthArguments {
     pub(crate) admin: String,
 }
 
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("partitions").required(true))]
+pub(crate) struct LeaderElectionArguments {
+    /// Brokers to ask: host:port, separated by commas
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub(crate) bootstrap_server: String,
+    /// preferred, or unclean: a leader that may lack records, for partitions that have none
+    #[arg(long, value_enum, ignore_case = true)]
+    pub(crate) election_type: ElectionType,
+    /// The topic of --partition
+    #[arg(long, group = "partitions", requires = "partition")]
+    pub(crate) topic: Option<String>,
+    /// The partition of --topic
+    #[arg(long, requires = "topic")]
+    pub(crate) partition: Option<i32>,
+    /// A file: {"partitions": [{"topic": "a", "partition": 0}]}
+    #[arg(long, group = "partitions", value_name = "FILE")]
+    pub(crate) path_to_json_file: Option<PathBuf>,
+    /// All partitions that the election is for
+    #[arg(long, group = "partitions")]
+    pub(crate) all_topic_partitions: bool,
+    /// Elect nobody: show for each replica what would be lost if it led
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ElectionType {
+    Preferred,
+    Unclean,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +181,9 @@ mod tests {
             "milena quorum --controllers h:1,i:2 --leader",
             "milena quorum --bootstrap-controller h:1 describe --status",
             "milena health --admin 127.0.0.1:8080",
+            "milena leader-election --bootstrap-server h:1 --election-type UNCLEAN --topic t --partition 0 --plan",
+            "milena leader-election --bootstrap-server h:1 --election-type preferred --all-topic-partitions",
+            "milena leader-election --bootstrap-server h:1 --election-type unclean --path-to-json-file f",
         ] {
             let parsed = Arguments::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
@@ -156,6 +193,10 @@ mod tests {
             "milena serve",
             "milena storage format -c f",
             "milena quorum --leader",
+            "milena leader-election --bootstrap-server h:1 --election-type unclean",
+            "milena leader-election --bootstrap-server h:1 --election-type unclean --topic t",
+            "milena leader-election --bootstrap-server h:1 --election-type unclean --topic t --partition 0 --all-topic-partitions",
+            "milena leader-election --bootstrap-server h:1 --election-type any --all-topic-partitions",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

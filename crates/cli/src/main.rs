@@ -2,6 +2,7 @@
 
 mod args;
 mod health;
+mod leader_election;
 mod quorum;
 mod server;
 mod storage;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Storage(arguments) => storage::run(arguments),
         Command::Quorum(arguments) => quorum::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::LeaderElection(arguments) => leader_election::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod leader_election;
 mod life;
 pub mod quorum;
 pub mod roles;

@@ -242,6 +242,24 @@ impl Cluster {
         }
     }
 
+    /// Runs the program with other arguments, as a tool; what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn tool(&self, arguments: &[&str]) -> String {
+        let ran = Command::new(binary())
+            .args(arguments)
+            .output()
+            .expect("run the tool");
+        let (out, err) = (
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr),
+        );
+        assert!(ran.status.success(), "{arguments:?}: {out}{err}");
+        out.into_owned()
+    }
+
     /// Sends a signal to a running node, by the signal's name.
     ///
     /// # Panics

@@ -36,6 +36,7 @@ impl OffsetsLog for Router {
                 current_leader_epoch: None,
                 spec: OffsetSpec::Earliest,
                 read_committed: false,
+                any_replica: false,
             };
             let found = router.list_offsets(vec![earliest]).await.into_iter().next();
             match found.and_then(|result| result.offset) {

@@ -184,6 +184,8 @@ pub struct ListOffsetsItem {
     pub spec: OffsetSpec,
     /// Bound by the last stable offset instead of the high watermark.
     pub read_committed: bool,
+    /// Any replica answers for its own log, up to its end.
+    pub any_replica: bool,
 }
 
 /// The answer for one partition of a ListOffsets request.
@@ -210,6 +212,8 @@ pub struct EpochEndItem {
     pub current_leader_epoch: Option<LeaderEpoch>,
     /// The epoch whose end is asked for.
     pub leader_epoch: LeaderEpoch,
+    /// Any replica answers for its own log; of an epoch that is above all that it knows, with its newest and its log end.
+    pub any_replica: bool,
 }
 
 /// The answer for one partition of an OffsetForLeaderEpoch request.

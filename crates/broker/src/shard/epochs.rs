@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch: where an epoch ends in the leader's log.
+//! OffsetForLeaderEpoch: where an epoch ends in the leader's log, or for a tool in any replica's.
 
 use super::api::{EpochEndItem, EpochEndResult};
 use super::router::Router;
@@ -6,7 +6,7 @@ use super::state::Shard;
 use milena_types::ErrorCode;
 
 impl Router {
-    /// Looks epoch ends up on the leaders, in the call's order.
+    /// Looks epoch ends up on the replicas, in the call's order.
     pub async fn offsets_for_leader_epoch(&self, items: Vec<EpochEndItem>) -> Vec<EpochEndResult> {
         let failed = |item: &EpochEndItem, error| EpochEndResult {
             id: item.id,
@@ -21,8 +21,17 @@ impl Router {
 impl Shard {
     fn epoch_end(&mut self, item: &EpochEndItem) -> EpochEndResult {
         let found = self.partition(item.id).and_then(|(partition, _)| {
-            partition.check_leader(item.current_leader_epoch)?;
-            Ok(partition.log.end_offset_for_epoch(item.leader_epoch))
+            if !item.any_replica {
+                partition.check_leader(item.current_leader_epoch)?;
+                return Ok(partition.log.end_offset_for_epoch(item.leader_epoch));
+            }
+            partition.check_epoch(item.current_leader_epoch)?;
+            let log = &partition.log;
+            let newest = log.last_epoch().filter(|newest| *newest < item.leader_epoch);
+            Ok(match newest {
+                Some(newest) => Some((newest, log.log_end_offset())),
+                None => log.end_offset_for_epoch(item.leader_epoch),
+            })
         });
         match found {
             Ok(end) => EpochEndResult {

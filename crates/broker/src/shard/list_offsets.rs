@@ -9,7 +9,7 @@ use milena_log::TimestampOffset;
 use milena_types::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 
 impl Router {
-    /// Looks offsets up on the leaders, in the call's order.
+    /// Looks offsets up on the replicas here, in the call's order.
     pub async fn list_offsets(&self, items: Vec<ListOffsetsItem>) -> Vec<ListOffsetsResult> {
         let failed = |item: &ListOffsetsItem, error| result(*item, error);
         self.per_partition(items, |item| item.id, Shard::list_offsets, failed)
@@ -48,10 +48,15 @@ type Found = Option<(Offset, Option<Timestamp>, Option<LeaderEpoch>)>;
 
 impl Partition {
     fn list_offsets(&self, cx: &mut Context, item: &ListOffsetsItem) -> Result<Found, ErrorCode> {
-        let role = self.check_leader(item.current_leader_epoch)?;
-        let upper = self.visible_end(item.read_committed);
-        // A new leader does not know yet how far its predecessor had committed.
-        let settled = role.leader.high_watermark() >= role.leader.epoch_start();
+        let (upper, settled) = if item.any_replica {
+            self.check_epoch(item.current_leader_epoch)?;
+            (self.log.log_end_offset(), true)
+        } else {
+            let role = self.check_leader(item.current_leader_epoch)?;
+            // A new leader does not know yet how far its predecessor had committed.
+            let settled = role.leader.high_watermark() >= role.leader.epoch_start();
+            (self.visible_end(item.read_committed), settled)
+        };
         let need_settled = || {
             if settled {
                 Ok(())

@@ -97,6 +97,7 @@ async fn epochs_and_divergence_are_answered() {
         id,
         current_leader_epoch: None,
         leader_epoch: LeaderEpoch(0),
+        any_replica: false,
     };
     let end = cluster
         .router(1)
@@ -120,6 +121,7 @@ async fn offsets_are_found_by_name_and_time() {
             current_leader_epoch: None,
             spec,
             read_committed: false,
+            any_replica: false,
         };
         let router = cluster.router(1).clone();
         async move { router.list_offsets(vec![item]).await.remove(0) }
@@ -187,4 +189,51 @@ async fn a_poll_for_much_waits_until_it_is_there() {
         "it waited for its time-out"
     );
     cluster.stop().await;
+}
+
+/// A tool asks a replica, not the leader.
+#[tokio::test]
+async fn any_replica_answers_a_tool_for_its_own_log() {
+    let cluster = Cluster::start(2, 1).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &[]), 0);
+    for value in ["a", "b", "c"] {
+        cluster.produce_until_ok(1, id, value).await;
+    }
+    cluster.wait_isr(id, &[1, 2]).await;
+    let item = |spec, any_replica| ListOffsetsItem {
+        id,
+        current_leader_epoch: None,
+        spec,
+        read_committed: false,
+        any_replica,
+    };
+    let cluster = &cluster;
+    let list = |item| async move { cluster.router(2).list_offsets(vec![item]).await.remove(0) };
+    assert_eq!(
+        list(item(OffsetSpec::Latest, false)).await.error,
+        ErrorCode::NotLeaderOrFollower
+    );
+    assert_eq!(list(item(OffsetSpec::Latest, true)).await.offset, Some(Offset(3)));
+    assert_eq!(
+        list(item(OffsetSpec::Earliest, true)).await.offset,
+        Some(Offset(0))
+    );
+    let end = |leader_epoch, any_replica| async move {
+        let item = EpochEndItem {
+            id,
+            current_leader_epoch: None,
+            leader_epoch: LeaderEpoch(leader_epoch),
+            any_replica,
+        };
+        let found = cluster
+            .router(2)
+            .offsets_for_leader_epoch(vec![item])
+            .await
+            .remove(0);
+        (found.error, found.end)
+    };
+    assert_eq!(end(0, false).await, (ErrorCode::NotLeaderOrFollower, None));
+    let newest = Some((LeaderEpoch(0), Offset(3)));
+    assert_eq!(end(0, true).await, (ErrorCode::None, newest));
+    assert_eq!(end(i32::MAX, true).await, (ErrorCode::None, newest), "its newest");
 }

@@ -160,6 +160,7 @@ async fn latest(cluster: &Cluster, id: TopicIdPartition) -> Option<Offset> {
         current_leader_epoch: None,
         spec: OffsetSpec::Latest,
         read_committed: false,
+        any_replica: false,
     };
     cluster.router(1).list_offsets(vec![item]).await[0].offset
 }

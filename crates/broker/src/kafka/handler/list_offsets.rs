@@ -9,9 +9,13 @@ use milena_wire::messages::{ListOffsetsResponse, TopicName};
 use milena_wire::split::ListOffsetsRequest;
 use std::collections::HashSet;
 
+/// Who looks at a replica whether it leads or not. Source: `ListOffsetsRequest.DEBUGGING_REPLICA_ID`.
+const DEBUGGING_REPLICA: i32 = -2;
+
 pub(in crate::kafka) async fn handle(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let image = call.peer.ctx.image();
     let read_committed = request.head.isolation_level == 1;
+    let any_replica = request.head.replica_id.0 == DEBUGGING_REPLICA;
     let duplicates = duplicates(&request);
     let mut response = Vec::with_capacity(request.len());
     let (mut items, mut places) = (Vec::new(), Vec::new());
@@ -33,6 +37,7 @@ pub(in crate::kafka) async fn handle(call: &Call, request: ListOffsetsRequest) -
                     current_leader_epoch,
                     spec,
                     read_committed,
+                    any_replica,
                 })
             });
             let mut answer = ListOffsetsPartitionResponse::default()

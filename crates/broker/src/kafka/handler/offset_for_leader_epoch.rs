@@ -7,6 +7,10 @@ use milena_types::{ErrorCode, LeaderEpoch};
 use milena_wire::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use milena_wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
+/// Milena's own, for `milena leader-election --plan`: any replica answers for its own log. Kafka's tools and clients do not send it
+/// (-2, which some clients leave there, is a consumer).
+const ANY_REPLICA: i32 = -3;
+
 pub(in crate::kafka) async fn handle(
     call: &Call,
     request: OffsetForLeaderEpochRequest,
@@ -32,6 +36,7 @@ pub(in crate::kafka) async fn handle(
                         id,
                         current_leader_epoch: (epoch >= 0).then_some(LeaderEpoch(epoch)),
                         leader_epoch: LeaderEpoch(partition.leader_epoch),
+                        any_replica: request.replica_id.0 == ANY_REPLICA,
                     });
                     places.push((response.len(), answers.len()));
                 }
