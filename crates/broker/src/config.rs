@@ -3,6 +3,7 @@
 //! Node configuration (a local file); what is replicated (topic configurations) lives in the metadata image.
 
 use crate::loggers::Loggers;
+pub use milena_log::quarantine::QuarantineRules;
 use milena_metadata::config::BrokerDefaults;
 use milena_types::{BrokerId, ClusterId};
 use std::collections::BTreeMap;
@@ -100,6 +101,9 @@ pub struct ReplicaConfig {
     /// `milena.doubtful.replica.wait.ms`: how long a replica whose log is in doubt keeps it, and its place among those who could
     /// lead; ADR 0009.
     pub doubt_patience: Duration,
+    /// `milena.quarantine.max.bytes`, `milena.quarantine.retention.ms`: what is kept of the ends that logs lose in unclean elections;
+    /// ADR 0011.
+    pub quarantine: QuarantineRules,
 }
 
 impl Default for ReplicaConfig {
@@ -113,6 +117,10 @@ impl Default for ReplicaConfig {
             tail_ring_bytes: 16 << 20,
             selector: ReplicaSelector::Leader,
             doubt_patience: Duration::from_secs(30),
+            quarantine: QuarantineRules {
+                bytes_max: 1 << 30,
+                age_max_ms: 7 * 24 * 3_600_000,
+            },
         }
     }
 }

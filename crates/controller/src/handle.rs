@@ -1,6 +1,7 @@
 //! A running controller, as its node holds it.
 
 use crate::config::ControllerError;
+use crate::planner::Observed;
 use crate::service::{Quorum, QuorumStatus};
 use milena_metadata::image::MetadataImage;
 use milena_types::{BrokerId, ClusterId};
@@ -13,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 /// What the handle reads from other threads.
 pub(crate) struct Shared {
     pub(crate) quorum: Quorum,
-    pub(crate) active: watch::Receiver<Option<u64>>,
+    pub(crate) planner: Observed,
     pub(crate) syncs: Arc<AtomicU64>,
 }
 
@@ -73,13 +74,13 @@ impl ControllerHandle {
     /// True while this node is the active controller and serves.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.shared.active.borrow().is_some()
+        self.shared.planner.active.borrow().is_some()
     }
 
     /// Wakes when this node becomes or stops being the active controller; the value is the term.
     #[must_use]
     pub fn watch_active(&self) -> watch::Receiver<Option<u64>> {
-        self.shared.active.clone()
+        self.shared.planner.active.clone()
     }
 
     /// The quorum as this node sees it.
@@ -104,6 +105,12 @@ impl ControllerHandle {
     #[must_use]
     pub fn log_syncs(&self) -> u64 {
         self.shared.syncs.load(Ordering::Relaxed)
+    }
+
+    /// How many unclean elections this node has held as the active controller, since the start.
+    #[must_use]
+    pub fn unclean_elections(&self) -> u64 {
+        self.shared.planner.unclean_elections.load(Ordering::Relaxed)
     }
 
     /// Where it listens.

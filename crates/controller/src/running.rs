@@ -137,7 +137,7 @@ impl Running {
         };
         let shared = Shared {
             quorum: quorum.clone(),
-            active: planner.active(),
+            planner: planner.observed(),
             syncs: store.syncs(),
         };
         let (evidence, received) = mpsc::channel(16);

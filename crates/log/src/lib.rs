@@ -23,6 +23,7 @@ pub mod format;
 mod index;
 mod partition;
 pub mod producer;
+pub mod quarantine;
 mod segment;
 mod small;
 

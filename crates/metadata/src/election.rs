@@ -13,7 +13,7 @@
 //!    came back after it with theirs;
 //! 5. with [`Election::Unclean`], any replica: unclean.
 //!
-//! An unclean choice makes the ISR the leader alone and marks the partition as recovering.
+//! An unclean choice makes the ISR the leader alone, marks the partition as recovering, and is remembered by its epoch.
 //! Source: `PartitionChangeBuilder`, KIP-966. Pure.
 
 use crate::reassignment::Reassignment;
@@ -186,10 +186,10 @@ impl<'a> PartitionChange<'a> {
         }
         self.update_last_known(chosen.leader);
         let removes_replica = self.before.replicas.iter().any(|b| !self.replicas.contains(b));
-        self.finish(chosen.leader, leader_changes || removes_replica)
+        self.finish(&chosen, leader_changes || removes_replica)
     }
 
-    fn finish(self, leader: Option<BrokerId>, bump_leader_epoch: bool) -> Option<PartitionRegistration> {
+    fn finish(self, chosen: &Chosen, bump_leader_epoch: bool) -> Option<PartitionRegistration> {
         let before = self.before;
         let mut after = PartitionRegistration {
             replicas: self.replicas,
@@ -199,8 +199,9 @@ impl<'a> PartitionChange<'a> {
             offline: self.offline,
             adding: self.adding,
             removing: self.removing,
-            leader,
+            leader: chosen.leader,
             recovering: self.recovering,
+            unclean_epochs: before.unclean_epochs.clone(),
             leader_epoch: before.leader_epoch,
             partition_epoch: before.partition_epoch,
         };
@@ -209,6 +210,9 @@ impl<'a> PartitionChange<'a> {
         }
         if bump_leader_epoch {
             after.leader_epoch = before.leader_epoch.next();
+        }
+        if chosen.unclean {
+            after.note_unclean(after.leader_epoch);
         }
         after.partition_epoch = before.partition_epoch.next();
         Some(after)

@@ -18,6 +18,7 @@ fn partition(replicas: &[i32], isr: &[i32], leader: Option<i32>) -> PartitionReg
         removing: vec![],
         leader: leader.map(BrokerId),
         recovering: false,
+        unclean_epochs: vec![],
         leader_epoch: LeaderEpoch(5),
         partition_epoch: PartitionEpoch(9),
     }
@@ -106,14 +107,33 @@ fn a_replica_outside_isr_and_elr_is_elected_only_uncleanly() {
         .build()
         .unwrap();
     assert_eq!(
-        (after.leader, after.isr, after.elr),
-        (Some(BrokerId(3)), ids(&[3]), vec![])
+        (after.leader, &after.isr, &after.elr),
+        (Some(BrokerId(3)), &ids(&[3]), &vec![])
     );
     assert!(after.recovering);
     assert_eq!(after.leader_epoch, LeaderEpoch(6));
+    assert_eq!(after.unclean_epochs, [LeaderEpoch(6)]);
+    // It is remembered when the leader has recovered, over clean elections, and beside the next.
+    let after = change(&after, ALL)
+        .isr(ids(&[1, 3]))
+        .recovering(false)
+        .build()
+        .unwrap();
+    let after = change(&after, ALL).without(BrokerId(3)).build().unwrap();
+    assert_eq!(
+        (after.leader, after.leader_epoch),
+        (Some(BrokerId(1)), LeaderEpoch(7))
+    );
+    assert_eq!(after.unclean_epochs, [LeaderEpoch(6)]);
+    let only_two: &dyn Fn(BrokerId) -> bool = &|b| b == BrokerId(2);
+    let again = change(&after, only_two)
+        .without(BrokerId(1))
+        .election(Election::Unclean);
+    assert_eq!(again.build().unwrap().unclean_epochs, [6, 8].map(LeaderEpoch));
     // A live eligible replica is preferred even then.
     let after = change(&p, ALL).election(Election::Unclean).build().unwrap();
     assert_eq!((after.leader, after.recovering), (Some(BrokerId(1)), false));
+    assert_eq!(after.unclean_epochs, []);
 }
 
 #[test]
@@ -135,6 +155,7 @@ fn the_last_known_leader_is_elected_when_nobody_is_eligible() {
     let back = change(&gone, &|b| b == BrokerId(1)).build().unwrap();
     assert_eq!((back.leader, back.isr), (Some(BrokerId(1)), ids(&[1])));
     assert!(back.recovering && back.last_known_elr.is_empty());
+    assert_eq!(back.unclean_epochs, [back.leader_epoch]);
 }
 
 #[test]

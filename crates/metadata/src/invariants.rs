@@ -7,6 +7,7 @@
 //! INV-META-4  a fenced broker is in no ISR and leads nothing (while ELR is off, a leaderless partition keeps its last ISR)
 //! INV-META-5  recovering implies |isr| <= 1
 //! INV-META-11 offline ⊆ replicas; with a leader, no offline replica is in the ISR
+//! INV-META-13 unclean epochs ascend, are at most UNCLEAN_EPOCHS_MAX, and none is above the leader epoch
 //! INV-META-6  topic names and ids are one to one; partitions are numbered 0..n
 //! INV-META-7  from one image to the next: epochs never fall; a changed registration has a greater partition epoch;
 //!             a changed leader has a greater leader epoch
@@ -15,7 +16,7 @@
 
 use crate::delta::MetadataDelta;
 use crate::image::{MetadataImage, TopicImage};
-use crate::record::PartitionRegistration;
+use crate::record::{PartitionRegistration, UNCLEAN_EPOCHS_MAX};
 use milena_types::{BrokerId, TopicIdPartition};
 
 /// An invariant that does not hold: a defect of `plan`.
@@ -46,7 +47,7 @@ fn has_repetition(list: &[BrokerId]) -> bool {
     list.iter().enumerate().any(|(at, b)| list[..at].contains(b))
 }
 
-/// Checks one registration by itself: INV-META-1, 2, 3, 5.
+/// Checks one registration by itself: INV-META-1, 2, 3, 5, 11, 13.
 ///
 /// # Errors
 /// The first [`Violation`].
@@ -77,6 +78,12 @@ pub fn check_partition(id: TopicIdPartition, state: &PartitionRegistration) -> R
     }
     if state.recovering && state.isr.len() > 1 {
         return Err(violation("INV-META-5", id, format!("{state:?}")));
+    }
+    let unclean = &state.unclean_epochs;
+    let is_in_order = unclean.windows(2).all(|pair| pair[0] < pair[1])
+        && unclean.last().is_none_or(|last| *last <= state.leader_epoch);
+    if !is_in_order || unclean.len() > UNCLEAN_EPOCHS_MAX {
+        return Err(violation("INV-META-13", id, format!("{state:?}")));
     }
     Ok(())
 }

@@ -124,6 +124,8 @@ pub struct PartitionRegistration {
     pub leader: Option<BrokerId>,
     /// True after an unclean election until the leader reports RECOVERED.
     pub recovering: bool,
+    /// The leader epochs that began with an unclean election, ascending: the last [`UNCLEAN_EPOCHS_MAX`] of them.
+    pub unclean_epochs: Vec<LeaderEpoch>,
     /// Grows when the leader changes or a replica is removed.
     pub leader_epoch: LeaderEpoch,
     /// Grows with every change.
@@ -138,6 +140,34 @@ impl PartitionRegistration {
         let claims = [&self.isr, &self.elr, &self.last_known_elr];
         let counts = claims.iter().any(|list| list.contains(&broker));
         self.partition_epoch == PartitionEpoch(0) || (self.adding.contains(&broker) && !counts)
+    }
+}
+
+/// So many unclean elections of a partition are remembered. Older ones are not denied: of what lies before the first of a full
+/// list nobody knows whether it was clean.
+pub const UNCLEAN_EPOCHS_MAX: usize = 8;
+
+impl PartitionRegistration {
+    /// The epoch `epoch` begins, with an unclean election.
+    pub(crate) fn note_unclean(&mut self, epoch: LeaderEpoch) {
+        self.unclean_epochs.push(epoch);
+        let excess = self.unclean_epochs.len().saturating_sub(UNCLEAN_EPOCHS_MAX);
+        self.unclean_epochs.drain(..excess);
+    }
+
+    /// The first unclean election after the epoch `after` and not after `up_to`: one of those that may have lost what was
+    /// committed in `after`. Where elections may be forgotten, `up_to` stands for the one that is not known.
+    #[must_use]
+    pub fn unclean_between(&self, after: LeaderEpoch, up_to: LeaderEpoch) -> Option<LeaderEpoch> {
+        let known = self.unclean_epochs.iter().copied();
+        let found = known.clone().find(|epoch| *epoch > after && *epoch <= up_to);
+        let is_full = self.unclean_epochs.len() >= UNCLEAN_EPOCHS_MAX;
+        let oldest = known.min().filter(|_| is_full);
+        found.or_else(|| {
+            oldest
+                .filter(|oldest| after < up_to && up_to < *oldest)
+                .map(|_| up_to)
+        })
     }
 }
 
@@ -171,6 +201,7 @@ mod tests {
             removing: Vec::new(),
             leader: Some(BrokerId(1)),
             recovering: false,
+            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(2),
             partition_epoch: PartitionEpoch(7),
         };
@@ -185,5 +216,54 @@ mod tests {
             ..state
         };
         assert!(created.is_new_to(BrokerId(1)));
+    }
+
+    #[test]
+    fn the_last_unclean_elections_are_remembered_and_older_ones_are_not_denied() {
+        let mut state = PartitionRegistration {
+            replicas: vec![BrokerId(1)],
+            isr: Vec::new(),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            offline: Vec::new(),
+            adding: Vec::new(),
+            removing: Vec::new(),
+            leader: None,
+            recovering: false,
+            unclean_epochs: Vec::new(),
+            leader_epoch: LeaderEpoch(90),
+            partition_epoch: PartitionEpoch(99),
+        };
+        let between = |state: &PartitionRegistration, after, up_to| {
+            let found = state.unclean_between(LeaderEpoch(after), LeaderEpoch(up_to));
+            found.map(|epoch| epoch.0)
+        };
+        assert_eq!(between(&state, 1, 90), None);
+        for epoch in 1..=8 {
+            assert_eq!(between(&state, 0, 5), None, "all are remembered");
+            state.note_unclean(LeaderEpoch(epoch * 10));
+        }
+        // (after, up to, found): after 0 and before 10 nothing is known of a full list.
+        for (after, up_to, found) in [
+            (10, 19, None),
+            (10, 20, Some(20)),
+            (10, 90, Some(20)),
+            (19, 20, Some(20)),
+            (20, 29, None),
+            (80, 90, None),
+            (9, 10, Some(10)),
+            (3, 5, Some(5)),
+            (5, 5, None),
+        ] {
+            assert_eq!(between(&state, after, up_to), found, "{after} {up_to}");
+        }
+        state.note_unclean(LeaderEpoch(85));
+        assert_eq!(state.unclean_epochs.len(), UNCLEAN_EPOCHS_MAX);
+        assert_eq!(
+            between(&state, 3, 15),
+            Some(15),
+            "the election of epoch 10 is forgotten"
+        );
+        assert_eq!(between(&state, 80, 90), Some(85));
     }
 }

@@ -77,6 +77,7 @@ mod tests {
             removing: Vec::new(),
             leader: leader.map(BrokerId),
             recovering: false,
+            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
         }

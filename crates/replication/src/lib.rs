@@ -9,7 +9,7 @@
 //!           on_ack, on_append, on_flushed ─► high watermark              (what is committed)
 //!           propose ─► IsrProposal ─► controller ─► on_committed          (who is in sync)
 //! Following attach, takes, queue_ack                                      (which frames and acks count)
-//! Follower  on_diverged ─► truncate to, attach again                     (what must go)
+//! Follower  on_diverged ─► truncate to, attach again                     (what must go, and is lost by that)
 //! ```
 //!
 //! Source: KIP-101, KIP-279, KIP-320, KIP-497, KIP-903, KIP-966; Kafka's `Partition.scala`.
@@ -22,7 +22,7 @@ mod replica;
 
 pub use broker_ids::BrokerIds;
 pub use follower::{
-    FollowerHighWatermark, Truncated, Truncation, adopted_log_start, restart_for_batch,
+    FollowerHighWatermark, LogTail, Loss, Truncated, Truncation, adopted_log_start, loss, restart_for_batch,
     truncation_for_divergence, truncation_out_of_range,
 };
 pub use leader::{

@@ -66,6 +66,7 @@ fn registration() -> PartitionRegistration {
         removing: vec![BrokerId(4)],
         leader: Some(BrokerId(0)),
         recovering: true,
+        unclean_epochs: vec![LeaderEpoch(2), LeaderEpoch(4)],
         leader_epoch: LeaderEpoch(i32::MAX),
         partition_epoch: PartitionEpoch(5),
     }

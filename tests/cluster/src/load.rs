@@ -88,6 +88,15 @@ impl Load {
     /// When the client cannot be made.
     #[must_use]
     pub fn start(bootstrap: &str, topic: &str, partitions: i32, rate: u64) -> Self {
+        Self::start_from(bootstrap, topic, partitions, rate, 0)
+    }
+
+    /// Likewise, with numbers from `first` on, which tell its records from those of another load.
+    ///
+    /// # Panics
+    /// When the client cannot be made.
+    #[must_use]
+    pub fn start_from(bootstrap: &str, topic: &str, partitions: i32, rate: u64, first: u64) -> Self {
         let shared = Arc::new(Shared::default());
         let start = Instant::now();
         let producer: ThreadedProducer<Context> = client(bootstrap)
@@ -107,7 +116,7 @@ impl Load {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stop2, sent2, topic) = (Arc::clone(&stop), Arc::clone(&sent), topic.to_owned());
         let thread = std::thread::spawn(move || {
-            send_until(&producer, &topic, partitions, rate, &stop2, &sent2);
+            send_until(&producer, &topic, partitions, rate, first, (&stop2, &sent2));
             producer.flush(Duration::from_secs(120)).expect("flush");
         });
         Self {
@@ -198,13 +207,13 @@ fn send_until(
     topic: &str,
     partitions: i32,
     rate: u64,
-    stop: &AtomicBool,
-    sent: &AtomicU64,
+    first: u64,
+    (stop, sent): (&AtomicBool, &AtomicU64),
 ) {
     let start = Instant::now();
-    let mut sequence = 0u64;
+    let mut sequence = first;
     while !stop.load(Ordering::Relaxed) {
-        let due = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX) * rate / 1_000_000;
+        let due = first + u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX) * rate / 1_000_000;
         while sequence < due {
             let partition = i32::try_from(sequence % u64::try_from(partitions).unwrap_or(1)).unwrap_or(0);
             let payload = format!("{sequence} {}", "x".repeat(100));

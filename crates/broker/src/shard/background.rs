@@ -6,6 +6,7 @@
 use super::cleaner::{Cleaner, CleanerRefused};
 use super::id::ShardId;
 use super::pace::Pacer;
+use super::quarantine::{Gates, TruncationFigures};
 use super::router::Router;
 use super::state::Shard;
 use crate::metrics::Metric;
@@ -34,6 +35,9 @@ pub(super) struct Background {
     pub(super) cleaner: Arc<Cleaner>,
     /// Of moves between directories.
     pub(super) moves: Arc<Pacer>,
+    /// Of the quarantines.
+    pub(super) gates: Arc<Gates>,
+    pub(super) truncated: Arc<TruncationFigures>,
 }
 
 impl Background {
@@ -41,6 +45,8 @@ impl Background {
         Self {
             cleaner,
             moves: Arc::new(Pacer::new(f64::MAX)),
+            gates: Arc::default(),
+            truncated: Arc::default(),
         }
     }
 
@@ -96,7 +102,9 @@ impl Router {
     /// Figures of the background work.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
-        self.background.cleaner.metrics()
+        let mut metrics = self.background.cleaner.metrics();
+        metrics.extend(self.background.truncated.metrics());
+        metrics
     }
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct Context {
     pub(super) reporting: HashSet<TopicIdPartition>,
     /// The number of the last move between directories.
     pub(super) last_move: u64,
+    /// Partitions whose tail is being set aside, by the number of the job: not attached until that has ended.
+    pub(super) quarantining: HashMap<TopicIdPartition, u64>,
+    pub(super) last_quarantine: u64,
     /// Partitions with an open log whose topic is compacted.
     pub(super) compacted: HashSet<TopicIdPartition>,
     /// Partitions whose files are not what the last shutdown said, or in the middle of a change; they are opened again when the
@@ -114,6 +117,8 @@ impl Context {
             unusable: HashMap::new(),
             reporting: HashSet::new(),
             last_move: 0,
+            quarantining: HashMap::new(),
+            last_quarantine: 0,
             to_reopen: Vec::new(),
             compacted: HashSet::new(),
             shortages: ShortageLog::default(),

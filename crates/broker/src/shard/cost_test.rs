@@ -127,6 +127,7 @@ impl Maker {
             log_start: Offset(0),
             end_for_last_epoch: None,
             latest_epoch: None,
+            unclean: None,
         };
         for follower in &replicas[1..] {
             let attach = Attach {

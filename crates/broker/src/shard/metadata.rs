@@ -494,7 +494,10 @@ impl Partition {
                 }
                 cx.uncommitted.remove(&self.id);
             }
-            Role::Follower(role) => cx.links_in.unwant(role.leader(), self.id, role.attachment()),
+            Role::Follower(role) => {
+                cx.links_in.unwant(role.leader(), self.id, role.attachment());
+                cx.quarantining.remove(&self.id);
+            }
             Role::Idle => {}
         }
         self.waiters.wake();

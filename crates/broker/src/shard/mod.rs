@@ -52,6 +52,7 @@ mod pace;
 mod parked;
 mod partition;
 mod produce;
+mod quarantine;
 mod read_replica;
 mod replica_health;
 mod retention;

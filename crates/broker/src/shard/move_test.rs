@@ -92,6 +92,7 @@ impl Drill {
             removing: Vec::new(),
             leader: Some(NODE),
             recovering: false,
+            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
         };

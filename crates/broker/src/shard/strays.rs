@@ -163,6 +163,7 @@ mod tests {
             adding: Vec::new(),
             removing: Vec::new(),
             recovering: false,
+            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
         };

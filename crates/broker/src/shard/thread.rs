@@ -11,6 +11,7 @@ use super::leadership::LeadershipSubscribers;
 use super::log_dirs::LogDirs;
 use super::mailbox::{Mailbox, Mailboxes, Task, set_local, with_local};
 use super::opening::Openings;
+use super::quarantine;
 use super::replica_health::Unusable;
 use super::retention::RETENTION_CHUNK;
 use super::router::Router;
@@ -263,6 +264,9 @@ async fn run_retention(config: Arc<BrokerConfig>) {
             tokio::task::yield_now().await;
         }
         with_local(|shard| shard.cx.dirs.leave_word(shard.cx.shard.0, word));
+        if with_local(|shard| shard.cx.shard) == Some(ShardId(0)) {
+            quarantine::sweep().await;
+        }
         tokio::time::sleep(config.log_work.retention_check_interval).await;
     }
 }

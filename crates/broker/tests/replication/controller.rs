@@ -163,6 +163,7 @@ impl Controller {
                 removing: Vec::new(),
                 leader: replicas.first().copied(),
                 recovering: false,
+                unclean_epochs: Vec::new(),
                 leader_epoch: LeaderEpoch(0),
                 partition_epoch: PartitionEpoch(0),
             };

@@ -18,3 +18,4 @@ mod read_replica;
 mod short_fs;
 mod storage;
 mod strays;
+mod unclean;

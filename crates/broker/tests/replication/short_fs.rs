@@ -1,4 +1,4 @@
-//! The real file system, but that of copies under way no file can be opened, or made, while a test says so.
+//! The real file system, but that of copies, and tails for the quarantine, under way no file can be opened, or made, while a test says so.
 
 use milena_log::env::{FileSystem, LogFile, OpenMode, StdFileSystem};
 use std::io;
@@ -33,7 +33,8 @@ impl FileSystem for ShortFs {
         let errno = self.errno.load(Ordering::SeqCst);
         // Without space a file can still be read.
         let concerned = errno != NO_SPACE || mode != OpenMode::Read;
-        if errno != 0 && concerned && path.to_string_lossy().contains("-future/") {
+        let text = path.to_string_lossy();
+        if errno != 0 && concerned && (text.contains("-future/") || text.contains("-delete/")) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(io::Error::from_raw_os_error(errno));
         }

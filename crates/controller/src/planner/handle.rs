@@ -5,6 +5,8 @@ use milena_metadata::image::MetadataImage;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::Planned;
 use milena_types::{MetadataVersion, Timestamp};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many jobs may wait; more wait in front of the queue.
@@ -19,35 +21,49 @@ pub(crate) enum Refusal {
     Stopped,
 }
 
+/// What a planner shows of itself.
+#[derive(Clone)]
+pub(crate) struct Observed {
+    /// The raft term in which this node is the active controller; `None` while it is not.
+    pub(crate) active: watch::Receiver<Option<u64>>,
+    /// Unclean elections that it has held, since the start.
+    pub(crate) unclean_elections: Arc<AtomicU64>,
+}
+
 /// The planner's front; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct PlannerHandle {
     queue: mpsc::Sender<Box<dyn Job>>,
-    active: watch::Receiver<Option<u64>>,
+    observed: Observed,
 }
 
 /// The planner's end of the channels.
 pub(crate) struct PlannerInput {
     pub(super) queue: mpsc::Receiver<Box<dyn Job>>,
     pub(super) active: watch::Sender<Option<u64>>,
+    pub(super) unclean_elections: Arc<AtomicU64>,
 }
 
 impl PlannerHandle {
     pub(crate) fn channel() -> (Self, PlannerInput) {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (sender, active) = watch::channel(None);
-        (
-            Self { queue, active },
-            PlannerInput {
-                queue: jobs,
-                active: sender,
-            },
-        )
+        let unclean_elections = Arc::default();
+        let input = PlannerInput {
+            queue: jobs,
+            active: sender,
+            unclean_elections: Arc::clone(&unclean_elections),
+        };
+        let observed = Observed {
+            active,
+            unclean_elections,
+        };
+        (Self { queue, observed }, input)
     }
 
-    /// The raft term in which this node is the active controller; `None` while it is not.
-    pub(crate) fn active(&self) -> watch::Receiver<Option<u64>> {
-        self.active.clone()
+    /// What the planner shows of itself.
+    pub(crate) fn observed(&self) -> Observed {
+        self.observed.clone()
     }
 
     /// Plans, commits, applies, and returns the reply with the version in which its effects are visible.
@@ -83,7 +99,7 @@ impl PlannerHandle {
         plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
         note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
     ) -> Result<(R, MetadataVersion), Refusal> {
-        if self.active.borrow().is_none() {
+        if self.observed.active.borrow().is_none() {
             return Err(Refusal::NotActive);
         }
         let (answer, receiver) = oneshot::channel::<Answer<R>>();

@@ -74,6 +74,7 @@ impl Planner {
             committed,
             defaults: settings.defaults,
             clock: Clock::start(),
+            unclean_elections: Arc::clone(&input.unclean_elections),
         };
         Self {
             shared,

@@ -1,4 +1,4 @@
-//! What an operator is told of partitions that a batch leaves without a leader, or gives one that may lack records.
+//! What an operator is told of partitions that a batch leaves without a leader.
 //!
 //! A partition without a leader serves nobody, and only brokers that come back, or an operator, can change that: one line
 //! per batch says how many there are, and for a few of them what each waits for. Pure but for [`Leaderless::log`].
@@ -16,8 +16,6 @@ const NAMED_MAX: usize = 5;
 pub(super) struct Leaderless {
     /// They have no leader now, and what they wait for is news.
     waiting: Partitions,
-    /// They are led again, by a replica that may lack acknowledged records.
-    unclean: Partitions,
 }
 
 /// Some partitions by name, all by number.
@@ -60,31 +58,19 @@ impl Leaderless {
                 Some(topic) => format!("{}-{}", topic.name, id.partition),
                 None => id.to_string(),
             };
-            match after.leader {
-                None if before.is_none_or(|b| b.leader.is_some() || holders(b) != holders(after)) => {
-                    found.waiting.add(|| format!("{} ({})", name(), wait(after)));
-                }
-                Some(leader) if after.recovering && before.is_some_and(|b| b.leader.is_none()) => {
-                    found.unclean.add(|| format!("{} (broker {leader})", name()));
-                }
-                None | Some(_) => {}
+            let is_news = before.is_none_or(|b| b.leader.is_some() || holders(b) != holders(after));
+            if after.leader.is_none() && is_news {
+                found.waiting.add(|| format!("{} ({})", name(), wait(after)));
             }
         }
         found
     }
 
-    /// One line for each kind.
+    /// One line, if there is something to say.
     pub(super) fn log(&self) {
         if self.waiting.count > 0 {
             let count = self.waiting.count;
             tracing::warn!(count, "partitions without a leader: {}", self.waiting.names());
-        }
-        if self.unclean.count > 0 {
-            let (count, names) = (self.unclean.count, self.unclean.names());
-            tracing::warn!(
-                count,
-                "nobody else was left to lead, acknowledged records may be missing: {names}"
-            );
         }
     }
 }
@@ -118,7 +104,7 @@ mod tests {
         LeaderEpoch, MetadataVersion, PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid,
     };
 
-    fn state(leader: Option<i32>, elr: &[i32], last: &[i32], recovering: bool) -> PartitionRegistration {
+    fn state(leader: Option<i32>, elr: &[i32], last: &[i32]) -> PartitionRegistration {
         let ids = |list: &[i32]| list.iter().map(|b| BrokerId(*b)).collect::<Vec<_>>();
         PartitionRegistration {
             replicas: ids(&[1, 2, 3]),
@@ -129,7 +115,8 @@ mod tests {
             adding: vec![],
             removing: vec![],
             leader: leader.map(BrokerId),
-            recovering,
+            recovering: false,
+            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
         }
@@ -149,7 +136,7 @@ mod tests {
             .collect()
     }
 
-    fn found(before: &[PartitionRegistration], after: &[PartitionRegistration]) -> (String, String) {
+    fn found(before: &[PartitionRegistration], after: &[PartitionRegistration]) -> String {
         let mut records = vec![MetadataRecord::Topic {
             id: TopicId(Uuid([1; 16])),
             name: TopicName::new("t").unwrap(),
@@ -165,60 +152,44 @@ mod tests {
             expected_version: base.version,
             records: batch(after),
         };
-        let found = Leaderless::of(&base, &next);
-        (found.waiting.names(), found.unclean.names())
+        Leaderless::of(&base, &next).waiting.names()
     }
 
     #[test]
     fn says_what_a_partition_waits_for() {
-        let led = state(Some(1), &[], &[], false);
+        let led = state(Some(1), &[], &[]);
         let cases = [
-            (state(None, &[2, 3], &[1], false), "t-0 (waits for broker 2 or 3)"),
+            (state(None, &[2, 3], &[1]), "t-0 (waits for broker 2 or 3)"),
             (
-                state(None, &[], &[3, 2], false),
+                state(None, &[], &[3, 2]),
                 "t-0 (waits for broker 3, the last known leader)",
             ),
             (
-                state(None, &[], &[], false),
+                state(None, &[], &[]),
                 "t-0 (no replica is known to hold the data: kafka-leader-election --election-type unclean takes any)",
             ),
-            (state(Some(2), &[], &[], false), ""),
+            (state(Some(2), &[], &[]), ""),
         ];
         for (after, text) in cases {
-            assert_eq!(found(std::slice::from_ref(&led), &[after]).0, text);
+            assert_eq!(found(std::slice::from_ref(&led), &[after]), text);
         }
     }
 
     #[test]
     fn says_it_once_and_then_what_is_new() {
-        let (waits, other) = (state(None, &[2], &[], false), state(None, &[], &[2], false));
+        let (waits, other) = (state(None, &[2], &[]), state(None, &[], &[2]));
         assert_eq!(
-            found(std::slice::from_ref(&waits), std::slice::from_ref(&waits)).0,
+            found(std::slice::from_ref(&waits), std::slice::from_ref(&waits)),
             ""
         );
-        assert!(found(&[waits], &[other]).0.contains("last known"));
+        assert!(found(&[waits], &[other]).contains("last known"));
     }
 
     #[test]
     fn names_a_few_and_counts_all() {
-        let led = vec![state(Some(1), &[], &[], false); 7];
-        let lost = vec![state(None, &[2], &[], false); 7];
-        let (waiting, _) = found(&led, &lost);
+        let led = vec![state(Some(1), &[], &[]); 7];
+        let lost = vec![state(None, &[2], &[]); 7];
+        let waiting = found(&led, &lost);
         assert!(waiting.ends_with(", …") && waiting.matches("broker 2").count() == NAMED_MAX);
-    }
-
-    #[test]
-    fn an_unclean_leader_is_named() {
-        let before = state(None, &[], &[2], false);
-        let after = state(Some(2), &[], &[], true);
-        assert_eq!(
-            found(&[before], std::slice::from_ref(&after)),
-            (String::new(), "t-0 (broker 2)".to_owned())
-        );
-        assert_eq!(
-            found(std::slice::from_ref(&after), std::slice::from_ref(&after)).1,
-            "",
-            "not again with each change"
-        );
     }
 }

@@ -18,8 +18,9 @@ mod lead;
 mod leaderless;
 mod probe;
 mod rounds;
+mod unclean;
 
-pub(crate) use handle::{PlannerHandle, Refusal};
+pub(crate) use handle::{Observed, PlannerHandle, Refusal};
 pub(crate) use job::View;
 pub(crate) use lead::{Planner, PlannerSettings};
 pub(crate) use probe::Prober;

@@ -7,6 +7,7 @@
 use super::clock::{Clock, seed};
 use super::job::{Job, View};
 use super::leaderless::Leaderless;
+use super::unclean::UncleanElections;
 use crate::publish::CommittedLog;
 use crate::raft::types::{Applied, Proposal, Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
@@ -19,6 +20,7 @@ use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many jobs may wait for the next round.
 pub(super) const WAITING_MAX: usize = 1_024;
@@ -27,6 +29,7 @@ pub(super) const WAITING_MAX: usize = 1_024;
 struct Flight {
     jobs: Vec<Box<dyn Job>>,
     leaderless: Leaderless,
+    unclean: UncleanElections,
     result: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
 }
 
@@ -47,6 +50,8 @@ pub(super) struct Shared {
     pub(super) committed: Arc<CommittedLog>,
     pub(super) defaults: BrokerDefaults,
     pub(super) clock: Clock,
+    /// How many there were while this node was the active controller.
+    pub(super) unclean_elections: Arc<AtomicU64>,
 }
 
 /// The rounds of one term.
@@ -127,11 +132,17 @@ impl<'a> Rounds<'a> {
                 records,
             };
             let leaderless = Leaderless::of(&base, &batch);
-            self.propose(&batch, jobs, leaderless).await;
+            let unclean = UncleanElections::of(&base, &batch, &self.shared.defaults);
+            self.propose(&batch, jobs, (leaderless, unclean)).await;
         }
     }
 
-    async fn propose(&mut self, batch: &MetadataBatch, jobs: Vec<Box<dyn Job>>, leaderless: Leaderless) {
+    async fn propose(
+        &mut self,
+        batch: &MetadataBatch,
+        jobs: Vec<Box<dyn Job>>,
+        (leaderless, unclean): (Leaderless, UncleanElections),
+    ) {
         let (responder, result) = ProgressResponder::complete_only();
         let proposal = Proposal(milena_rpc::encode_batch(batch));
         // The responder is gone with it, which the flight's landing shows.
@@ -141,6 +152,7 @@ impl<'a> Rounds<'a> {
         self.flight = Some(Flight {
             jobs,
             leaderless,
+            unclean,
             result,
         });
     }
@@ -169,6 +181,10 @@ impl<'a> Rounds<'a> {
             let image = self.shared.committed.image();
             let now = self.shared.clock.now();
             flight.leaderless.log();
+            flight.unclean.log();
+            self.shared
+                .unclean_elections
+                .fetch_add(flight.unclean.count(), Ordering::Relaxed);
             for job in flight.jobs {
                 job.applied(&image, &mut self.liveness, now);
             }

@@ -133,7 +133,7 @@ impl proto::controller_server::Controller for ControllerService {
         &self,
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let active = self.planner.active();
+        let active = self.planner.observed().active;
         if active.borrow().is_none() {
             return Err(self.refused(Refusal::NotActive));
         }
@@ -147,7 +147,7 @@ impl proto::controller_server::Controller for ControllerService {
         request: Request<proto::SuspectBrokerRequest>,
     ) -> Result<Response<proto::SuspectBrokerResponse>, Status> {
         let request = request.into_inner();
-        if self.planner.active().borrow().is_none() {
+        if self.planner.observed().active.borrow().is_none() {
             return Err(self.refused(Refusal::NotActive));
         }
         let (broker, epoch) = (BrokerId(request.broker), BrokerEpoch(request.epoch));

@@ -2,6 +2,7 @@
 
 use super::PartitionLog;
 use crate::config::LogConfig;
+use crate::error::LogError;
 use milena_types::{Offset, TopicId, TopicPartition};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +63,21 @@ impl PartitionLog {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Bytes of the batches from the one that holds `offset` to the log's end, or a little more: as exactly as the index knows.
+    ///
+    /// # Errors
+    /// The segment that holds `offset` could not be opened.
+    pub fn bytes_from(&self, offset: Offset) -> Result<u64, LogError> {
+        let Some(at) = self.segment_of(offset).filter(|_| offset < self.log_end) else {
+            return Ok(0);
+        };
+        let delta = u32::try_from(offset.since(self.segments[at].base).max(0)).unwrap_or(u32::MAX);
+        let entry = self.open_segment(at)?.offsets().entry_before(delta);
+        let skipped = entry.map_or(0, |entry| u64::from(entry.position));
+        let bytes: u64 = self.segments[at..].iter().map(|segment| segment.size).sum();
+        Ok(bytes.saturating_sub(skipped))
     }
 
     /// How many segments there are; 0 before the first append.

@@ -50,7 +50,7 @@ pub use transactions::AbortedTxn;
 
 pub(crate) use floor::read_floor;
 pub(crate) use flush::SumsWrite;
-pub(crate) use open::read_topic_id;
+pub(crate) use open::{read_topic_id, topic_id_text};
 pub(crate) use producers::marker_of;
 pub(crate) use txn_index::{TxnIndexSum, read_txn_index};
 pub(crate) use txn_index_sums::replace_sums;

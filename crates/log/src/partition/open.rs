@@ -573,6 +573,11 @@ fn check_topic_id(opts: &OpenOptions, has_data: bool, trusted: Offset) -> Result
     }
 }
 
+/// What `partition.metadata` says. Source: `PartitionMetadataFile`.
+pub(crate) fn topic_id_text(id: TopicId) -> String {
+    format!("version: 0\ntopic_id: {id}")
+}
+
 /// The topic id that a partition's directory is marked with. `None`: it has no `partition.metadata`, or a damaged one.
 pub(crate) fn read_topic_id(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, LogError> {
     let path = dir.join(PARTITION_METADATA_FILE);

@@ -2,6 +2,7 @@
 
 use super::PartitionLog;
 use super::files::{SegmentMeta, SmallTimestamp};
+use super::open::topic_id_text;
 use crate::env::{OpenMode, read_small_file};
 use crate::error::LogError;
 use crate::format::{FileKind, OFFSET_SPAN_MAX, PARTITION_METADATA_FILE, SEGMENT_BYTES_MAX};
@@ -208,7 +209,7 @@ impl PartitionLog {
         }
         let fs = &self.env.fs;
         let path = self.dir().join(PARTITION_METADATA_FILE);
-        let text = format!("version: 0\ntopic_id: {}", self.topic_id);
+        let text = topic_id_text(self.topic_id);
         let write = || {
             if read_small_file(&**fs, &path, 1 << 16)?.as_deref() != Some(text.as_bytes()) {
                 fs.open(&path, OpenMode::Truncate)?

@@ -22,6 +22,7 @@ mod names;
 mod no_space;
 mod observed;
 mod producers;
+mod quarantine;
 mod reads;
 mod recovery;
 mod refusal;

@@ -20,6 +20,7 @@ pub(super) fn new_partition(image: &MetadataImage, replicas: &[BrokerId]) -> Opt
         removing: Vec::new(),
         leader: Some(leader),
         recovering: false,
+        unclean_epochs: Vec::new(),
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),
     })

@@ -33,7 +33,12 @@ impl Page {
             value,
         } = line;
         if self.last != *name {
-            let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+            let kind = if name.ends_with("_total") {
+                "counter"
+            } else {
+                "gauge"
+            };
+            let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
             (*name).clone_into(&mut self.last);
         }
         let _ = writeln!(self.text, "{name}{labels} {value}");
@@ -68,7 +73,7 @@ pub(super) fn metrics(watched: &Watched) -> String {
     for (name, help, value) in process::figures() {
         gauge(name, help, "", value);
     }
-    let mut kafkas: Vec<(String, Metric)> = (watched.broker)()
+    let mut kafkas: Vec<(String, Metric)> = (watched.kafkas)()
         .into_iter()
         .map(|metric| (name_of(&metric), metric))
         .collect();
@@ -140,7 +145,7 @@ mod tests {
     #[test]
     fn kafkas_metrics_have_one_head_for_all_their_rows() {
         let watched = Watched {
-            broker: Box::new(|| {
+            kafkas: Box::new(|| {
                 vec![
                     metric("uncleanable-bytes", Some("/a \"b\"\\c"), 5.0),
                     metric("max-dirty-percent", None, 41.0),

@@ -24,8 +24,8 @@ pub(crate) struct Watched {
     pub(crate) node_id: i32,
     pub(crate) log: Option<std::sync::Arc<LogControl>>,
     pub(crate) readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
-    /// Of the broker, when it runs.
-    pub(crate) broker: Box<dyn Fn() -> Vec<Metric> + Send + Sync>,
+    /// Of the roles that run, under Kafka's names and ours.
+    pub(crate) kafkas: Box<dyn Fn() -> Vec<Metric> + Send + Sync>,
 }
 
 /// An answer: status and `text/plain` body.
@@ -99,7 +99,7 @@ pub(super) mod tests {
             node_id: 7,
             log: None,
             readiness: Box::new(readiness),
-            broker: Box::new(Vec::new),
+            kafkas: Box::new(Vec::new),
         }
     }
 

@@ -80,6 +80,8 @@ pub const USED_KEYS: &[&str] = &[
     "milena.doubtful.replica.wait.ms",
     "milena.log.format",
     "milena.log.level",
+    "milena.quarantine.max.bytes",
+    "milena.quarantine.retention.ms",
     "min.insync.replicas",
     "node.id",
     "num.io.threads",

@@ -104,12 +104,16 @@ async fn open_admin(config: &NodeConfig, roles: &Arc<Roles>, log: Arc<LogControl
     let (roles, wanted) = (Arc::clone(roles), config.roles);
     let running = Arc::clone(&roles);
     let readiness = Box::new(move || roles.readiness(wanted));
-    let broker = Box::new(move || running.broker().map_or_else(Vec::new, |broker| broker.metrics()));
+    let kafkas = Box::new(move || {
+        let mut metrics = running.controller_metrics();
+        metrics.extend(running.broker().iter().flat_map(|broker| broker.metrics()));
+        metrics
+    });
     let watched = Arc::new(Watched {
         node_id: config.node_id.0,
         log: Some(log),
         readiness,
-        broker,
+        kafkas,
     });
     tokio::spawn(serve(listener, watched));
     Ok(())

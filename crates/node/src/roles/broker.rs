@@ -4,8 +4,8 @@ use super::resolve::{ResolveError, bind_address};
 use crate::config::{NodeConfig, Settings};
 use milena_broker::BrokerConfig;
 use milena_broker::config::{
-    CleanerConfig, ControllerVoter, GroupConfig, Listener, LogWorkConfig, NetworkConfig, ReplicaConfig,
-    ReplicaSelector, SecurityProtocol,
+    CleanerConfig, ControllerVoter, GroupConfig, Listener, LogWorkConfig, NetworkConfig, QuarantineRules,
+    ReplicaConfig, ReplicaSelector, SecurityProtocol,
 };
 use milena_metadata::config::BrokerDefaults;
 use milena_types::{BrokerId, ClusterId};
@@ -149,6 +149,13 @@ fn replica(settings: &Settings) -> ReplicaConfig {
             None => ReplicaSelector::Leader,
         },
         doubt_patience: settings.millis("milena.doubtful.replica.wait.ms"),
+        quarantine: QuarantineRules {
+            bytes_max: settings
+                .integer("milena.quarantine.max.bytes")
+                .max(0)
+                .unsigned_abs(),
+            age_max_ms: settings.integer("milena.quarantine.retention.ms").max(0),
+        },
         ..ReplicaConfig::default()
     }
 }

@@ -1,12 +1,14 @@
 //! The follower's side of one partition: what must be truncated before it may follow, where its
-//! log begins, and what it knows to be committed.
+//! log begins, what it loses by that, and what it knows to be committed.
 
 mod log_start;
+mod loss;
 mod truncated;
 mod truncation;
 mod watermark;
 
 pub use log_start::{adopted_log_start, restart_for_batch};
+pub use loss::{LogTail, Loss, loss};
 pub use truncated::Truncated;
 pub use truncation::{Truncation, truncation_for_divergence, truncation_out_of_range};
 pub use watermark::FollowerHighWatermark;

@@ -42,6 +42,9 @@ pub struct LogSummary {
     pub end_for_last_epoch: Option<(LeaderEpoch, Offset)>,
     /// The largest epoch in the leader's log.
     pub latest_epoch: Option<LeaderEpoch>,
+    /// The unclean election between the follower's last epoch and the leader's next one, if there was one: what the follower
+    /// has beyond the fork, and was acknowledged, was lost by it.
+    pub unclean: Option<LeaderEpoch>,
 }
 
 impl LogSummary {
@@ -58,7 +61,27 @@ impl LogSummary {
             log_start,
             end_for_last_epoch: last_epoch.and_then(end_offset_for),
             latest_epoch,
+            unclean: None,
         }
+    }
+
+    /// With the unclean election that may lie at the fork. `epochs` are those of the leader's log, ascending;
+    /// `unclean_between(after, up_to)` is the metadata's memory of unclean elections.
+    ///
+    /// The leader of the follower's last epoch had all that is in front of it, committed records of older epochs too. So what is
+    /// committed and missing here was lost after that epoch, and no later than in the next one that this log knows.
+    #[must_use]
+    pub fn with_unclean(
+        self,
+        last_epoch: Option<LeaderEpoch>,
+        epochs: impl IntoIterator<Item = LeaderEpoch>,
+        unclean_between: impl FnOnce(LeaderEpoch, LeaderEpoch) -> Option<LeaderEpoch>,
+    ) -> Self {
+        let unclean = last_epoch.and_then(|last| {
+            let next = epochs.into_iter().find(|epoch| *epoch > last)?;
+            unclean_between(last, next)
+        });
+        Self { unclean, ..self }
     }
 }
 
@@ -73,6 +96,8 @@ pub enum AttachAnswer {
         epoch: LeaderEpoch,
         /// That epoch's end in the leader's log.
         end: Offset,
+        /// The fork lies at this unclean election.
+        unclean: Option<LeaderEpoch>,
     },
     /// Its log end lies outside the leader's log.
     OutOfRange {
@@ -80,6 +105,8 @@ pub enum AttachAnswer {
         log_start: Offset,
         /// The leader's log end.
         log_end: Offset,
+        /// This unclean election came after the follower's last epoch.
+        unclean: Option<LeaderEpoch>,
     },
     /// Not now: FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, STALE_BROKER_EPOCH.
     Refused(ErrorCode),
@@ -116,6 +143,7 @@ impl Leader {
             return AttachAnswer::OutOfRange {
                 log_start,
                 log_end: leader_log_end,
+                unclean: log.unclean,
             };
         }
         follower.attach(attach.attachment, attach.broker_epoch, attach.ends);
@@ -162,5 +190,9 @@ fn divergence(attach: &Attach, log: &LogSummary, leader_log_end: Offset) -> Opti
         (None, Some(latest)) => (latest, leader_log_end),
         (None, None) => return None,
     };
-    (epoch < last || end < attach.ends.log_end).then_some(AttachAnswer::Diverged { epoch, end })
+    (epoch < last || end < attach.ends.log_end).then_some(AttachAnswer::Diverged {
+        epoch,
+        end,
+        unclean: log.unclean,
+    })
 }

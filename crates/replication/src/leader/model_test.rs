@@ -488,6 +488,7 @@ impl Model {
                 Some(broker.log.end_for(epoch).unwrap_or((epoch, Offset(0))))
             }),
             latest_epoch: Some(leader.leader_epoch()),
+            unclean: None,
         };
         let follower = attach.broker.0 as usize;
         match leader.attach(attach, &log, now) {
@@ -514,16 +515,16 @@ impl Model {
             return;
         }
         let truncation = match answer {
-            AttachAnswer::Diverged { epoch, end } => truncation_for_divergence(
+            AttachAnswer::Diverged { epoch, end, .. } => truncation_for_divergence(
                 broker.log.end_for(epoch),
                 Offset(0),
                 broker.log.end(),
                 broker.high_watermark,
                 end,
             ),
-            AttachAnswer::OutOfRange { log_start, log_end } => {
-                truncation_out_of_range(Offset(0), broker.log.end(), log_start, log_end)
-            }
+            AttachAnswer::OutOfRange {
+                log_start, log_end, ..
+            } => truncation_out_of_range(Offset(0), broker.log.end(), log_start, log_end),
             _ => return,
         };
         broker.log.truncate(truncation);

@@ -64,6 +64,7 @@ const EMPTY_LOG: LogSummary = LogSummary {
     log_start: Offset(0),
     end_for_last_epoch: None,
     latest_epoch: None,
+    unclean: None,
 };
 
 /// A leader at `log_end`, all of it on disk, all brokers alive, nobody attached.
@@ -608,15 +609,18 @@ fn a_log_that_is_no_prefix_is_told_where_to_truncate() {
         log_start: Offset(2),
         end_for_last_epoch: end.map(|(epoch, end)| (LeaderEpoch(epoch), Offset(end))),
         latest_epoch: Some(EPOCH),
+        unclean: None,
     };
     // (follower's last epoch, its log end, endOffsetFor it on the leader, expected)
     let diverged = |epoch, end| AttachAnswer::Diverged {
         epoch: LeaderEpoch(epoch),
         end: Offset(end),
+        unclean: None,
     };
     let out = AttachAnswer::OutOfRange {
         log_start: Offset(2),
         log_end: Offset(20),
+        unclean: None,
     };
     let cases = [
         (Some(3), 15, Some((3, 15)), AttachAnswer::Accepted),
@@ -640,6 +644,60 @@ fn a_log_that_is_no_prefix_is_told_where_to_truncate() {
             "last epoch {last:?}, log end {log_end}, leader's end {end:?}"
         );
     }
+}
+
+#[test]
+fn a_fork_says_which_unclean_election_it_lies_at() {
+    let epochs = [2, 3, 7, 9].map(LeaderEpoch);
+    let summary = LogSummary {
+        log_start: Offset(2),
+        end_for_last_epoch: Some((LeaderEpoch(3), Offset(12))),
+        latest_epoch: Some(EPOCH),
+        unclean: None,
+    };
+    let between = |last: Option<i32>| {
+        let mut asked = None;
+        let with = summary.with_unclean(last.map(LeaderEpoch), epochs, |after, up_to| {
+            asked = Some((after.0, up_to.0));
+            Some(LeaderEpoch(7))
+        });
+        assert_eq!(with.unclean.is_some(), asked.is_some());
+        asked
+    };
+    assert_eq!(between(Some(3)), Some((3, 7)), "up to the leader's next epoch");
+    assert_eq!(
+        between(Some(5)),
+        Some((5, 7)),
+        "an epoch that the leader does not have"
+    );
+    assert_eq!(between(Some(9)), None, "no election came after it");
+    assert_eq!(between(None), None);
+    let summary = LogSummary {
+        unclean: Some(LeaderEpoch(7)),
+        ..summary
+    };
+    let mut leader = leader(&[1, 2, 3], 20, 10, 1);
+    let mut answer = |log_end| {
+        let attach = Attach {
+            last_epoch: Some(LeaderEpoch(3)),
+            ..attach_from(2, log_end)
+        };
+        leader.attach(&attach, &summary, Moment(1))
+    };
+    let (log_start, log_end, unclean) = (Offset(2), Offset(20), Some(LeaderEpoch(7)));
+    let diverged = AttachAnswer::Diverged {
+        epoch: LeaderEpoch(3),
+        end: Offset(12),
+        unclean,
+    };
+    assert_eq!(answer(15), diverged);
+    let out = AttachAnswer::OutOfRange {
+        log_start,
+        log_end,
+        unclean,
+    };
+    assert_eq!(answer(1), out);
+    assert_eq!(answer(12), AttachAnswer::Accepted, "there is no fork");
 }
 
 #[test]

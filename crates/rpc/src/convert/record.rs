@@ -178,6 +178,7 @@ impl From<&PartitionRegistration> for proto::PartitionRegistration {
             removing: ids(&state.removing),
             leader: state.leader.map(|id| id.0),
             recovering: state.recovering,
+            unclean_epochs: state.unclean_epochs.iter().map(|epoch| epoch.0).collect(),
             leader_epoch: state.leader_epoch.0,
             partition_epoch: state.partition_epoch.0,
         }
@@ -198,6 +199,7 @@ impl TryFrom<proto::PartitionRegistration> for PartitionRegistration {
             removing: broker_ids(&state.removing)?,
             leader: state.leader.map(broker_id).transpose()?,
             recovering: state.recovering,
+            unclean_epochs: state.unclean_epochs.into_iter().map(LeaderEpoch).collect(),
             leader_epoch: LeaderEpoch(state.leader_epoch),
             partition_epoch: PartitionEpoch(state.partition_epoch),
         })

@@ -171,7 +171,7 @@ impl Process {
                 cx.coverage.attach_fenced += u64::from(fenced);
                 return refuse(cx, Frame::Refused(error));
             }
-            AttachAnswer::Diverged { epoch, end } => {
+            AttachAnswer::Diverged { epoch, end, .. } => {
                 say!(
                     cx,
                     "{}: {request:?} of {} has parted; epochs {:?}",
@@ -181,7 +181,9 @@ impl Process {
                 );
                 return refuse(cx, Frame::Diverged(epoch, end));
             }
-            AttachAnswer::OutOfRange { log_start, log_end } => {
+            AttachAnswer::OutOfRange {
+                log_start, log_end, ..
+            } => {
                 return refuse(cx, Frame::OutOfRange(log_start, log_end));
             }
         }

@@ -34,6 +34,7 @@ fn image(leader: Option<BrokerId>, fenced: bool) -> Arc<MetadataImage> {
         removing: Vec::new(),
         leader,
         recovering: false,
+        unclean_epochs: Vec::new(),
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),
     };

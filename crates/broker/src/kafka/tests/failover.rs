@@ -40,6 +40,7 @@ fn led_by(leader: BrokerId, epoch: i32) -> MetadataRecord {
         removing: vec![],
         leader: Some(leader),
         recovering: false,
+        unclean_epochs: Vec::new(),
         leader_epoch: LeaderEpoch(epoch),
         partition_epoch: PartitionEpoch(epoch),
     };

@@ -23,6 +23,7 @@ fn topic() -> Vec<MetadataRecord> {
         removing: vec![],
         leader: Some(BrokerId(1)),
         recovering: false,
+        unclean_epochs: Vec::new(),
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),
     };

@@ -4,11 +4,12 @@ use super::Lane;
 use super::body::BodySignal;
 use super::framing::encode_message;
 use crate::shard::mailbox::with_local;
+use crate::shard::quarantine::LossEvent;
 use crate::shard::role::Role;
 use crate::shard::state::Shard;
 use bytes::Bytes;
 use milena_log::FollowerAppendError;
-use milena_replication::{AttachIds, Following};
+use milena_replication::{AttachIds, Following, Truncation, loss, truncation_out_of_range};
 use milena_rpc::proto::{Attach, FollowerMessage, FrameKind, LeaderMessage, PartitionFrame, ReplicaAck};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 const APPEND_FAILED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Names one stream of a follower's data thread.
-pub(super) type LinkKey = (BrokerId, Lane);
+pub(crate) type LinkKey = (BrokerId, Lane);
 
 /// The streams that this data thread follows by.
 #[derive(Default)]
@@ -227,6 +228,10 @@ impl Shard {
             let Some(partition) = self.partitions.get_mut(&id) else {
                 continue;
             };
+            if self.cx.quarantining.contains_key(&id) {
+                // Wanted again when its tail is kept.
+                continue;
+            }
             let (ends, last_epoch) = (partition.ends(), partition.log.last_epoch());
             let Role::Follower(role) = &mut partition.role else {
                 continue;
@@ -304,13 +309,14 @@ impl Shard {
                 }
             }
             FrameKind::FrameDiverged => {
-                let cut = partition.truncate_diverged(cx, LeaderEpoch(frame.epoch), Offset(frame.end_offset));
-                self.attach_after_cut(key, id, cut);
+                let truncation = partition.diverged(LeaderEpoch(frame.epoch), Offset(frame.end_offset));
+                self.cut_to_leader(key, id, truncation, frame);
             }
             FrameKind::FrameOutOfRange => {
                 let (start, end) = (Offset(frame.log_start_offset), Offset(frame.end_offset));
-                let cut = partition.truncate_out_of_range(cx, start, end);
-                self.attach_after_cut(key, id, cut);
+                let own = (partition.log.log_start_offset(), partition.log.log_end_offset());
+                let truncation = truncation_out_of_range(own.0, own.1, start, end);
+                self.cut_to_leader(key, id, truncation, frame);
             }
             FrameKind::FrameOtherLane => cx.links_in.want(key.0, key.1.other(), id),
             FrameKind::FrameRefused => {
@@ -319,6 +325,35 @@ impl Shard {
                 self.attach_later(key, id);
             }
         }
+    }
+
+    /// The leader's log has another end than this one. What it never had, or has deleted, goes; what it has lost is kept first.
+    fn cut_to_leader(
+        &mut self,
+        key: LinkKey,
+        id: TopicIdPartition,
+        truncation: Truncation,
+        frame: &PartitionFrame,
+    ) {
+        let broker = self.cx.node;
+        let Ok((partition, cx)) = self.partition(id) else {
+            return;
+        };
+        let unclean = frame.unclean_epoch.map(LeaderEpoch);
+        let Some(loss) = loss(truncation, &partition.log_tail(), unclean) else {
+            let cut = partition.truncate(cx, truncation, None);
+            self.attach_after_cut(key, id, cut);
+            return;
+        };
+        let event = LossEvent {
+            id,
+            name: partition.name.clone(),
+            broker,
+            leader: key.0,
+            leader_epoch: partition.leader_epoch,
+            loss,
+        };
+        self.lose_tail(key, truncation, event);
     }
 
     fn on_append_failed(&mut self, key: LinkKey, attach: u64, id: TopicIdPartition) {
@@ -334,7 +369,7 @@ impl Shard {
     }
 
     /// A log that could not be cut would only be refused again.
-    fn attach_after_cut(&mut self, key: LinkKey, id: TopicIdPartition, cut: bool) {
+    pub(in crate::shard) fn attach_after_cut(&mut self, key: LinkKey, id: TopicIdPartition, cut: bool) {
         if cut {
             self.cx.links_in.want(key.0, key.1, id);
         } else {
@@ -346,7 +381,7 @@ impl Shard {
         self.attach_after(key, id, REFUSED_PAUSE);
     }
 
-    fn attach_after(&mut self, key: LinkKey, id: TopicIdPartition, pause: Duration) {
+    pub(in crate::shard) fn attach_after(&mut self, key: LinkKey, id: TopicIdPartition, pause: Duration) {
         tokio::task::spawn_local(async move {
             tokio::time::sleep(pause).await;
             with_local(|shard| {

@@ -8,7 +8,7 @@ use crate::shard::role::{Feed, Role};
 use crate::shard::state::Shard;
 use milena_replication::{Attach, AttachAnswer, AttachmentId, LogEnds, LogSummary};
 use milena_rpc::proto::{self, FrameKind, PartitionFrame};
-use milena_types::{BrokerId, ErrorCode, Offset, TopicIdPartition};
+use milena_types::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
 use std::sync::Arc;
 
 impl Shard {
@@ -43,13 +43,7 @@ impl Shard {
     ) -> Result<(), PartitionFrame> {
         let attach_id = request.attachment.attach;
         let (partition, cx) = self.partition(id).map_err(|error| refused(attach_id, error))?;
-        let log = &partition.log;
-        let summary = LogSummary::new(
-            log.log_start_offset(),
-            log.last_epoch(),
-            request.last_epoch,
-            |epoch| log.end_offset_for_epoch(epoch),
-        );
+        let summary = partition.attach_summary(cx, request.last_epoch);
         let Role::Leader(role) = &mut partition.role else {
             return Err(refused(attach_id, ErrorCode::NotLeaderOrFollower));
         };
@@ -60,22 +54,28 @@ impl Shard {
         match role.leader.attach(request, &summary, cx.now()) {
             AttachAnswer::Accepted => {}
             AttachAnswer::Refused(error) => return Err(refused(attach_id, error)),
-            AttachAnswer::Diverged { epoch, end } => {
+            AttachAnswer::Diverged { epoch, end, unclean } => {
                 let kind = FrameKind::FrameDiverged.into();
                 return Err(PartitionFrame {
                     kind,
                     epoch: epoch.0,
                     end_offset: end.0,
+                    unclean_epoch: unclean.map(|epoch| epoch.0),
                     ..frame
                 });
             }
-            AttachAnswer::OutOfRange { log_start, log_end } => {
+            AttachAnswer::OutOfRange {
+                log_start,
+                log_end,
+                unclean,
+            } => {
                 let kind = FrameKind::FrameOutOfRange.into();
                 let (log_start_offset, end_offset) = (log_start.0, log_end.0);
                 return Err(PartitionFrame {
                     kind,
                     log_start_offset,
                     end_offset,
+                    unclean_epoch: unclean.map(|epoch| epoch.0),
                     ..frame
                 });
             }
@@ -168,6 +168,18 @@ impl Shard {
 }
 
 impl Partition {
+    /// What the log has to say to a follower whose last record is of that epoch.
+    fn attach_summary(&self, cx: &Context, last_epoch: Option<LeaderEpoch>) -> LogSummary {
+        let log = &self.log;
+        let (start, latest) = (log.log_start_offset(), log.last_epoch());
+        let registered = cx.image.partition(self.id);
+        LogSummary::new(start, latest, last_epoch, |epoch| log.end_offset_for_epoch(epoch)).with_unclean(
+            last_epoch,
+            log.epoch_entries().iter().map(|(epoch, _)| *epoch),
+            |after, up_to| registered?.unclean_between(after, up_to),
+        )
+    }
+
     /// A follower is further, or has attached: records may be committed, the ISR may grow.
     fn on_follower_progress(&mut self, cx: &mut Context, follower: BrokerId) {
         self.advance_high_watermark(cx);

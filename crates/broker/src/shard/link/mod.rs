@@ -28,7 +28,7 @@ pub use serve::serve_http2;
 
 pub(crate) use connect::follow;
 pub(crate) use feeding::ReadAhead;
-pub(crate) use follower_side::InLinks;
+pub(crate) use follower_side::{InLinks, LinkKey};
 pub(crate) use out_links::OutLinks;
 
 /// Which of the two streams.

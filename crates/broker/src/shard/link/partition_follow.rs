@@ -3,13 +3,14 @@
 use super::out_links::LinkShared;
 use crate::shard::context::{Context, wall_clock};
 use crate::shard::partition::Partition;
+use crate::shard::quarantine::LossKind;
 use crate::shard::role::Role;
 use bytes::Bytes;
 use milena_log::FollowerAppendError;
 use milena_record::BatchHeader;
 use milena_replication::{
-    Attach, AttachmentId, LogEnds, Truncated, Truncation, adopted_log_start, restart_for_batch,
-    truncation_for_divergence, truncation_out_of_range,
+    Attach, AttachmentId, LogEnds, LogTail, Loss, Truncated, Truncation, adopted_log_start,
+    restart_for_batch, truncation_for_divergence,
 };
 use milena_rpc::proto::{self, PartitionFrame};
 use milena_types::{LeaderEpoch, Offset, OffsetRange};
@@ -112,36 +113,35 @@ impl Partition {
         Ok(first.base_offset)
     }
 
-    /// The leader's log and this one have parted: what is not the leader's goes.
-    /// False: it could not be cut.
-    pub(super) fn truncate_diverged(&mut self, cx: &mut Context, epoch: LeaderEpoch, end: Offset) -> bool {
-        let truncation = truncation_for_divergence(
+    /// The leader's log and this one have parted: what this one has to do.
+    pub(super) fn diverged(&self, epoch: LeaderEpoch, end: Offset) -> Truncation {
+        truncation_for_divergence(
             self.log.end_offset_for_epoch(epoch),
             self.log.log_start_offset(),
             self.log.log_end_offset(),
             self.high_watermark.get(),
             end,
-        );
-        self.truncate(cx, truncation)
+        )
     }
 
-    /// The log end lies outside the leader's log. False: it could not be cut.
-    pub(super) fn truncate_out_of_range(
+    /// The log as it is.
+    pub(super) fn log_tail(&self) -> LogTail {
+        LogTail {
+            log_start: self.log.log_start_offset(),
+            log_end: self.log.log_end_offset(),
+            last_epoch: self.log.last_epoch(),
+            high_watermark: self.high_watermark.get(),
+        }
+    }
+
+    /// Makes the log end where the leader's does, or begin anew. `loss`: what the leader does not have of what goes, which
+    /// somebody has told. False: it could not be cut.
+    pub(in crate::shard) fn truncate(
         &mut self,
         cx: &mut Context,
-        leader_start: Offset,
-        leader_end: Offset,
+        truncation: Truncation,
+        loss: Option<&Loss>,
     ) -> bool {
-        let truncation = truncation_out_of_range(
-            self.log.log_start_offset(),
-            self.log.log_end_offset(),
-            leader_start,
-            leader_end,
-        );
-        self.truncate(cx, truncation)
-    }
-
-    fn truncate(&mut self, cx: &mut Context, truncation: Truncation) -> bool {
         let before = (self.log.log_start_offset(), self.log.log_end_offset());
         let result = match truncation {
             Truncation::To(offset) => self.log.truncate_to(offset),
@@ -156,14 +156,19 @@ impl Partition {
             Truncated::Nothing => {}
             Truncated::Cut { from, to } => {
                 tracing::info!(partition = %self.name, %from, %to, "truncated to the leader's log");
+                cx.background.truncated.add(LossKind::of(loss), from.since(to));
             }
             Truncated::Restarted { at } => {
+                if let Some(lost) = loss {
+                    let count = lost.lost_to.since(lost.lost_from);
+                    cx.background.truncated.add(LossKind::of(loss), count);
+                }
                 tracing::info!(partition = %self.name, %at, "the log starts anew where the leader's starts");
             }
         }
         let known = self.high_watermark.get();
-        if self.high_watermark.on_truncated(start, end) {
-            // Only an unclean election or the loss of flushed data leads here.
+        if self.high_watermark.on_truncated(start, end) && loss.is_none() {
+            // The log was cut further down than it was to be.
             tracing::error!(partition = %self.name, high_watermark = %known, log_end = %end, "committed records are gone");
         }
         cx.checkpoint_dirty.insert(self.id);

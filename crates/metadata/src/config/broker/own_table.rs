@@ -1,7 +1,7 @@
 //! The keys that Milena adds to Kafka's. Data only, sorted by name.
 
 use super::key::Allowed::{Any, Min, NotEmpty, OneOf};
-use super::key::Kind::{Int, String};
+use super::key::Kind::{Int, Long, String};
 use super::key::{KeySpec, key};
 
 #[rustfmt::skip]
@@ -18,4 +18,8 @@ pub(super) const OWN_KEYS: &[KeySpec] = &[
     key("milena.log.format", String, Some("text"), OneOf(&["text", "json"])),
     // error, warn, info, debug, trace, or directives such as `info,milena_broker=debug`.
     key("milena.log.level", String, Some("info"), NotEmpty),
+    // Bytes of the tails lost in unclean elections that are kept in each log directory; 0: they are not kept.
+    key("milena.quarantine.max.bytes", Long, Some("1073741824"), Min(0)),
+    // How long they are kept.
+    key("milena.quarantine.retention.ms", Long, Some("604800000"), Min(0)),
 ];

@@ -1,0 +1,45 @@
+//! A follower has to cut records that were committed, or may have been: they are set aside before that, and told of.
+//!
+//! ```text
+//! the leader's answer ─► loss (replication) ── none ─► cut at once, attach again: a tail that was never acknowledged
+//!                             │
+//!                             ├─ too much, or nothing is to be kept ─► an error line, cut, attach again
+//!                             └─ job: copy the tail, piece by piece, off the data thread
+//!                                   kept, and nothing has changed meanwhile ─► cut, an event line, attach again
+//!                                   another role, another log ─────────────► what was kept goes again
+//!                                   no space, no files ───────────────────► not cut; attached again half a minute later
+//! ```
+//!
+//! While a job runs the replica is not attached, so that its log stays as it is.
+
+mod event;
+mod figures;
+mod job;
+mod sweep;
+
+pub(super) use event::LossEvent;
+pub(super) use figures::{LossKind, TruncationFigures};
+pub(super) use sweep::sweep;
+
+use super::log_dirs::LogDirs;
+use milena_log::quarantine::{Quarantine, QuarantineRules};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One user of a directory's quarantine at a time: else two of them could pass its limit together.
+#[derive(Debug, Default)]
+pub(super) struct Gates(Mutex<BTreeMap<usize, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Gates {
+    /// That of a directory.
+    pub(super) fn of(&self, dir: usize) -> Arc<tokio::sync::Mutex<()>> {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(gates.entry(dir).or_default())
+    }
+}
+
+/// The quarantine of a directory, unless that is offline.
+fn quarantine(dirs: &LogDirs, dir: usize, rules: QuarantineRules) -> Option<Quarantine> {
+    let (handle, _) = dirs.checkpoints(dir)?;
+    Some(Quarantine::new(Arc::clone(handle.env()), handle.path(), rules))
+}
