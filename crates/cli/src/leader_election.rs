@@ -2,7 +2,7 @@
 
 use crate::args::{ElectionType, LeaderElectionArguments};
 use milena_node::leader_election::{
-    Forecast, Outcome, PartitionPlan, Wanted, elect, partitions_of_json, plan,
+    Forecast, Loss, Outcome, PartitionPlan, Wanted, elect, partitions_of_json, plan,
 };
 use milena_types::BrokerId;
 use std::error::Error;
@@ -118,13 +118,18 @@ fn cost(forecast: &Forecast) -> String {
         Some(epoch) => format!("last leader epoch {epoch}"),
         None => "no record".to_owned(),
     };
-    let lost = match forecast.loses {
-        None => "would lose nothing that another replica here has".to_owned(),
-        Some((from, to, of)) => format!(
-            "would lose {} offsets of broker {of}: from {from} to {}",
-            to.since(from),
-            to.plus(-1)
-        ),
+    let each = |loss: &Loss| {
+        let (from, last) = (loss.from, loss.to.plus(-1));
+        format!(
+            "{} offsets of broker {}: from {from} to {last}",
+            loss.to.since(from),
+            loss.broker
+        )
+    };
+    let losses: Vec<_> = forecast.losses.iter().map(each).collect();
+    let lost = match losses.is_empty() {
+        true => "would lose nothing that another replica here has".to_owned(),
+        false => format!("would lose {}", losses.join(", ")),
     };
     format!(
         "log start {}, log end {}, {epoch}: {lost}",
@@ -140,14 +145,14 @@ mod tests {
 
     #[test]
     fn a_plan_names_each_replica_and_its_cost() {
-        let forecast = |broker, log_end, loses| Forecast {
+        let forecast = |broker, log_end, losses| Forecast {
             candidate: Candidate {
                 broker: BrokerId(broker),
                 log_start: Offset(0),
                 log_end: Offset(log_end),
                 last_epoch: Some(LeaderEpoch(5)),
             },
-            loses,
+            losses,
         };
         let waits = PartitionPlan {
             name: "t-0".to_owned(),
@@ -158,9 +163,17 @@ mod tests {
             replicas: vec![
                 (
                     BrokerId(1),
-                    Ok(forecast(1, 120, Some((Offset(120), Offset(150), BrokerId(2))))),
+                    Ok(forecast(
+                        1,
+                        120,
+                        vec![Loss {
+                            broker: BrokerId(2),
+                            from: Offset(120),
+                            to: Offset(150),
+                        }],
+                    )),
                 ),
-                (BrokerId(2), Ok(forecast(2, 150, None))),
+                (BrokerId(2), Ok(forecast(2, 150, Vec::new()))),
                 (BrokerId(3), Err("no broker answers".to_owned())),
             ],
         };

@@ -427,6 +427,7 @@ mod lives_tests {
             name: &name(),
             config: &Arc::new(LogConfig::default()),
             corruption: CorruptionPolicy::Refuse,
+            leader_epoch: LeaderEpoch(i32::MAX),
             is_new,
             now: Timestamp(2000),
         })

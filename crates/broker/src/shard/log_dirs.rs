@@ -7,10 +7,11 @@ use super::dir_state::{DirState, DirStatus};
 use super::found_logs::{FoundLogs, Life};
 use super::idle_logs::DirWord;
 use super::name_claims::NameClaims;
+use super::opening;
 use super::strays::set_aside;
 use milena_log::{
-    CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, OpenReport,
-    PartitionLog, Removal,
+    CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, PartitionLog,
+    Removal,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, LeaderEpoch, Offset, Timestamp,
@@ -65,6 +66,7 @@ pub(super) struct OpenRequest<'a> {
     pub(super) name: &'a TopicPartition,
     pub(super) config: &'a Arc<LogConfig>,
     pub(super) corruption: CorruptionPolicy,
+    pub(super) leader_epoch: LeaderEpoch,
     /// The partition has just been created: it lies nowhere.
     pub(super) is_new: bool,
     pub(super) now: Timestamp,
@@ -354,7 +356,8 @@ impl LogDirs {
         if existed && !by_word {
             return to_open();
         }
-        let options = dir.options(handle, id, name, config, known, request.now);
+        let mut options = dir.options(handle, id, name, config, known, request.now);
+        options.leader_epoch = request.leader_epoch;
         let log = if existed {
             handle.resume(&options)
         } else {
@@ -430,7 +433,7 @@ impl LogDirs {
             }
             other => {
                 let (log, report) = other?;
-                log_report(name, &report);
+                opening::log_report(name, &report);
                 (log, known.high_watermark)
             }
         };
@@ -741,14 +744,6 @@ impl Dir {
         self.handle
             .as_ref()
             .filter(|_| self.status.get() != DirState::Offline)
-    }
-}
-
-fn log_report(name: &TopicPartition, report: &OpenReport) {
-    if report.lost_flushed {
-        tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
-    } else if report.segments_scanned > 0 || report.cut.is_some() {
-        tracing::info!(partition = %name, ?report, "recovered the log");
     }
 }
 

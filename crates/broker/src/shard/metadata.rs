@@ -113,6 +113,7 @@ impl Shard {
             name: &name,
             config: &config,
             corruption,
+            leader_epoch: state.leader_epoch,
             is_new: state.is_new_to(self.cx.node),
             now: wall_clock(),
         };

@@ -4,6 +4,8 @@
 //! Each log directory has at most `num.recovery.threads.per.data.dir` threads, which exist while logs wait to be opened.
 //! Only the holder of a name asks for its log: see `name_claims`.
 
+use milena_log::OpenReport;
+use milena_types::TopicPartition;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,6 +122,15 @@ impl std::fmt::Debug for Openings {
         f.debug_struct("Openings")
             .field("pending", &*self.pending.borrow())
             .finish()
+    }
+}
+
+/// Tells what opening a log found, when there is something to tell.
+pub(super) fn log_report(name: &TopicPartition, report: &OpenReport) {
+    if report.lost_flushed {
+        tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
+    } else if report.segments_scanned > 0 || report.cut.is_some() {
+        tracing::info!(partition = %name, ?report, "recovered the log");
     }
 }
 

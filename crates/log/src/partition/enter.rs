@@ -14,7 +14,7 @@ use crate::format::{FileKind, OFFSET_INDEX_ENTRY_BYTES, TIME_INDEX_ENTRY_BYTES};
 use crate::index::{IndexBuilder, OffsetIndex, TimeIndex};
 use crate::segment::{ScanDepth, Scanner, last_entries_fit};
 use milena_record::{BatchHeader, HEADER_BYTES};
-use milena_types::{LeaderEpoch, Offset, Timestamp};
+use milena_types::{Offset, Timestamp};
 use std::io;
 
 /// Index files up to this size are looked into, whatever `segment.index.bytes` says now.
@@ -27,8 +27,6 @@ pub(super) struct ScanStart {
     pub(super) at: usize,
     /// What lies below it in that segment was not looked at.
     pub(super) entered: Offset,
-    /// No batch has a newer leader epoch.
-    pub(super) newest_epoch: LeaderEpoch,
     /// The snapshot inside the segment from which the log may be replayed; its transaction index is right below.
     pub(super) snapshot: Option<Offset>,
 }

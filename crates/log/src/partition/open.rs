@@ -172,8 +172,7 @@ impl PartitionLog {
             log.lower_compaction_mark(log.log_end)?;
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
-        let newest = scanned.map_or(opts.leader_epoch, |start| start.newest_epoch);
-        log.load_epochs(known_epoch, scanned, newest, &mut report)?;
+        log.load_epochs(known_epoch, scanned, opts.leader_epoch, &mut report)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -563,7 +562,10 @@ fn check_topic_id(opts: &OpenOptions, has_data: bool, trusted: Offset) -> Result
             position: 0,
             offset: opts.log_start_offset,
             recovery_point: trusted,
-            error: format!("it does not say that the log is of the topic {}", opts.topic_id),
+            error: format!(
+                "it does not say that the log is of the topic {}; start again once it does",
+                opts.topic_id
+            ),
         }),
         found => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),

@@ -165,7 +165,7 @@ impl PartitionLog {
         };
         let policy = opts.corruption;
         let snapshot = self.replay_point(first, trusted, opts.now, report)?;
-        let (scan, reach) = self.scan_to_the_end(first, trusted, snapshot, opts, report)?;
+        let (scan, snapshot) = self.scan_to_the_end(first, trusted, snapshot, opts, report)?;
         report.segments_scanned = scan.segments.len();
         let end = scan.progress.expected;
         report.lost_flushed |= end < trusted;
@@ -210,8 +210,7 @@ impl PartitionLog {
         Ok(Some(ScanStart {
             at: first,
             entered: scan.entered,
-            snapshot: reach.enter_below,
-            newest_epoch: reach.newest_epoch,
+            snapshot,
         }))
     }
 
@@ -224,7 +223,7 @@ impl PartitionLog {
         snapshot: Option<Offset>,
         opts: &OpenOptions,
         report: &mut OpenReport,
-    ) -> Result<(Scan, Reach), LogError> {
+    ) -> Result<(Scan, Option<Offset>), OpenError> {
         let policy = opts.corruption;
         let mut reach = Reach {
             trusted,
@@ -235,11 +234,18 @@ impl PartitionLog {
             mends: policy == CorruptionPolicy::Refuse,
         };
         let mut scan = self.scan(first, reach)?;
-        if scan.newest_is_wrong {
-            tracing::error!(partition = %self.partition, newest = opts.leader_epoch.0,
-                "the log has leader epochs that the controller has not given out: the metadata is older than the log");
-            reach.newest_epoch = LeaderEpoch(i32::MAX);
-            scan = self.scan(first, reach)?;
+        if let Some(wrong) = scan.wrong_epoch
+            && scan.newest_is_wrong
+            && Self::refuse_damage(policy)
+        {
+            // A leader of a lower epoch would push the true ones out of the cache, and the next recovery cut what it appends.
+            return Err(OpenError::Corrupt {
+                path: self.path(wrong.segment, FileKind::Log),
+                position: wrong.position,
+                offset: wrong.header.base_offset,
+                recovery_point: trusted,
+                error: format!("{wrong}, and so has the next: the metadata is older than the log"),
+            });
         }
         if scan.progress.contradicted && scan.progress.sure < scan.progress.expected {
             let reason = scan.stop;
@@ -259,7 +265,7 @@ impl PartitionLog {
             self.mend_epoch(wrong, *epoch)?;
         }
         report.epochs_mended = scan.mends.len();
-        Ok((scan, reach))
+        Ok((scan, reach.enter_below))
     }
 
     /// Walks the segments from number `first` on.

@@ -179,35 +179,50 @@ fn an_epoch_file_with_one_is_built_again_without_it() {
     assert!(log.read(Offset(4), 1 << 20, Offset(6), true).is_ok());
 }
 
-/// The metadata was put back to an older state, or the log came from elsewhere: no flipped bit makes two such batches in a row.
+/// The metadata was put back to an older state, or the log came from elsewhere: no flipped bit makes two such batches in a row. A
+/// leader with a lower epoch than the log's would harm it.
 #[test]
-fn a_log_that_knows_more_than_the_controller_is_left_as_it_is() {
-    let newest = |fs: &FaultyFileSystem, newest: i32, recovery_point: i64, corruption, clean| {
-        PartitionLog::open(OpenOptions {
-            recovery_point: Offset(recovery_point),
-            corruption,
-            clean,
-            leader_epoch: LeaderEpoch(newest),
-            ..options(fs, &LogConfig::default())
-        })
-    };
+fn a_log_that_knows_more_than_the_controller_is_refused_and_left_as_it_is() {
     let (_, size) = filled();
     for fs in [filled().0, in_segments(size)] {
-        let before: Vec<_> = files(&fs, ".log").iter().map(|path| fs.content(path)).collect();
-        for bound in [0, 2, 3, 6] {
+        let contents = || -> Vec<_> { files(&fs, "").iter().map(|path| fs.content(path)).collect() };
+        let before = contents();
+        for newest in [0, 2, 3, 6] {
             for (recovery_point, clean) in [(0, false), (3, false), (6, false), (6, true)] {
-                for policy in [
-                    CorruptionPolicy::RefuseDoubtful,
-                    CorruptionPolicy::Refuse,
-                    CorruptionPolicy::Truncate,
-                ] {
-                    let (log, report) = newest(&fs, bound, recovery_point, policy, clean).unwrap();
-                    assert_as_written(&log);
-                    assert_eq!((report.cut, report.epochs_mended), (None, 0));
+                for corruption in [CorruptionPolicy::RefuseDoubtful, CorruptionPolicy::Refuse] {
+                    let error = PartitionLog::open(OpenOptions {
+                        recovery_point: Offset(recovery_point),
+                        corruption,
+                        clean,
+                        leader_epoch: LeaderEpoch(newest),
+                        ..options(&fs, &LogConfig::default())
+                    })
+                    .unwrap_err();
+                    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+                    assert!(
+                        error.to_string().contains("the metadata is older than the log"),
+                        "{error}"
+                    );
                 }
             }
         }
-        let after: Vec<_> = files(&fs, ".log").iter().map(|path| fs.content(path)).collect();
-        assert_eq!(after, before);
+        assert_eq!(contents(), before);
     }
+}
+
+#[test]
+fn word_of_a_log_that_knows_more_than_the_controller_is_not_gone_by() {
+    let (fs, _) = filled();
+    let (log, _) = reopen(&fs, 6, CorruptionPolicy::Refuse, true).unwrap();
+    let idle = log.idle_log().unwrap();
+    let known_at = |newest| {
+        let options = OpenOptions {
+            clean: true,
+            leader_epoch: LeaderEpoch(newest),
+            ..options(&fs, &LogConfig::default())
+        };
+        PartitionLog::resume_clean(&options, idle.clone()).is_some()
+    };
+    assert!(known_at(7));
+    assert!(!known_at(6));
 }

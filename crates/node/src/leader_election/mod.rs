@@ -16,7 +16,7 @@ mod replica;
 
 pub use elect::{Outcome, elect};
 pub use json::partitions_of_json;
-pub use plan::{Candidate, Forecast};
+pub use plan::{Candidate, Forecast, Loss};
 
 use cluster::{Cluster, PartitionState};
 use milena_types::BrokerId;

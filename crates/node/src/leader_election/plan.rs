@@ -1,10 +1,14 @@
 //! What each replica would lose as the leader of an unclean election. Pure.
 //!
-//! The log that goes furthest, in the newest leader epoch, is what there is to lose. A candidate shares it up to where their epochs
-//! part (KIP-279: the largest common epoch, and its smaller end); what lies behind that in the furthest log would be cut.
+//! ```text
+//!   another replica   start ├──────────────────────────────┤ end
+//!   the candidate            lost │ shared │      lost
+//! ```
+//!
+//! Two logs are the same up to where their epochs part (KIP-279: the largest common epoch, and its smaller end). What another replica has
+//! behind that would be cut, and what it has before the candidate's log start deleted: followers take over where their leader begins.
 
 use milena_types::{BrokerId, LeaderEpoch, Offset};
-use std::cmp::Reverse;
 
 /// A replica that can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +24,23 @@ pub struct Candidate {
 }
 
 /// What an unclean election of a candidate would cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
     /// The candidate.
     pub candidate: Candidate,
-    /// Offsets `[from, to)` of that broker's log would be lost; `None`: nothing that another candidate has.
-    pub loses: Option<(Offset, Offset, BrokerId)>,
+    /// What would be gone; nothing that another candidate has, when empty.
+    pub losses: Vec<Loss>,
+}
+
+/// Offsets `[from, to)` that another replica has and would lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Whose.
+    pub broker: BrokerId,
+    /// The first.
+    pub from: Offset,
+    /// The one behind the last.
+    pub to: Offset,
 }
 
 /// Epochs are asked for so often in one comparison.
@@ -36,20 +51,22 @@ pub(super) fn forecast<E>(
     candidates: &[Candidate],
     mut epoch_end: impl FnMut(BrokerId, LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, E>,
 ) -> Vec<(BrokerId, Result<Forecast, E>)> {
-    let reach = |c: &&Candidate| (c.last_epoch, c.log_end, Reverse(c.log_start));
-    let furthest = candidates.iter().max_by_key(reach);
-    let Some(furthest) = furthest else {
-        return Vec::new();
-    };
     let mut one = |candidate: &Candidate| {
-        let shared = match candidate.broker == furthest.broker {
-            true => furthest.log_end,
-            false => shared_end(candidate, furthest, &mut epoch_end)?,
-        };
-        let from = shared.max(furthest.log_start);
+        let mut losses = Vec::new();
+        for other in candidates.iter().filter(|other| other.broker != candidate.broker) {
+            let shared_end = shared_end(candidate, other, &mut epoch_end)?;
+            let before = (other.log_start, candidate.log_start.min(other.log_end));
+            let behind = (shared_end.max(other.log_start).max(before.1), other.log_end);
+            let lost = [before, behind].into_iter().filter(|(from, to)| from < to);
+            losses.extend(lost.map(|(from, to)| Loss {
+                broker: other.broker,
+                from,
+                to,
+            }));
+        }
         Ok(Forecast {
             candidate: *candidate,
-            loses: (from < furthest.log_end).then_some((from, furthest.log_end, furthest.broker)),
+            losses,
         })
     };
     candidates.iter().map(|c| (c.broker, one(c))).collect()
@@ -58,14 +75,14 @@ pub(super) fn forecast<E>(
 /// Up to where both logs are the same.
 fn shared_end<E>(
     candidate: &Candidate,
-    furthest: &Candidate,
+    other: &Candidate,
     epoch_end: &mut impl FnMut(BrokerId, LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, E>,
 ) -> Result<Offset, E> {
     let Some(mut epoch) = candidate.last_epoch else {
-        return Ok(candidate.log_end);
+        return Ok(candidate.log_start);
     };
     for _ in 0..ROUNDS_MAX {
-        let Some((theirs, their_end)) = epoch_end(furthest.broker, epoch)? else {
+        let Some((theirs, their_end)) = epoch_end(other.broker, epoch)? else {
             break;
         };
         let Some((own, own_end)) = epoch_end(candidate.broker, theirs)? else {
@@ -95,8 +112,8 @@ mod tests {
         Some((LeaderEpoch(epochs[at].0), Offset(end)))
     }
 
-    /// (from, to, whose log).
-    type Lost = Option<(i64, i64, i32)>;
+    /// (whose log, from, to).
+    type Lost = Vec<(i32, i64, i64)>;
 
     fn losses(logs: &Logs) -> Vec<(i32, Lost)> {
         let candidates: Vec<_> = logs
@@ -111,7 +128,12 @@ mod tests {
         let found = forecast(&candidates, |broker, epoch| {
             Ok::<_, Infallible>(end_for(logs, broker, epoch))
         });
-        let plain = |forecast: Forecast| forecast.loses.map(|(from, to, of)| (from.0, to.0, of.0));
+        let plain = |forecast: Forecast| -> Lost {
+            let losses = forecast.losses.iter();
+            losses
+                .map(|loss| (loss.broker.0, loss.from.0, loss.to.0))
+                .collect()
+        };
         let found = found.into_iter();
         found
             .map(|(broker, forecast)| (broker.0, plain(forecast.expect("never fails"))))
@@ -119,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_log_loses_what_the_furthest_has_behind_it() {
+    fn a_shorter_log_loses_what_others_have_behind_it() {
         let logs = Logs::from([
             (1, (0, 120, vec![(0, 0), (5, 100)])),
             (2, (0, 150, vec![(0, 0), (5, 100)])),
@@ -127,19 +149,39 @@ mod tests {
         ]);
         assert_eq!(
             losses(&logs),
-            [(1, Some((120, 150, 2))), (2, None), (3, Some((0, 150, 2)))]
+            [
+                (1, vec![(2, 120, 150)]),
+                (2, vec![]),
+                (3, vec![(1, 0, 120), (2, 0, 150)])
+            ]
         );
     }
 
     #[test]
-    fn a_log_that_parted_earlier_loses_from_there_though_it_is_longer() {
+    fn a_log_that_parted_loses_from_there_and_costs_what_only_it_has() {
         let logs = Logs::from([
             (1, (0, 300, vec![(0, 0), (4, 90)])),
-            (2, (10, 150, vec![(0, 10), (3, 80), (6, 110)])),
-            (3, (140, 150, vec![(6, 140)])),
+            (2, (0, 150, vec![(0, 0), (3, 80), (6, 110)])),
         ]);
         // Epoch 3 is not in the first log, epoch 4 not in the second: they share epoch 0 up to 80.
-        assert_eq!(losses(&logs), [(1, Some((80, 150, 2))), (2, None), (3, None)]);
+        assert_eq!(losses(&logs), [(1, vec![(2, 80, 150)]), (2, vec![(1, 80, 300)])]);
+    }
+
+    #[test]
+    fn a_log_that_begins_later_costs_what_lies_before_it() {
+        let logs = Logs::from([
+            (1, (10, 150, vec![(3, 10), (6, 110)])),
+            (2, (140, 150, vec![(6, 140)])),
+            (3, (150, 150, vec![])),
+        ]);
+        assert_eq!(
+            losses(&logs),
+            [
+                (1, vec![]),
+                (2, vec![(1, 10, 140)]),
+                (3, vec![(1, 10, 150), (2, 140, 150)])
+            ]
+        );
     }
 
     #[test]
@@ -148,7 +190,7 @@ mod tests {
             (1, (0, 50, vec![(0, 0), (2, 10), (4, 20), (6, 30)])),
             (2, (0, 40, vec![(0, 0), (1, 8), (3, 15), (5, 25), (7, 35)])),
         ]);
-        assert_eq!(losses(&logs), [(1, Some((8, 40, 2))), (2, None)]);
+        assert_eq!(losses(&logs), [(1, vec![(2, 8, 40)]), (2, vec![(1, 8, 50)])]);
         assert!(forecast(&[], |_, _| Ok::<_, Infallible>(None)).is_empty());
     }
 }
