@@ -28,7 +28,9 @@ mod segment;
 mod small;
 
 pub use config::LogConfig;
-pub use dir::{LogDir, LogDirError, MetaProperties, MetaPropertiesError};
+pub use dir::{
+    CheckpointWrite, Checkpointed, DirOffsets, LogDir, LogDirError, MetaProperties, MetaPropertiesError,
+};
 pub use durable_file::replace_file;
 pub use env::Env;
 pub use epoch_cache::EpochCache;

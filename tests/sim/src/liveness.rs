@@ -7,6 +7,7 @@
 //!
 //! Then everything that was acknowledged is looked for on every replica (I1, I3, I5).
 
+use crate::broker::{Broker, Partition};
 use crate::oracle::agreement;
 use crate::oracle::truth::{Placed, read};
 use crate::time::{MILLI, Micros, SECOND};
@@ -88,21 +89,13 @@ fn lacks(world: &World) -> Option<(&'static str, String)> {
         if !state.adding.is_empty() || !state.removing.is_empty() || !state.offline.is_empty() {
             return Some(("L3", format!("{id}: {state:?}")));
         }
-        let replica = world
-            .brokers
-            .iter()
-            .find(|b| b.id == leader)
-            .and_then(|b| b.replica(id));
+        let replica = replica_of(&world.brokers, leader, id);
         let knows = replica.and_then(|replica| replica.leader());
         if knows.is_none_or(|leads| leads.leader_epoch() != state.leader_epoch) {
             return Some(("L4", format!("{leader} does not lead {id}")));
         }
         for member in &state.replicas {
-            let replica = world
-                .brokers
-                .iter()
-                .find(|b| b.id == *member)
-                .and_then(|b| b.replica(id));
+            let replica = replica_of(&world.brokers, *member, id);
             let ends = replica.map(|replica| (replica.high_watermark(), replica.log.log_end_offset()));
             if ends.is_none_or(|(hw, end)| hw < end) {
                 return Some(("L5", format!("{member} knows of {id} only {ends:?}")));
@@ -113,6 +106,11 @@ fn lacks(world: &World) -> Option<(&'static str, String)> {
     waiting.map(|producer| ("L1", producer.waits_for()))
 }
 
+/// The replica that a broker has open.
+fn replica_of(brokers: &[Broker], broker: BrokerId, id: TopicIdPartition) -> Option<&Partition> {
+    brokers.iter().find(|one| one.id == broker)?.replica(id)
+}
+
 fn judge(world: &mut World) {
     let image = world.controller.image.clone();
     for (_, id, state) in image.partitions() {
@@ -121,11 +119,7 @@ fn judge(world: &mut World) {
         let starts = replicas.map(|replica| replica.log.log_start_offset());
         let Some(start) = starts.max() else { continue };
         for member in &state.replicas {
-            let replica = world
-                .brokers
-                .iter()
-                .find(|b| b.id == *member)
-                .and_then(|b| b.replica(id));
+            let replica = replica_of(&world.brokers, *member, id);
             let Some(replica) = replica else { continue };
             agreement::check_producers(&mut world.cx, world.brokers[0].host(), replica);
             let batches = match read(&replica.log, start, replica.log.log_end_offset()) {

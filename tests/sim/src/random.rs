@@ -1,26 +1,25 @@
 //! A small seeded generator: a run is a pure function of its seed.
 
 use crate::time::Micros;
+use milena_metadata::plan::SeedRng;
 use milena_types::Uuid;
 
-/// SplitMix64.
+/// The generator of the plans, with what a simulator draws.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SeedRng);
 
 impl Random {
     /// The same seed gives the same numbers.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9)
+        Self(SeedRng::new(
+            seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9,
+        ))
     }
 
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number in `[0, bound)`; 0 for a bound of 0.

@@ -1,7 +1,6 @@
 //! High watermarks, recovery points, log start offsets and compacted offsets of all partitions, one file each per log directory.
 //!
-//! Data threads note what has moved; one thread writes the files now and then, and at the end. All of them are hints: a
-//! stale high watermark is learnt again, a stale recovery point means that more of the log is scanned.
+//! Data threads note what has moved; one thread writes the files now and then, and at the end. What they say is [`DirOffsets`]' affair.
 
 use super::context::Context;
 use super::id::ShardId;
@@ -9,10 +8,8 @@ use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
 use super::partition::Partition;
 use super::state::Shard;
-use milena_log::checkpoint::OffsetCheckpoint;
-use milena_log::{LogDir, LogError};
-use milena_types::{Offset, TopicIdPartition, TopicPartition};
-use std::collections::BTreeMap;
+use milena_log::{Checkpointed, DirOffsets, LogConfig, LogDir, LogError, OpenOptions};
+use milena_types::{Offset, Timestamp, TopicIdPartition, TopicPartition};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -25,13 +22,7 @@ pub(crate) struct DirCheckpoints {
 
 #[derive(Debug, Default)]
 struct State {
-    recovery_points: BTreeMap<TopicPartition, Offset>,
-    high_watermarks: BTreeMap<TopicPartition, Offset>,
-    log_starts: BTreeMap<TopicPartition, Offset>,
-    cleaned: BTreeMap<TopicPartition, Offset>,
-    /// The greatest offset that the files may still say of a log that is gone, or a write that is under way.
-    forgotten: BTreeMap<TopicPartition, Offset>,
-    changed: bool,
+    offsets: DirOffsets,
     /// Whom to tell that the recovery point is on disk.
     to_tell: Vec<(TopicIdPartition, Offset)>,
 }
@@ -43,23 +34,12 @@ pub(super) struct Failure {
     error: LogError,
 }
 
-/// What the checkpoints know of one partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Checkpointed {
-    pub(crate) recovery_point: Offset,
-    pub(crate) high_watermark: Offset,
-    pub(crate) log_start: Offset,
-}
-
 impl DirCheckpoints {
     /// What the files say at the start.
     pub(super) fn read(dir: &LogDir) -> Result<Self, LogError> {
         let state = State {
-            recovery_points: dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?,
-            high_watermarks: dir.read_checkpoint(OffsetCheckpoint::HighWatermark)?,
-            log_starts: dir.read_checkpoint(OffsetCheckpoint::LogStart)?,
-            cleaned: dir.read_checkpoint(OffsetCheckpoint::Cleaner)?,
-            ..State::default()
+            offsets: DirOffsets::read(dir)?,
+            to_tell: Vec::new(),
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -75,90 +55,51 @@ impl DirCheckpoints {
 
     /// What is known of a partition.
     pub(super) fn of(&self, name: &TopicPartition) -> Checkpointed {
+        self.lock().offsets.of(name)
+    }
+
+    /// What is to be believed of a partition that this run has not opened yet. Reads its floor, without the lock.
+    pub(super) fn known_at_start(
+        &self,
+        dir: &LogDir,
+        name: &TopicPartition,
+    ) -> Result<Checkpointed, LogError> {
+        let floor = self.of(name).doubted_below(dir, name)?;
+        Ok(self.lock().offsets.believe(name, floor))
+    }
+
+    /// How to open a partition of which `known` is believed.
+    pub(super) fn open_options(
+        &self,
+        dir: &LogDir,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: &Arc<LogConfig>,
+        known: Checkpointed,
+        now: Timestamp,
+    ) -> OpenOptions {
         let state = self.lock();
-        let find = |map: &BTreeMap<TopicPartition, Offset>| map.get(name).copied().unwrap_or_default();
-        Checkpointed {
-            recovery_point: find(&state.recovery_points),
-            high_watermark: find(&state.high_watermarks),
-            log_start: find(&state.log_starts),
-        }
+        state
+            .offsets
+            .open_options(dir, name, id.topic, config, known, now)
     }
 
     /// The partition's offsets have moved.
     pub(super) fn note(&self, id: TopicIdPartition, name: &TopicPartition, offsets: Checkpointed) {
         let mut state = self.lock();
-        let State {
-            recovery_points,
-            high_watermarks,
-            log_starts,
-            ..
-        } = &mut *state;
-        let mut changed = replace(recovery_points, name, offsets.recovery_point);
-        changed |= replace(high_watermarks, name, offsets.high_watermark);
-        // No entry is a start at 0. One of a former log of this name must not stay: it would cut this one.
-        changed |= match offsets.log_start {
-            Offset::ZERO => log_starts.remove(name).is_some(),
-            start => replace(log_starts, name, start),
-        };
-        if changed {
+        if state.offsets.note(name, offsets) {
             state.to_tell.push((id, offsets.recovery_point));
-            state.changed = true;
         }
     }
 
-    /// The files say more of the partition than is true of its log, and only `known` is to be written.
-    pub(super) fn correct(&self, name: &TopicPartition, known: Checkpointed) {
-        let mut state = self.lock();
-        if known.log_start == Offset::ZERO {
-            state.log_starts.remove(name);
-        }
-        replace(&mut state.high_watermarks, name, known.high_watermark);
-        state.changed = true;
-    }
-
-    /// The partition is compacted up to that offset. For Kafka, should it open the directory one day: Milena goes by the mark
-    /// that each log keeps.
+    /// See [`DirOffsets::note_cleaned`].
     pub(super) fn note_cleaned(&self, name: &TopicPartition, offset: Offset) {
-        let mut state = self.lock();
-        state.cleaned.insert(name.clone(), offset);
-        state.changed = true;
-    }
-
-    /// The greatest offset of a log that is gone which the files may say of a log of this name that is made anew.
-    pub(super) fn stale_offset(&self, name: &TopicPartition) -> Offset {
-        self.lock().forgotten.get(name).copied().unwrap_or_default()
+        self.lock().offsets.note_cleaned(name, offset);
     }
 
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
-        let mut state = self.lock();
-        let known = [
-            state.recovery_points.remove(name),
-            state.high_watermarks.remove(name),
-            state.log_starts.remove(name),
-        ];
-        if let Some(offset) = known.into_iter().flatten().max() {
-            state.changed = true;
-            state.keep_forgotten([(name.clone(), offset)]);
-        }
-        state.changed |= state.cleaned.remove(name).is_some();
-    }
-}
-
-impl State {
-    fn keep_forgotten(&mut self, forgotten: impl IntoIterator<Item = (TopicPartition, Offset)>) {
-        for (name, offset) in forgotten {
-            let known = self.forgotten.entry(name).or_default();
-            *known = offset.max(*known);
-        }
-    }
-}
-
-/// True when that changes the map. The name is copied only when it is new: most notes are of partitions that are there.
-fn replace(map: &mut BTreeMap<TopicPartition, Offset>, name: &TopicPartition, offset: Offset) -> bool {
-    match map.get_mut(name) {
-        Some(known) => std::mem::replace(known, offset) != offset,
-        None => map.insert(name.clone(), offset).is_none(),
+        self.lock().offsets.forget(name);
     }
 }
 
@@ -171,34 +112,21 @@ impl LogDirs {
             let Some((dir, checkpoints)) = self.checkpoints(index) else {
                 continue;
             };
-            let (files, to_tell, forgotten) = {
+            let (write, to_tell) = {
                 let mut state = checkpoints.lock();
-                if !std::mem::take(&mut state.changed) {
+                let Some(write) = state.offsets.take_write() else {
                     continue;
-                }
-                let files = [
-                    (OffsetCheckpoint::RecoveryPoint, state.recovery_points.clone()),
-                    (OffsetCheckpoint::HighWatermark, state.high_watermarks.clone()),
-                    (OffsetCheckpoint::LogStart, state.log_starts.clone()),
-                    (OffsetCheckpoint::Cleaner, state.cleaned.clone()),
-                ];
-                // What is forgotten from here on may be in these files.
-                let forgotten = std::mem::take(&mut state.forgotten);
-                (files, std::mem::take(&mut state.to_tell), forgotten)
+                };
+                (write, std::mem::take(&mut state.to_tell))
             };
-            let written = files
-                .iter()
-                .try_for_each(|(kind, offsets)| dir.write_checkpoint(*kind, offsets));
-            match written {
+            match write.write(dir) {
                 Ok(()) => saved.extend(to_tell),
                 Err(error) => {
                     let cause: &dyn std::error::Error = &error;
                     tracing::error!(dir = index, error = cause, "cannot write checkpoints");
-                    // They are hints: the old files stay. With space, the next round tries again.
                     let mut state = checkpoints.lock();
-                    state.changed = true;
+                    state.offsets.on_write_failed(write);
                     state.to_tell.splice(0..0, to_tell);
-                    state.keep_forgotten(forgotten);
                     failures.push(Failure { dir: index, error });
                 }
             }

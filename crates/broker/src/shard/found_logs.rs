@@ -368,11 +368,12 @@ mod tests {
 
 #[cfg(test)]
 mod lives_tests {
-    use crate::shard::checkpoints::Checkpointed;
     use crate::shard::log_dirs::{Found, LogDirs, NoLog, OpenRequest};
     use milena_log::checkpoint::OffsetCheckpoint;
     use milena_log::format::{MOVED_IN_FILE, parse_partition_dir_name};
-    use milena_log::{AppendContext, AppendOrigin, CorruptionPolicy, LogConfig, LogDir, PartitionLog};
+    use milena_log::{
+        AppendContext, AppendOrigin, Checkpointed, CorruptionPolicy, LogConfig, LogDir, PartitionLog,
+    };
     use milena_types::*;
     use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The broker's log directories, shared by all data threads: where each partition lives, which are still good.
 
 use super::api::LogDirDescription;
-use super::checkpoints::{Checkpointed, DirCheckpoints};
+use super::checkpoints::DirCheckpoints;
 use super::context::wall_clock;
 use super::dir_state::{DirState, DirStatus};
 use super::found_logs::{FoundLogs, Life};
@@ -10,8 +10,8 @@ use super::name_claims::NameClaims;
 use super::opening;
 use super::strays::set_aside;
 use milena_log::{
-    CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions, PartitionLog,
-    Removal,
+    Checkpointed, CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions,
+    PartitionLog, Removal,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, LeaderEpoch, Offset, Timestamp,
@@ -356,7 +356,9 @@ impl LogDirs {
         if existed && !by_word {
             return to_open();
         }
-        let mut options = dir.options(handle, id, name, config, known, request.now);
+        let mut options = dir
+            .checkpoints
+            .open_options(handle, id, name, config, known, request.now);
         options.leader_epoch = request.leader_epoch;
         let log = if existed {
             handle.resume(&options)
@@ -399,15 +401,22 @@ impl LogDirs {
         let path = handle.partition_path(name);
         if distrust.is_none() && path.try_exists().is_ok_and(|exists| !exists) {
             self.without_directory(path, name, corruption)?;
-            let made_anew = dir.options(handle, id, name, config, Checkpointed::default(), wall_clock());
+            let made_anew =
+                dir.checkpoints
+                    .open_options(handle, id, name, config, Checkpointed::default(), wall_clock());
             return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
         }
         let known = match distrust {
-            None => dir.known_at_start(handle, name).map_err(OpenError::from)?,
+            None => dir
+                .checkpoints
+                .known_at_start(handle, name)
+                .map_err(OpenError::from)?,
             Some(_) => dir.checkpoints.of(name),
         };
         let options = |known| {
-            let options = dir.options(handle, id, name, config, known, wall_clock());
+            let options = dir
+                .checkpoints
+                .open_options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
                 leader_epoch,
@@ -581,7 +590,9 @@ impl LogDirs {
         let known = Checkpointed::default();
         Some(OpenOptions {
             dir: path(handle, name),
-            ..dir.options(handle, id, name, &config, known, wall_clock())
+            ..dir
+                .checkpoints
+                .open_options(handle, id, name, &config, known, wall_clock())
         })
     }
 
@@ -660,54 +671,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Dir {
-    /// What the checkpoints know of a partition that this run has not opened yet. After a crash they may be of a log that was
-    /// there before the one that is, or before it was truncated: then the log's own floor says how far to believe them.
-    fn known_at_start(&self, handle: &LogDir, name: &TopicPartition) -> Result<Checkpointed, LogError> {
-        let known = self.checkpoints.of(name);
-        if handle.was_clean().is_some() || known == Checkpointed::default() {
-            return Ok(known);
-        }
-        let Some(floor) = handle.recovery_floor(name)? else {
-            return Ok(known);
-        };
-        let start_is_stale = floor < known.log_start;
-        let believed = Checkpointed {
-            high_watermark: known.high_watermark.min(floor),
-            log_start: if start_is_stale {
-                Offset::ZERO
-            } else {
-                known.log_start
-            },
-            ..known
-        };
-        if believed != known {
-            // The floor goes once the files are written again, and then nothing contradicts them.
-            self.checkpoints.correct(name, believed);
-        }
-        Ok(believed)
-    }
-
-    /// How to open a partition of which the checkpoints know `known`.
-    fn options(
-        &self,
-        handle: &LogDir,
-        id: TopicIdPartition,
-        name: &TopicPartition,
-        config: &Arc<LogConfig>,
-        known: Checkpointed,
-        now: Timestamp,
-    ) -> OpenOptions {
-        let on_disk = handle.open_options(name.clone(), id.topic, Arc::clone(config), now);
-        let forgotten = self.checkpoints.stale_offset(name);
-        OpenOptions {
-            recovery_point: known.recovery_point,
-            stale_offset: on_disk.stale_offset.max(forgotten),
-            log_start_offset: known.log_start,
-            high_watermark: known.high_watermark,
-            ..on_disk
-        }
-    }
-
     /// A directory that is open; gives the partitions in it.
     fn of(handle: LogDir) -> Result<(Self, Vec<TopicPartition>), LogDirError> {
         let found = handle.partitions()?;

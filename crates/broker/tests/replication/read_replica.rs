@@ -46,7 +46,8 @@ async fn a_leader_sends_consumers_to_the_follower_in_their_rack() {
             reader: Some(reader(Some("r2"))),
             ..fetch_call(id, offset, wait)
         };
-        let sent = cluster.router(1).fetch(call).await.remove(0);
+        let sent = tokio::time::timeout(Duration::from_secs(20), cluster.router(1).fetch(call)).await;
+        let sent = sent.expect("at once").remove(0);
         assert_eq!(
             (sent.error, sent.preferred_read_replica),
             (ErrorCode::None, Some(BrokerId(2)))

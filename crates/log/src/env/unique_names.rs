@@ -1,5 +1,6 @@
 //! Where names come from that nothing else has: of directories that are put out of use or written, and of files.
 
+use super::faulty_state::SplitMix;
 use milena_types::Uuid;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,21 +41,13 @@ impl SeededNames {
 }
 
 impl UniqueNames for SeededNames {
-    /// `mixed(seed) ^ mixed(count)`, so that neither age nor seed shows in the order of names, and the count.
+    /// Seed and count, each mixed, so that neither age nor seed shows in the order of names, and the count.
     fn next(&self) -> Uuid {
         let count = self.next.fetch_add(1, Ordering::Relaxed);
-        let names = mixed(self.seed) ^ mixed(count);
+        let names = SplitMix(self.seed).next() ^ SplitMix(count).next();
         let bytes = (u128::from(names) << 64) | u128::from(count);
         Uuid(bytes.to_be_bytes())
     }
-}
-
-/// The finalizer of SplitMix64: a permutation of all numbers.
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

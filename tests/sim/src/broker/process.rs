@@ -1,7 +1,6 @@
 //! One run of a broker's process.
 
 use super::calls::Pending;
-use super::checkpoints::Checkpoints;
 use super::flush::FlushQueue;
 use super::following::InLink;
 use super::health::Unusable;
@@ -11,7 +10,7 @@ use crate::cx::Cx;
 use crate::disk::Disk;
 use crate::event::{BrokerTimer, Event, Host};
 use crate::time::MILLI;
-use milena_log::{CorruptionPolicy, LogDir, LogDirError, LogError};
+use milena_log::{CorruptionPolicy, DirOffsets, LogDir, LogDirError, LogError};
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_replication::AttachIds;
@@ -46,7 +45,7 @@ pub struct Process {
     pub(super) registration: Option<BrokerEpoch>,
     pub(super) links_out: BTreeMap<u64, super::attaching::OutLink>,
     pub(super) flush: FlushQueue,
-    pub(super) checkpoints: Checkpoints,
+    pub(super) checkpoints: DirOffsets,
     pub(super) checkpoint_dirty: BTreeSet<TopicIdPartition>,
     pub(super) uncommitted: BTreeSet<TopicIdPartition>,
     /// Led partitions that have something for their followers.
@@ -67,7 +66,7 @@ impl Process {
         defaults: BrokerDefaults,
     ) -> Result<Self, LogDirError> {
         let dir = disk.open()?;
-        let checkpoints = Checkpoints::read(&dir)?;
+        let checkpoints = DirOffsets::read(&dir)?;
         let process = Self {
             host,
             partitions: BTreeMap::new(),

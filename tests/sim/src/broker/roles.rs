@@ -160,9 +160,7 @@ pub(super) fn tell_broker(
     offline: &[BrokerId],
     broker: BrokerId,
 ) {
-    let registration = image.broker(broker);
-    let epoch = registration.map(|registration| registration.epoch);
-    let eligible =
-        !offline.contains(&broker) && registration.is_some_and(|r| !r.fenced && !r.in_controlled_shutdown);
+    let epoch = image.broker(broker).map(|registration| registration.epoch);
+    let eligible = image.is_active(broker) && !offline.contains(&broker);
     leader.on_broker(broker, epoch, eligible);
 }

@@ -1,17 +1,15 @@
 //! Opening logs: from what the checkpoints know and what the directory holds to a log, or to a doubt.
 
-use super::checkpoints::Checkpointed;
 use super::partition::{Partition, Role, TopicSettings};
 use super::process::Process;
 use crate::cx::Cx;
 use crate::event::BrokerTimer;
 use crate::say;
-use milena_log::{CorruptionPolicy, LogError, OpenError, OpenOptions, PartitionLog};
+use milena_log::{Checkpointed, CorruptionPolicy, LogError, OpenError, OpenOptions, PartitionLog};
 use milena_metadata::stray::stray;
 use milena_replication::FollowerHighWatermark;
 use milena_types::{LeaderEpoch, Offset, PartitionEpoch, TopicIdPartition, TopicPartition};
 use std::path::Path;
-use std::sync::Arc;
 
 impl Process {
     /// The log is opened off the data threads: that takes a while.
@@ -109,7 +107,8 @@ impl Process {
             let made_anew = self.options(cx, id, name, settings, Checkpointed::default());
             return Ok((PartitionLog::absent(&made_anew), Offset::ZERO));
         }
-        let known = self.known_at_start(name)?;
+        let floor = self.checkpoints.of(name).doubted_below(&self.dir, name)?;
+        let known = self.checkpoints.believe(name, floor);
         let options = OpenOptions {
             corruption: policy,
             ..self.options(cx, id, name, settings, known)
@@ -168,32 +167,6 @@ impl Process {
         }
     }
 
-    /// After a crash a checkpoint may be of a log that was longer: the recovery floor tells.
-    fn known_at_start(&mut self, name: &TopicPartition) -> Result<Checkpointed, LogError> {
-        let known = self.checkpoints.of(name);
-        if self.dir.was_clean().is_some() || known == Checkpointed::default() {
-            return Ok(known);
-        }
-        let Some(floor) = self.dir.recovery_floor(name)? else {
-            return Ok(known);
-        };
-        let log_start = if floor < known.log_start {
-            Offset::ZERO
-        } else {
-            known.log_start
-        };
-        let believed = Checkpointed {
-            high_watermark: known.high_watermark.min(floor),
-            log_start,
-            ..known
-        };
-        if believed != known {
-            // The floor goes once the files are written again, and then nothing contradicts them.
-            self.checkpoints.correct(name, believed);
-        }
-        Ok(believed)
-    }
-
     fn options(
         &self,
         cx: &Cx,
@@ -202,20 +175,12 @@ impl Process {
         settings: &TopicSettings,
         known: Checkpointed,
     ) -> OpenOptions {
-        let config = Arc::clone(&settings.log);
-        let on_disk = self
-            .dir
-            .open_options(name.clone(), id.topic, config, cx.timestamp());
-        let forgotten = self.checkpoints.stale_offset(name);
+        let on_disk =
+            self.checkpoints
+                .open_options(&self.dir, name, id.topic, &settings.log, known, cx.timestamp());
+        let registered = self.image.partition(id);
         OpenOptions {
-            recovery_point: known.recovery_point,
-            stale_offset: on_disk.stale_offset.max(forgotten),
-            log_start_offset: known.log_start,
-            high_watermark: known.high_watermark,
-            leader_epoch: self
-                .image
-                .partition(id)
-                .map_or(LeaderEpoch(i32::MAX), |state| state.leader_epoch),
+            leader_epoch: registered.map_or(LeaderEpoch(i32::MAX), |state| state.leader_epoch),
             ..on_disk
         }
     }
