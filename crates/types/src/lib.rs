@@ -6,6 +6,7 @@
 mod epoch;
 mod error_code;
 mod ids;
+pub mod mutants;
 mod offset;
 mod topic_name;
 mod units;
