@@ -11,7 +11,7 @@ MILENA_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$MILENA_ROOT/deploy/rocksdb.sh"
 cd "$MILENA_ROOT"
 
-PURE=(milena-types milena-record milena-metadata milena-replication milena-coordinator milena-wire milena-log milena-tidy milena-sim)
+PURE=(milena-types milena-metrics milena-record milena-metadata milena-replication milena-coordinator milena-wire milena-log milena-tidy milena-sim)
 PROCESSES=(milena-cluster-tests milena-interop-tests milena-deploy-tests)
 
 # The members of the workspace that are in neither list: they link RocksDB, or what links it.

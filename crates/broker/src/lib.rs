@@ -7,7 +7,6 @@
 //! controller/   registration, heartbeats, metadata subscription, admin: gRPC to the controller quorum
 //! metadata/     the last applied image, for everybody to read
 //! loggers       the process's loggers, which its node owns
-//! metrics       figures, for the node to show
 //! ```
 //!
 //! Threads: N data threads (each a current-thread runtime that owns its partitions and serves the connections it
@@ -19,7 +18,6 @@ pub mod coordinator;
 pub mod kafka;
 pub mod loggers;
 pub mod metadata;
-pub mod metrics;
 pub mod shard;
 mod start;
 

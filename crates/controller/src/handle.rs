@@ -1,9 +1,11 @@
 //! A running controller, as its node holds it.
 
+use crate::cluster_metrics;
 use crate::config::ControllerError;
 use crate::planner::Observed;
 use crate::service::{Quorum, QuorumStatus};
 use milena_metadata::image::MetadataImage;
+use milena_metrics::Metric;
 use milena_types::{BrokerId, ClusterId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,10 +109,19 @@ impl ControllerHandle {
         self.shared.syncs.load(Ordering::Relaxed)
     }
 
-    /// How many unclean elections this node has held as the active controller, since the start.
+    /// Figures of the controller, under Kafka's names and ours.
     #[must_use]
-    pub fn unclean_elections(&self) -> u64 {
-        self.shared.planner.unclean_elections.load(Ordering::Relaxed)
+    pub fn metrics(&self) -> Vec<Metric> {
+        let (image, planner) = (self.image(), &self.shared.planner);
+        let mut metrics = cluster_metrics::metrics(&image, self.is_active());
+        metrics.push(Metric::count(
+            ("kafka.controller", "ControllerStats"),
+            "UncleanLeaderElections_total",
+            "Elections of leaders that may lack acknowledged records, since this node started.",
+            planner.unclean_elections.load(Ordering::Relaxed),
+        ));
+        metrics.extend(planner.availability.metrics(&image, planner.clock.now()));
+        metrics
     }
 
     /// Where it listens.

@@ -11,6 +11,7 @@
 //! the second thread syncs the WAL. openraft and RocksDB are named nowhere else in the workspace.
 
 mod bootstrap;
+mod cluster_metrics;
 #[cfg(test)]
 mod cluster_test;
 mod config;

@@ -142,8 +142,8 @@ impl Running {
         };
         let (evidence, received) = mpsc::channel(16);
         let raft_service = RaftService::new(raft.clone(), identity, gate, evidence, heard.clone());
-        let raft_service = Arc::new(raft_service);
         let awake = quorum.clone();
+        let early = early_election::run(raft.clone(), peers.clone(), received, planner.observed());
         let service = ControllerService::new(planner, quorum, prober.clone());
         raft.run();
         if joining.is_none() {
@@ -151,7 +151,7 @@ impl Running {
             let _ = wake::forget_lease(&raft, &peers).await;
         }
         let mut background = vec![
-            tokio::spawn(early_election::run(raft.clone(), peers.clone(), received)),
+            tokio::spawn(early),
             tokio::spawn(pulse::run(
                 raft.clone(),
                 heard,

@@ -2,7 +2,7 @@
 
 use crate::ports::free_ports;
 use crate::wait::until;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
@@ -42,6 +42,7 @@ pub struct Cluster {
     dir: tempfile::TempDir,
     client_ports: BTreeMap<i32, u16>,
     controller_ports: BTreeMap<i32, u16>,
+    admin_ports: BTreeMap<i32, u16>,
     running: BTreeMap<i32, Child>,
     settings: Settings,
     keep: bool,
@@ -70,8 +71,11 @@ impl Cluster {
     }
 
     fn start_roles(brokers: &[i32], controllers: &[i32], settings: Settings) -> Self {
-        let ports = free_ports(brokers.len() + controllers.len());
-        let (client_ports, controller_ports) = ports.split_at(brokers.len());
+        let all: BTreeSet<i32> = brokers.iter().chain(controllers).copied().collect();
+        let all: Vec<i32> = all.into_iter().collect();
+        let ports = free_ports(brokers.len() + controllers.len() + all.len());
+        let (client_ports, ports) = ports.split_at(brokers.len());
+        let (controller_ports, admin_ports) = ports.split_at(controllers.len());
         let named = |ids: &[i32], ports: &[u16]| ids.iter().copied().zip(ports.iter().copied()).collect();
         let mut cluster = Self {
             dir: tempfile::Builder::new()
@@ -80,6 +84,7 @@ impl Cluster {
                 .expect("temporary directory"),
             client_ports: named(brokers, client_ports),
             controller_ports: named(controllers, controller_ports),
+            admin_ports: named(&all, admin_ports),
             running: BTreeMap::new(),
             settings,
             keep: std::env::var_os("MILENA_TEST_KEEP").is_some(),
@@ -89,6 +94,15 @@ impl Cluster {
         }
         cluster.wait_brokers(brokers.len());
         cluster
+    }
+
+    /// Every row of the node's `/metrics`, by name and labels.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn metrics(&self, id: i32) -> HashMap<String, f64> {
+        crate::metrics(self.admin_ports[&id])
     }
 
     /// The bootstrap string.
@@ -374,6 +388,7 @@ impl Cluster {
             rf = n.min(3),
             isr = if n < 3 { 1 } else { 2 },
         );
+        let _ = writeln!(text, "milena.admin.listen=127.0.0.1:{}", self.admin_ports[&id]);
         for (key, value) in &self.settings.extra {
             let _ = writeln!(text, "{key}={}", value.replace("{id}", &id.to_string()));
         }

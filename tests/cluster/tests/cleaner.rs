@@ -1,13 +1,10 @@
 //! The cleaner of a real node as its operator sees it: metrics, and settings that are altered while it runs.
 
-use milena_cluster_tests::{Cluster, Settings, admin, free_ports, until};
+use milena_cluster_tests::{Cluster, Settings, admin, until};
 use milena_record::crc32c;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,42 +16,20 @@ const BUFFER: &str = "1048600";
 
 struct Node {
     cluster: Cluster,
-    admin_port: u16,
 }
 
 impl Node {
     fn start() -> Self {
-        let admin_port = free_ports(1)[0];
         let settings = Settings::default()
-            .with("milena.admin.listen", &format!("127.0.0.1:{admin_port}"))
             .with("log.cleaner.backoff.ms", "100")
             .with("log.cleaner.dedupe.buffer.size", BUFFER);
         Self {
             cluster: Cluster::start(1, settings),
-            admin_port,
         }
     }
 
-    /// Every row of `/metrics` by name and labels.
-    fn metrics(&self) -> HashMap<String, f64> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).expect("admin endpoint");
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .expect("ask");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        let rows = body.lines().filter(|line| !line.starts_with('#'));
-        let row = |line: &str| {
-            let (name, value) = line.rsplit_once(' ').expect("a value");
-            (name.to_owned(), value.parse().expect("a number"))
-        };
-        rows.map(row).collect()
-    }
-
     fn metric(&self, name: &str) -> f64 {
-        let rows = self.metrics();
+        let rows = self.cluster.metrics(1);
         *rows.get(name).unwrap_or_else(|| panic!("no {name} in {rows:?}"))
     }
 

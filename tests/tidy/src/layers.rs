@@ -5,6 +5,7 @@ use crate::Violation;
 /// (crate, the crates of this workspace that it may name). A crate that is not here may name none.
 pub const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("metrics", &[]),
     ("record", &["types"]),
     ("metadata", &["types"]),
     ("replication", &["types"]),
@@ -12,11 +13,12 @@ pub const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("wire", &["types"]),
     ("log", &["types", "record"]),
     ("rpc", &["types", "metadata"]),
-    ("controller", &["types", "metadata", "rpc"]),
+    ("controller", &["types", "metrics", "metadata", "rpc"]),
     (
         "broker",
         &[
             "types",
+            "metrics",
             "record",
             "metadata",
             "replication",
@@ -30,6 +32,7 @@ pub const ALLOWED_EDGES: &[(&str, &[&str])] = &[
         "node",
         &[
             "types",
+            "metrics",
             "record",
             "metadata",
             "replication",
@@ -47,6 +50,7 @@ pub const ALLOWED_EDGES: &[(&str, &[&str])] = &[
 /// Crates without tokio, files, network, clock and randomness: values in, values out.
 const PURE: &[&str] = &[
     "types",
+    "metrics",
     "record",
     "metadata",
     "replication",

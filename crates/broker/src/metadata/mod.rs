@@ -3,9 +3,11 @@
 mod cache;
 mod departures;
 mod doubts;
+mod replica_metrics;
 mod saved_image;
 
 pub use cache::{MetadataCache, MetadataUpdate};
+pub(crate) use replica_metrics::metrics as replica_metrics;
 pub use saved_image::{SavedImage, SavedImageError};
 
 #[cfg(test)]

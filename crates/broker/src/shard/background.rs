@@ -3,15 +3,16 @@
 //!
 //! The first data thread hands them on when the metadata changes. Source: `BrokerConfigHandler.processConfigChanges`.
 
+use super::availability::AvailabilityFigures;
 use super::cleaner::{Cleaner, CleanerRefused};
 use super::id::ShardId;
 use super::pace::Pacer;
 use super::quarantine::{Gates, TruncationFigures};
 use super::router::Router;
 use super::state::Shard;
-use crate::metrics::Metric;
 use milena_metadata::MetadataDelta;
 use milena_metadata::record::ConfigResource;
+use milena_metrics::Metric;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,15 +39,17 @@ pub(super) struct Background {
     /// Of the quarantines.
     pub(super) gates: Arc<Gates>,
     pub(super) truncated: Arc<TruncationFigures>,
+    pub(super) availability: Arc<AvailabilityFigures>,
 }
 
 impl Background {
-    pub(super) fn new(cleaner: Arc<Cleaner>) -> Self {
+    pub(super) fn new(cleaner: Arc<Cleaner>, shards: usize) -> Self {
         Self {
             cleaner,
             moves: Arc::new(Pacer::new(f64::MAX)),
             gates: Arc::default(),
             truncated: Arc::default(),
+            availability: Arc::new(AvailabilityFigures::new(shards)),
         }
     }
 
@@ -57,7 +60,7 @@ impl Background {
             ..Default::default()
         };
         let cleaners = super::cleaner::Cleaners::start(&off, Vec::new(), mailboxes).unwrap();
-        Self::new(cleaners.cleaner())
+        Self::new(cleaners.cleaner(), mailboxes.len())
     }
 }
 
@@ -99,11 +102,12 @@ impl Router {
         self.background.cleaner.check(all, own)
     }
 
-    /// Figures of the background work.
+    /// Figures of the background work, and of what the partitions do.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         let mut metrics = self.background.cleaner.metrics();
         metrics.extend(self.background.truncated.metrics());
+        metrics.extend(self.background.availability.metrics());
         metrics
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub(super) links_in: InLinks,
     /// Led partitions with records that are not committed: the only ones that the ISR tick looks at.
     pub(super) uncommitted: HashSet<TopicIdPartition>,
+    /// Led partitions whose ISR is not whole: the only ones with records at risk.
+    pub(super) incomplete: HashSet<TopicIdPartition>,
     /// Partitions whose offsets have moved since the last checkpoint.
     pub(super) checkpoint_dirty: HashSet<TopicIdPartition>,
     /// Logs that are open for appends.
@@ -110,6 +112,7 @@ impl Context {
             links_out: OutLinks::default(),
             links_in: InLinks::default(),
             uncommitted: HashSet::new(),
+            incomplete: HashSet::new(),
             checkpoint_dirty: HashSet::new(),
             open_logs: OpenLogs::new(),
             open_logs_max,

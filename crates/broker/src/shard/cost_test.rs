@@ -122,6 +122,7 @@ impl Maker {
             parked: Parked::default(),
             ring: TailRing::default(),
             feeds: Box::default(),
+            first_ack: super::availability::FirstAck::default(),
         };
         let log = LogSummary {
             log_start: Offset(0),

@@ -1,5 +1,6 @@
 //! ISR changes: from a leader's proposal to the controller and back.
 
+use super::availability::IsrChange;
 use super::context::Context;
 use super::mailbox::with_local;
 use super::partition::Partition;
@@ -24,10 +25,14 @@ impl Partition {
         };
         tracing::info!(partition = %self.name, isr = ?proposal.isr, was = ?role.leader.term().isr, "asks for another ISR");
         let id = self.id;
+        let change = match proposal.isr.len().cmp(&role.leader.term().isr.len()) {
+            std::cmp::Ordering::Less => IsrChange::Shrinks,
+            _ => IsrChange::Expands,
+        };
         let answer = cx.control.alter_partition(item(id, &proposal));
         tokio::task::spawn_local(async move {
             let error = answer.await;
-            let pause = with_local(|shard| shard.on_isr_answered(id, proposal.id, error));
+            let pause = with_local(|shard| shard.on_isr_answered(id, proposal.id, change, error));
             if let Some(pause) = pause.flatten() {
                 tokio::time::sleep(pause).await;
                 with_local(|shard| shard.retry_isr(id, proposal.id));
@@ -42,8 +47,15 @@ impl Shard {
         &mut self,
         id: TopicIdPartition,
         proposal: ProposalId,
+        change: IsrChange,
         error: ErrorCode,
     ) -> Option<Duration> {
+        let change = if error == ErrorCode::None {
+            change
+        } else {
+            IsrChange::Failed
+        };
+        self.cx.background.availability.isr(change);
         let (partition, _) = self.partition(id).ok()?;
         let Role::Leader(role) = &mut partition.role else {
             return None;

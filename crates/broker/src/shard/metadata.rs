@@ -3,6 +3,7 @@
 //! Every step is idempotent: it compares the image with what the partition is, so that a delta that comes twice, or an
 //! image without a delta, does no harm.
 
+use super::availability::FirstAck;
 use super::context::{Context, wall_clock};
 use super::dir_state::DirState;
 use super::link::Lane;
@@ -17,7 +18,9 @@ use super::tail_ring::TailRing;
 use milena_log::{CorruptionPolicy, OpenError, PartitionLog};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
-use milena_replication::{Assigned, FollowerHighWatermark, Following, Leader, Transition, transition};
+use milena_replication::{
+    Assigned, FollowerHighWatermark, Following, Leader, Moment, Transition, transition,
+};
 use milena_types::{
     BrokerId, ErrorCode, LeaderEpoch, MetadataVersion, Offset, PartitionEpoch, TopicIdPartition,
     TopicPartition,
@@ -431,8 +434,18 @@ impl Partition {
             tell_broker(&mut role.leader, &cx.image, &state.offline, *broker);
         }
         role.parked.complete(&role.leader);
+        self.note_isr(cx, state);
         self.advance_high_watermark(cx);
         self.propose_isr(cx);
+    }
+
+    /// Remembers whether the ISR that is committed now is whole.
+    fn note_isr(&self, cx: &mut Context, state: &PartitionRegistration) {
+        if state.isr.len() < state.replicas.len() {
+            cx.incomplete.insert(self.id);
+        } else {
+            cx.incomplete.remove(&self.id);
+        }
     }
 
     fn become_leader(&mut self, cx: &mut Context, state: &PartitionRegistration) {
@@ -456,7 +469,9 @@ impl Partition {
             parked,
             ring,
             feeds: Box::default(),
+            first_ack: first_ack(state, now),
         }));
+        self.note_isr(cx, state);
         if ends.advertised < ends.log_end {
             self.queue_flush(cx);
         }
@@ -494,6 +509,7 @@ impl Partition {
                         .refuse(feed.attachment, ErrorCode::NotLeaderOrFollower);
                 }
                 cx.uncommitted.remove(&self.id);
+                cx.incomplete.remove(&self.id);
             }
             Role::Follower(role) => {
                 cx.links_in.unwant(role.leader(), self.id, role.attachment());
@@ -502,6 +518,15 @@ impl Partition {
             Role::Idle => {}
         }
         self.waiters.wake();
+    }
+}
+
+/// A leadership that was somebody's before is taken over; a new partition's first one is not.
+fn first_ack(state: &PartitionRegistration, now: Moment) -> FirstAck {
+    if state.leader_epoch > LeaderEpoch(0) {
+        FirstAck::awaited(now)
+    } else {
+        FirstAck::default()
     }
 }
 

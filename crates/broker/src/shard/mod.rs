@@ -11,6 +11,7 @@
 //! lives across an await. Cost is per ready partition, never per partition: an idle one has no task, timer or file.
 
 pub mod api;
+mod availability;
 mod background;
 mod checkpoints;
 mod cleaner;

@@ -153,6 +153,9 @@ impl Partition {
         let in_contact = || cx.control.in_contact();
         if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now(), in_contact) {
             role.parked.complete(&role.leader);
+            if let Some(took) = role.first_ack.on_committed(high_watermark, || cx.now()) {
+                cx.background.availability.first_ack.observe(took);
+            }
             self.log.on_high_watermark(high_watermark);
             self.waiters.wake();
             cx.checkpoint_dirty.insert(self.id);

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use milena_log::{AppendContext, AppendError, AppendOrigin, Appended};
 use milena_record::{BatchHeader, Compression};
 use milena_replication::AckOutcome;
-use milena_types::{Acks, ErrorCode, TopicIdPartition};
+use milena_types::{Acks, ErrorCode, Offset, TopicIdPartition};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -99,6 +99,9 @@ impl Partition {
         zstd_allowed: bool,
         slot: Slot<ProduceResult>,
     ) {
+        if let Role::Leader(role) = &mut self.role {
+            role.first_ack.on_asked(|| cx.now());
+        }
         if let Err(error) = self.check_produce(cx, &batch, acks, zstd_allowed) {
             slot.set(self.refusal(cx, error));
             return;
@@ -116,9 +119,28 @@ impl Partition {
             log_start_offset: appended.log_start_offset,
             ..ProduceResult::failed(self.id, ErrorCode::None)
         };
+        self.note_first_ack(cx, acks, appended.range.to);
         match acks {
             Acks::None | Acks::Leader => slot.set(result),
             Acks::All => self.park(appended.range.to, Waiting::Produce(Box::new(result), slot)),
+        }
+    }
+
+    /// A batch that ends at `end` is in the log: it may be the first one of this leadership to be acknowledged.
+    fn note_first_ack(&mut self, cx: &Context, acks: Acks, end: Offset) {
+        let Role::Leader(role) = &mut self.role else {
+            return;
+        };
+        let took = match acks {
+            Acks::None | Acks::Leader => role.first_ack.on_acknowledged(|| cx.now()),
+            Acks::All => {
+                role.first_ack.on_appended(end);
+                role.first_ack
+                    .on_committed(role.leader.high_watermark(), || cx.now())
+            }
+        };
+        if let Some(took) = took {
+            cx.background.availability.first_ack.observe(took);
         }
     }
 
@@ -178,7 +200,7 @@ impl Partition {
     }
 
     /// Waits for the high watermark to reach `end`, if it has not already.
-    pub(super) fn park(&mut self, end: milena_types::Offset, waiting: Waiting) {
+    pub(super) fn park(&mut self, end: Offset, waiting: Waiting) {
         match &mut self.role {
             Role::Leader(role) => match role.leader.ack_outcome(end) {
                 AckOutcome::Done(error) => waiting.finish(error),

@@ -1,5 +1,6 @@
 //! What a broker is for one of its partitions. What it becomes is decided by [`milena_replication::transition`].
 
+use super::availability::FirstAck;
 use super::link::ReadAhead;
 use super::parked::Parked;
 use super::tail_ring::TailRing;
@@ -36,6 +37,8 @@ pub(crate) struct LeaderRole {
     pub(crate) ring: TailRing,
     /// One for each follower that is attached, and no room for more: an idle partition has them too.
     pub(crate) feeds: Box<[Feed]>,
+    /// For the figures.
+    pub(crate) first_ack: FirstAck,
 }
 
 impl LeaderRole {

@@ -72,7 +72,7 @@ impl DataThreads {
         let openings = Openings::new(config.log_work.recovery_threads);
         let checkpoints = CheckpointWriter::start(Arc::clone(&dirs), mailboxes.clone(), interval)?;
         let cleaners = Cleaners::start(&config.log_work.cleaner, dirs.paths(), &mailboxes)?;
-        let background = Background::new(cleaners.cleaner());
+        let background = Background::new(cleaners.cleaner(), mailboxes.len());
         let mut threads = Vec::with_capacity(receivers.len());
         for (shard, mailbox) in mailboxes.shards().zip(receivers) {
             let parts = ContextParts {
@@ -223,6 +223,7 @@ async fn serve(mut mailbox: Mailbox, shard: &Rc<RefCell<Shard>>, config: &Broker
             Some(task) = mailbox.requests.recv() => Some(task),
             _ = isr.tick() => {
                 with_local(Shard::tick_isr);
+                with_local(Shard::tick_at_risk);
                 None
             }
             _ = checkpoints.tick() => {

@@ -29,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the process learns of a broker that is ready.
 pub(super) struct Ready {
+    pub(super) config: Arc<BrokerConfig>,
     pub(super) addresses: Vec<(String, SocketAddr)>,
     pub(super) router: Router,
     pub(super) metadata: Arc<MetadataCache>,
@@ -141,6 +142,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         Arc::clone(&metadata),
     ));
     let ready = Ready {
+        config: Arc::clone(config),
         addresses,
         router,
         metadata,

@@ -4,9 +4,9 @@ use super::control::{self, Ready};
 use super::error::StartError;
 use crate::config::BrokerConfig;
 use crate::controller::BrokerState;
-use crate::metadata::MetadataCache;
-use crate::metrics::Metric;
+use crate::metadata::{MetadataCache, replica_metrics};
 use crate::shard::Router;
+use milena_metrics::Metric;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
@@ -89,7 +89,11 @@ impl BrokerHandle {
     /// Figures of the broker, under Kafka's names.
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
-        self.ready.router.metrics()
+        let config = &self.ready.config;
+        let image = self.ready.metadata.image();
+        let mut metrics = self.ready.router.metrics();
+        metrics.extend(replica_metrics(&image, config.node_id, &config.topic_defaults));
+        metrics
     }
 
     /// Follows the broker's state in the cluster.

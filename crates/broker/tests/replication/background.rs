@@ -1,9 +1,9 @@
 //! Settings of background work that are altered while brokers run: the cleaner's, and the rate of moves between directories.
 
 use crate::cluster::*;
-use milena_broker::metrics::Metric;
 use milena_broker::shard::{AlterLogDirItem, CleanerRefused};
 use milena_metadata::record::{ConfigResource, MetadataRecord};
+use milena_metrics::Metric;
 use milena_types::{Acks, BrokerId, ErrorCode, PartitionIndex, TopicName, TopicPartition};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub(crate) fn metric(cluster: &Cluster, broker: i32, name: &str) -> f64 {
     metrics
         .iter()
         .find(|metric| metric.name == name)
-        .map(|metric| metric.value)
+        .and_then(Metric::number)
         .unwrap()
 }
 

@@ -55,11 +55,11 @@ fn said(loss: &str, key: &str) -> Option<i64> {
 /// The number of records that the broker has cut because of such an election.
 fn truncated(cluster: &Cluster, broker: i32, election: &str) -> i64 {
     let metrics = cluster.router(broker).metrics();
-    let tag = Some(("election", election.to_owned()));
+    let tags = [("election", election.to_owned())];
     let row = metrics
         .iter()
-        .find(|row| row.name == "truncated_total" && row.tag == tag);
-    row.unwrap().value as i64
+        .find(|row| row.name == "truncated_total" && row.tags == tags);
+    row.and_then(milena_metrics::Metric::number).unwrap() as i64
 }
 
 /// Two brokers; the first one alone has committed `b` and `c` when it stops, and the second one is elected uncleanly and goes on

@@ -18,7 +18,13 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX))
+        self.timestamp(Instant::now())
+    }
+
+    /// What the clock showed at `at`.
+    pub(crate) fn timestamp(&self, at: Instant) -> Timestamp {
+        let since = at.saturating_duration_since(self.origin);
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// When the clock shows `at`.

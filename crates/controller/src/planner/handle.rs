@@ -1,5 +1,7 @@
 //! How the gRPC front gives jobs to the planner.
 
+use super::availability::Availability;
+use super::clock::Clock;
 use super::job::{Answer, Job, TypedJob, View};
 use milena_metadata::image::MetadataImage;
 use milena_metadata::liveness::Liveness;
@@ -28,6 +30,9 @@ pub(crate) struct Observed {
     pub(crate) active: watch::Receiver<Option<u64>>,
     /// Unclean elections that it has held, since the start.
     pub(crate) unclean_elections: Arc<AtomicU64>,
+    /// What failures cost, by the times of this clock.
+    pub(crate) availability: Arc<Availability>,
+    pub(crate) clock: Clock,
 }
 
 /// The planner's front; cheap to clone.
@@ -42,6 +47,8 @@ pub(crate) struct PlannerInput {
     pub(super) queue: mpsc::Receiver<Box<dyn Job>>,
     pub(super) active: watch::Sender<Option<u64>>,
     pub(super) unclean_elections: Arc<AtomicU64>,
+    pub(super) availability: Arc<Availability>,
+    pub(super) clock: Clock,
 }
 
 impl PlannerHandle {
@@ -49,14 +56,20 @@ impl PlannerHandle {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (sender, active) = watch::channel(None);
         let unclean_elections = Arc::default();
+        let clock = Clock::start();
+        let availability: Arc<Availability> = Arc::default();
         let input = PlannerInput {
             queue: jobs,
             active: sender,
             unclean_elections: Arc::clone(&unclean_elections),
+            availability: Arc::clone(&availability),
+            clock,
         };
         let observed = Observed {
             active,
             unclean_elections,
+            availability,
+            clock,
         };
         (Self { queue, observed }, input)
     }

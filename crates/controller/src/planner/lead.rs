@@ -1,6 +1,5 @@
 //! The planner's life: follower, then active controller for a term, and so on.
 
-use super::clock::Clock;
 use super::elections::PeriodicElections;
 use super::handle::{PlannerInput, Refusal};
 use super::job::{Job, TypedJob, View};
@@ -73,8 +72,9 @@ impl Planner {
             raft,
             committed,
             defaults: settings.defaults,
-            clock: Clock::start(),
+            clock: input.clock,
             unclean_elections: Arc::clone(&input.unclean_elections),
+            availability: Arc::clone(&input.availability),
         };
         Self {
             shared,
@@ -137,6 +137,10 @@ impl Planner {
         let mut liveness = Liveness::new(self.session_timeout_ms);
         liveness.activate(&self.shared.committed.image(), self.shared.clock.now());
         let mut rounds = Rounds::new(&self.shared, liveness);
+        let patience = Duration::from_millis(self.session_timeout_ms.unsigned_abs());
+        let availability = Arc::clone(&self.shared.availability);
+        let (image, defaults) = (self.shared.committed.image(), &self.shared.defaults);
+        availability.begin(&image, defaults, patience, self.shared.clock.now());
         if self.shared.committed.image().cluster.is_none() {
             rounds.push(self.genesis());
         } else {
@@ -173,6 +177,7 @@ impl Planner {
             }
         }
         rounds.finish();
+        availability.end(self.shared.clock.now());
     }
 
     /// When something is due next.
@@ -211,6 +216,9 @@ impl Planner {
             && let Some(broker) = rounds.liveness.expired(&image, self.shared.clock.now())
         {
             tracing::warn!(%broker, "broker fenced: its session has ended");
+            if let Some(heard) = rounds.liveness.last_contact(broker) {
+                self.shared.availability.suspect(broker, heard);
+            }
             rounds.push(job(move |view| {
                 plan::fence_broker(view.image, broker, None, &view.context)
             }));

@@ -10,6 +10,7 @@
 //! wait for the commit, those without records included when they were planned behind others: nobody is told of
 //! something that is not committed.
 
+mod availability;
 mod clock;
 mod elections;
 mod handle;

@@ -4,7 +4,7 @@
 //! broken, a host that has vanished (its name unknown, no way to it) is proof too. Anything else proves nothing and is left
 //! to the session timeout. Epochs make a wrong proof harmless.
 
-use super::handle::{PlannerHandle, Refusal};
+use super::handle::{Observed, PlannerHandle, Refusal};
 use crate::publish::CommittedLog;
 use milena_metadata::plan;
 use milena_metadata::record::{BrokerRegistration, Endpoint};
@@ -57,8 +57,13 @@ impl Prober {
         if addresses.is_empty() {
             return Ok(false);
         }
+        let Observed {
+            availability, clock, ..
+        } = self.planner.observed();
+        availability.suspect(broker, clock.now());
         for address in &addresses {
             if !proof(dial(address, DIAL_TIMEOUT).await) {
+                availability.clear(broker);
                 return Ok(false);
             }
         }

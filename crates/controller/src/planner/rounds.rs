@@ -4,6 +4,7 @@
 //! planned against exactly the history that it meets. (A chain of batches planned ahead of each other would not have
 //! that property: were one of them replaced by a stranger, the version of the next would still fit.)
 
+use super::availability::{Availability, Changes};
 use super::clock::{Clock, seed};
 use super::job::{Job, View};
 use super::leaderless::Leaderless;
@@ -11,9 +12,11 @@ use super::unclean::UncleanElections;
 use crate::publish::CommittedLog;
 use crate::raft::types::{Applied, Proposal, Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
+use milena_metadata::image::MetadataImage;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::{Draft, PlanContext, RECORDS_MAX};
 use milena_metadata::record::MetadataBatch;
+use milena_types::Timestamp;
 use openraft::alias::OneshotReceiverOf;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
@@ -28,9 +31,16 @@ pub(super) const WAITING_MAX: usize = 1_024;
 /// A batch in flight and the jobs that it decides.
 struct Flight {
     jobs: Vec<Box<dyn Job>>,
+    effects: Effects,
+    result: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
+}
+
+/// What there is to say and to count of a batch when it is committed.
+struct Effects {
     leaderless: Leaderless,
     unclean: UncleanElections,
-    result: OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>,
+    changes: Changes,
+    decided: Timestamp,
 }
 
 /// What became of a batch.
@@ -52,6 +62,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     /// How many there were while this node was the active controller.
     pub(super) unclean_elections: Arc<AtomicU64>,
+    pub(super) availability: Arc<Availability>,
 }
 
 /// The rounds of one term.
@@ -131,18 +142,17 @@ impl<'a> Rounds<'a> {
                 expected_version: base.version,
                 records,
             };
-            let leaderless = Leaderless::of(&base, &batch);
-            let unclean = UncleanElections::of(&base, &batch, &self.shared.defaults);
-            self.propose(&batch, jobs, (leaderless, unclean)).await;
+            let effects = Effects {
+                leaderless: Leaderless::of(&base, &batch),
+                unclean: UncleanElections::of(&base, &batch, &self.shared.defaults),
+                changes: Changes::of(&base, &batch, &working, &self.shared.defaults),
+                decided: now,
+            };
+            self.propose(&batch, jobs, effects).await;
         }
     }
 
-    async fn propose(
-        &mut self,
-        batch: &MetadataBatch,
-        jobs: Vec<Box<dyn Job>>,
-        (leaderless, unclean): (Leaderless, UncleanElections),
-    ) {
+    async fn propose(&mut self, batch: &MetadataBatch, jobs: Vec<Box<dyn Job>>, effects: Effects) {
         let (responder, result) = ProgressResponder::complete_only();
         let proposal = Proposal(milena_rpc::encode_batch(batch));
         // The responder is gone with it, which the flight's landing shows.
@@ -151,8 +161,7 @@ impl<'a> Rounds<'a> {
         }
         self.flight = Some(Flight {
             jobs,
-            leaderless,
-            unclean,
+            effects,
             result,
         });
     }
@@ -180,11 +189,7 @@ impl<'a> Rounds<'a> {
         if landing == Landing::Applied {
             let image = self.shared.committed.image();
             let now = self.shared.clock.now();
-            flight.leaderless.log();
-            flight.unclean.log();
-            self.shared
-                .unclean_elections
-                .fetch_add(flight.unclean.count(), Ordering::Relaxed);
+            self.tell(&flight.effects, &image);
             for job in flight.jobs {
                 job.applied(&image, &mut self.liveness, now);
             }
@@ -194,6 +199,20 @@ impl<'a> Rounds<'a> {
             }
         }
         landing
+    }
+
+    fn tell(&self, effects: &Effects, image: &MetadataImage) {
+        effects.leaderless.log();
+        effects.unclean.log();
+        let Shared {
+            unclean_elections,
+            availability,
+            defaults,
+            clock,
+            ..
+        } = self.shared;
+        unclean_elections.fetch_add(effects.unclean.count(), Ordering::Relaxed);
+        availability.on_committed(&effects.changes, image, defaults, (effects.decided, clock.now()));
     }
 
     /// Gives up everything that is not answered.

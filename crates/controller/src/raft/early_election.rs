@@ -8,11 +8,14 @@
 use super::lease;
 use super::peers::Peers;
 use super::types::{Raft, TypeConfig, Vote};
+use crate::planner::Observed;
 use milena_rpc::dial::{Dialled, dial};
+use milena_types::BrokerId;
 use openraft::async_runtime::WatchReceiver;
 use openraft::vote::RaftLeaderId;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How long one dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -29,6 +32,8 @@ const ROUND_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
     vote: Vote,
+    /// When it ended.
+    at: Instant,
 }
 
 /// Watches one append stream; its drop is the evidence.
@@ -52,14 +57,17 @@ impl Drop for LeaderLink {
     fn drop(&mut self) {
         if let Some(vote) = self.vote.take() {
             // Full means that evidence waits already.
-            let _ = self.evidence.try_send(Evidence { vote });
+            let _ = self.evidence.try_send(Evidence {
+                vote,
+                at: Instant::now(),
+            });
         }
     }
 }
 
 /// Judges evidence until all streams' senders are gone.
-pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<Evidence>) {
-    while let Some(Evidence { vote }) = evidence.recv().await {
+pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<Evidence>, planner: Observed) {
+    while let Some(Evidence { vote, at }) = evidence.recv().await {
         let leader = *vote.leader_id().node_id();
         if leader == *raft.node_id() || !is_current(&raft, &vote) {
             continue;
@@ -68,6 +76,11 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
         if !becomes_silent(&peer.address, || is_current(&raft, &vote)).await {
             continue;
         }
+        // Whoever is elected fences its broker: that has been dead since then.
+        planner.availability.suspect(
+            BrokerId(i32::try_from(leader).unwrap_or(-1)),
+            planner.clock.timestamp(at),
+        );
         tracing::info!(
             leader,
             "the active controller cannot be reached: asking the other voters for an election"

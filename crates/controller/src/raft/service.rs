@@ -38,14 +38,14 @@ impl RaftService {
         gate: Arc<VoteGate>,
         evidence: mpsc::Sender<Evidence>,
         heard: LastHeard,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new(Self {
             raft,
             identity,
             gate,
             evidence,
             heard,
-        }
+        })
     }
 
     fn open<T: DeserializeOwned>(&self, message: &RaftMessage) -> Result<T, Status> {

@@ -6,7 +6,7 @@
 
 use super::process;
 use super::routes::Watched;
-use milena_broker::metrics::Metric;
+use milena_metrics::{Distribution, Metric, Value};
 use std::fmt::Write as _;
 
 /// One figure; all figures of a name have to come one after the other.
@@ -32,16 +32,34 @@ impl Page {
             labels,
             value,
         } = line;
-        if self.last != *name {
-            let kind = if name.ends_with("_total") {
-                "counter"
-            } else {
-                "gauge"
-            };
-            let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-            (*name).clone_into(&mut self.last);
-        }
+        let kind = if name.ends_with("_total") {
+            "counter"
+        } else {
+            "gauge"
+        };
+        self.head(name, help, kind);
         let _ = writeln!(self.text, "{name}{labels} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, shown: &Distribution) {
+        self.head(name, help, "histogram");
+        for (end, count) in &shown.buckets {
+            let end = if end.is_finite() {
+                end.to_string()
+            } else {
+                "+Inf".to_owned()
+            };
+            let _ = writeln!(self.text, "{name}_bucket{} {count}", labels(&[("le", end)]));
+        }
+        let all = shown.buckets.last().map_or(0, |bucket| bucket.1);
+        let _ = write!(self.text, "{name}_sum {}\n{name}_count {all}\n", shown.sum);
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        if self.last != *name {
+            let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            name.clone_into(&mut self.last);
+        }
     }
 }
 
@@ -59,7 +77,7 @@ pub(super) fn metrics(watched: &Watched) -> String {
     gauge(
         "milena_build_info",
         "The version that runs.",
-        &label("version", env!("CARGO_PKG_VERSION")),
+        &labels(&[("version", env!("CARGO_PKG_VERSION").to_owned())]),
         1.0,
     );
     gauge("milena_node_id", "node.id.", "", f64::from(watched.node_id));
@@ -80,9 +98,15 @@ pub(super) fn metrics(watched: &Watched) -> String {
     // Stable: rows of a name stay in their order.
     kafkas.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (name, metric) in kafkas {
-        let tag = metric.tag.as_ref();
-        let labels = tag.map_or_else(String::new, |(key, value)| label(key, value));
-        gauge(&name, metric.help, &labels, metric.value);
+        match &metric.value {
+            Value::Distribution(shown) => page.histogram(&name, metric.help, shown),
+            Value::Number(value) => page.gauge(&Line {
+                name: &name,
+                help: metric.help,
+                labels: &labels(&metric.tags),
+                value: *value,
+            }),
+        }
     }
     page.text
 }
@@ -99,12 +123,19 @@ fn name_of(metric: &Metric) -> String {
     name.chars().map(allowed).collect()
 }
 
-fn label(key: &str, value: &str) -> String {
-    let escaped = value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n");
-    format!("{{{key}=\"{escaped}\"}}")
+/// With the braces; empty when there are none.
+fn labels(tags: &[(&str, String)]) -> String {
+    let label = |(key, value): &(&str, String)| {
+        let escaped = value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        format!("{key}=\"{escaped}\"")
+    };
+    match tags {
+        [] => String::new(),
+        tags => format!("{{{}}}", tags.iter().map(label).collect::<Vec<_>>().join(",")),
+    }
 }
 
 #[cfg(test)]
@@ -118,8 +149,11 @@ mod tests {
             kind: "LogCleanerManager",
             name,
             help: "What it is.",
-            tag: tag.map(|tag| ("logDirectory", tag.to_owned())),
-            value,
+            tags: tag
+                .map(|tag| ("logDirectory", tag.to_owned()))
+                .into_iter()
+                .collect(),
+            value: Value::Number(value),
         }
     }
 
@@ -140,6 +174,29 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_histogram_is_shown_as_prometheus_reads_it() {
+        let shown = Distribution {
+            buckets: vec![(0.005, 1), (1.0, 3), (f64::INFINITY, 4)],
+            sum: 62.5,
+        };
+        let metric = Metric {
+            value: Value::Distribution(shown),
+            ..metric("LeaderElectionTime", None, 0.0)
+        };
+        let watched = Watched {
+            kafkas: Box::new(move || vec![metric.clone()]),
+            ..watched(Vec::new())
+        };
+        let text = metrics(&watched);
+        let name = "kafka_log_logcleanermanager_leaderelectiontime";
+        let expected = format!(
+            "# HELP {name} What it is.\n# TYPE {name} histogram\n{name}_bucket{{le=\"0.005\"}} 1\n\
+             {name}_bucket{{le=\"1\"}} 3\n{name}_bucket{{le=\"+Inf\"}} 4\n{name}_sum 62.5\n{name}_count 4\n"
+        );
+        assert!(text.ends_with(&expected), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::metrics::metrics;
 use crate::telemetry::LogControl;
-use milena_broker::metrics::Metric;
+use milena_metrics::Metric;
 
 /// Whether the node serves, and why not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

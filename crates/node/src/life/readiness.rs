@@ -3,8 +3,8 @@
 use crate::admin::Readiness;
 use milena_broker::BrokerHandle;
 use milena_broker::controller::BrokerState;
-use milena_broker::metrics::Metric;
 use milena_controller::ControllerHandle;
+use milena_metrics::Metric;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The running roles; shared with the admin endpoint, which listens before them.
@@ -39,18 +39,10 @@ impl Roles {
 
     /// The controller's figures; empty while it does not run.
     pub(super) fn controller_metrics(&self) -> Vec<Metric> {
-        let count = |controller: &Arc<ControllerHandle>| controller.unclean_elections();
-        let count = lock(&self.controller).as_ref().map(count);
-        let metric = |count: u64| Metric {
-            domain: "kafka.controller",
-            kind: "ControllerStats",
-            name: "UncleanLeaderElections_total",
-            help: "Elections of leaders that may lack acknowledged records, since this node started.",
-            tag: None,
-            #[expect(clippy::cast_precision_loss, reason = "a count for people")]
-            value: count as f64,
-        };
-        count.map(metric).into_iter().collect()
+        self.controller()
+            .iter()
+            .flat_map(|controller| controller.metrics())
+            .collect()
     }
 
     /// Takes the controller out, to stop it.

@@ -6,6 +6,7 @@
 //!   maximal ISR = committed ISR ∪ every ISR proposed since that was committed
 //! ```
 
+mod at_risk;
 mod attach;
 mod isr;
 mod progress;

@@ -731,3 +731,40 @@ fn the_low_watermark_is_the_smallest_log_start_of_the_living() {
     leader.on_broker(BrokerId(3), Some(epoch_of(3)), false);
     assert_eq!(leader.low_watermark(Offset(5)), Offset(4));
 }
+
+// --- Records at risk ---
+
+#[test]
+fn records_that_only_the_minimum_has_are_at_risk() {
+    let mut leader = followed(&[1, 2, 3], 10, 2);
+    append(&mut leader, 15);
+    for broker in [2, 3] {
+        ack(&mut leader, broker, 15, 15);
+    }
+    leader.advance_high_watermark(Moment(1), || true);
+    assert_eq!(leader.at_risk(), 0);
+    // Broker 3 is out, and stays where it was.
+    leader.on_committed(term(&[1, 2], 2), Moment(2));
+    leader.on_broker(BrokerId(3), Some(epoch_of(3)), false);
+    append(&mut leader, 22);
+    ack(&mut leader, 2, 22, 22);
+    leader.advance_high_watermark(Moment(2), || true);
+    assert_eq!(leader.at_risk(), 7);
+    ack(&mut leader, 3, 22, 20);
+    assert_eq!(leader.at_risk(), 2, "what is not flushed does not count");
+}
+
+#[test]
+fn a_topic_that_cannot_have_more_replicas_has_no_records_at_risk() {
+    let mut leader = leader(&[1], 10, 10, 3);
+    append(&mut leader, 20);
+    assert_eq!(leader.at_risk(), 0);
+}
+
+#[test]
+fn a_replica_that_never_came_has_what_the_epoch_began_with() {
+    let mut leader = leader(&[1], 10, 10, 1);
+    append(&mut leader, 14);
+    leader.advance_high_watermark(Moment(1), || true);
+    assert_eq!(leader.at_risk(), 4);
+}

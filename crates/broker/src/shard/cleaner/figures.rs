@@ -4,8 +4,8 @@
 //! counts as 0 (Kafka's clean time is then a negative number).
 
 use super::choose::Candidate;
-use crate::metrics::Metric;
 use milena_log::compaction::CompactionStats;
+use milena_metrics::Metric;
 use std::time::{Duration, Instant};
 
 /// Of one thread.
@@ -75,8 +75,11 @@ impl Figures {
         let recopied = sum(&|stats| stats.bytes_after) / sum(&|stats| stats.bytes_before).max(1.0);
         let dead = self.threads.iter().filter(|thread| thread.is_dead).count();
         let since = now.saturating_duration_since(self.last_run);
-        let cleaner = |name, help, value: f64| Metric::new("LogCleaner", name, help, value.trunc());
-        let manager = |name, help, value: f64| Metric::new("LogCleanerManager", name, help, value.trunc());
+        let cleaner =
+            |name, help, value: f64| Metric::new(("kafka.log", "LogCleaner"), name, help, value.trunc());
+        let manager = |name, help, value: f64| {
+            Metric::new(("kafka.log", "LogCleanerManager"), name, help, value.trunc())
+        };
         let mut metrics = vec![
             cleaner(
                 "max-buffer-utilization-percent",
@@ -119,7 +122,7 @@ impl Figures {
             let count = manager("uncleanable-partitions-count", count, whole(found.partitions));
             let bytes = "Bytes of them that wait to be compacted.";
             let bytes = manager("uncleanable-bytes", bytes, whole(found.bytes));
-            metrics.extend([count, bytes].map(|metric| metric.with_tag("logDirectory", dir)));
+            metrics.extend([count, bytes].map(|metric| metric.with_tag("logDirectory", dir.clone())));
         }
         metrics
     }
@@ -137,8 +140,8 @@ mod tests {
     use milena_types::{Offset, PartitionIndex, TopicId, TopicIdPartition};
 
     fn value(metrics: &[Metric], name: &str, tag: Option<&str>) -> f64 {
-        let of = |metric: &&Metric| metric.name == name && metric.tag.as_ref().map(|tag| &*tag.1) == tag;
-        let found: Vec<f64> = metrics.iter().filter(of).map(|metric| metric.value).collect();
+        let of = |metric: &&Metric| metric.name == name && metric.tags.first().map(|tag| &*tag.1) == tag;
+        let found: Vec<f64> = metrics.iter().filter(of).filter_map(Metric::number).collect();
         assert_eq!(found.len(), 1, "{name} {tag:?}");
         found[0]
     }

@@ -6,9 +6,9 @@
 use super::figures::Figures;
 use super::settings::{Altered, CleanerRefused, check_buffer, check_threads, effective};
 use crate::config::CleanerConfig;
-use crate::metrics::Metric;
 use crate::shard::mailbox::Mailboxes;
 use crate::shard::pace::Pacer;
+use milena_metrics::Metric;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -270,7 +270,7 @@ mod tests {
     fn dead(cleaner: &Cleaner) -> f64 {
         let metrics = cleaner.metrics();
         let found = metrics.iter().find(|metric| metric.name == "DeadThreadCount");
-        found.unwrap().value
+        found.and_then(Metric::number).unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How many records truncations have taken.
 
-use crate::metrics::Metric;
+use milena_metrics::Metric;
 use milena_replication::Loss;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,14 +50,11 @@ impl TruncationFigures {
     }
 
     pub(in crate::shard) fn metrics(&self) -> Vec<Metric> {
-        let row = |kind: LossKind| Metric {
-            domain: "milena",
-            kind: "records",
-            name: "truncated_total",
-            help: "Records that replicas here have cut from the end of their logs, by why.",
-            tag: Some(("election", kind.as_str().to_owned())),
-            #[expect(clippy::cast_precision_loss, reason = "a count for people")]
-            value: self.records[kind as usize].load(Ordering::Relaxed) as f64,
+        let help = "Records that replicas here have cut from the end of their logs, by why.";
+        let row = |kind: LossKind| {
+            let count = self.records[kind as usize].load(Ordering::Relaxed);
+            Metric::count(("milena", "records"), "truncated_total", help, count)
+                .with_tag("election", kind.as_str())
         };
         LossKind::ALL.map(row).into()
     }
@@ -85,7 +82,7 @@ mod tests {
         let rows: Vec<_> = figures
             .metrics()
             .into_iter()
-            .map(|row| (row.tag.unwrap().1, row.value as i64))
+            .map(|row| (row.tags[0].1.clone(), row.number().unwrap() as i64))
             .collect();
         let expected = [("clean", 2), ("unclean", 20), ("unexplained", 300)];
         assert_eq!(rows, expected.map(|(kind, count)| (kind.to_owned(), count)));
