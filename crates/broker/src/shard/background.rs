@@ -1,11 +1,12 @@
-//! The settings of background work that may be altered while the broker runs: the cleaner's, and the rate of moves between
-//! directories.
+//! The settings of background work that may be altered while the broker runs: the cleaner's, and the rates of moves between
+//! directories and of throttled replication.
 //!
 //! The first data thread hands them on when the metadata changes. Source: `BrokerConfigHandler.processConfigChanges`.
 
 use super::availability::AvailabilityFigures;
 use super::cleaner::{Cleaner, CleanerRefused};
 use super::id::ShardId;
+use super::link::ReplicationQuotas;
 use super::pace::Pacer;
 use super::quarantine::{Gates, TruncationFigures};
 use super::router::Router;
@@ -20,8 +21,14 @@ use std::time::Instant;
 /// Bytes per second that all moves between directories may write together. Source: `QuotaConfig`.
 const MOVES_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 
+/// Bytes per second that throttled replicas here may take, and be sent, together. Source: KIP-73.
+const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
+const LEADER_RATE: &str = "leader.replication.throttled.rate";
+
 /// Keys of brokers that take effect here at run time, sorted.
 const BACKGROUND_KEYS: &[&str] = &[
+    FOLLOWER_RATE,
+    LEADER_RATE,
     "log.cleaner.backoff.ms",
     "log.cleaner.dedupe.buffer.size",
     "log.cleaner.io.buffer.load.factor",
@@ -40,6 +47,7 @@ pub(super) struct Background {
     pub(super) gates: Arc<Gates>,
     pub(super) truncated: Arc<TruncationFigures>,
     pub(super) availability: Arc<AvailabilityFigures>,
+    pub(super) quotas: Arc<ReplicationQuotas>,
 }
 
 impl Background {
@@ -49,6 +57,7 @@ impl Background {
             moves: Arc::new(Pacer::new(f64::MAX)),
             gates: Arc::default(),
             truncated: Arc::default(),
+            quotas: Arc::default(),
             availability: Arc::new(AvailabilityFigures::new(shards)),
         }
     }
@@ -77,14 +86,21 @@ impl Shard {
         let (all, own) = (all.map(AsRef::as_ref), own.map(AsRef::as_ref));
         let background = &self.cx.background;
         background.cleaner.follow(all, own);
-        background.moves.set_rate(moves_rate(all, own), Instant::now());
+        let quotas = &background.quotas;
+        for (pacer, key) in [
+            (&*background.moves, MOVES_RATE),
+            (&quotas.leader, LEADER_RATE),
+            (&quotas.follower, FOLLOWER_RATE),
+        ] {
+            pacer.set_rate(rate(key, all, own), Instant::now());
+        }
     }
 }
 
 /// The broker's own value goes over that of all brokers; without either there is no limit, whatever its file says.
-fn moves_rate(all: Option<&BTreeMap<String, String>>, own: Option<&BTreeMap<String, String>>) -> f64 {
+fn rate(key: &str, all: Option<&BTreeMap<String, String>>, own: Option<&BTreeMap<String, String>>) -> f64 {
     let values = [own, all].into_iter().flatten();
-    let mut rates = values.filter_map(|values| values.get(MOVES_RATE)?.trim().parse::<i64>().ok());
+    let mut rates = values.filter_map(|values| values.get(key)?.trim().parse::<i64>().ok());
     #[expect(clippy::cast_precision_loss, reason = "a rate of bytes")]
     rates.next().map_or(f64::MAX, |rate| rate as f64)
 }
@@ -139,7 +155,7 @@ mod tests {
                 9_223_372_036_854_775_807.0,
             ),
         ] {
-            assert_eq!(moves_rate(all, own), rate);
+            assert_eq!(rate(MOVES_RATE, all, own), rate);
         }
     }
 }

@@ -75,6 +75,12 @@ impl Pacer {
         (wait >= SLEEP_MIN).then_some(wait)
     }
 
+    /// How long to wait at the present rate until everything that is booked is paid for; `None`: go on.
+    pub(super) fn owed(&self, now: Instant) -> Option<Duration> {
+        let all = Booking(self.account().booked);
+        self.wait(all, now)
+    }
+
     /// Books bytes and sleeps until they are paid for, or `is_over`. False: it is over.
     pub(super) fn take(&self, bytes: u64, is_over: impl Fn() -> bool) -> bool {
         let booking = self.book(bytes, Instant::now());

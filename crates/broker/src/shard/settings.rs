@@ -4,7 +4,9 @@ use crate::config::BrokerConfig;
 use milena_log::LogConfig;
 use milena_log::compaction::CompactionRules;
 use milena_metadata::MetadataImage;
-use milena_metadata::config::{BrokerDefaults, TimestampPolicy, TopicCompression, TopicConfig};
+use milena_metadata::config::{
+    BrokerDefaults, ThrottledReplicas, TimestampPolicy, TopicCompression, TopicConfig,
+};
 use milena_record::{Compression, TimestampType};
 use milena_replication::LeaderRules;
 use milena_types::{AckDurability, TopicName};
@@ -24,6 +26,16 @@ pub(crate) struct PartitionSettings {
     pub(super) flush_messages: i64,
     /// `flush.ms`, likewise; `None`: never.
     pub(super) flush_after: Option<Duration>,
+    pub(super) throttled: Throttled,
+}
+
+/// The replicas of a topic whose replication keeps to a rate.
+#[derive(Debug)]
+pub(super) struct Throttled {
+    /// Where the leader's counts.
+    pub(super) leader: ThrottledReplicas,
+    /// Where the follower's counts.
+    pub(super) follower: ThrottledReplicas,
 }
 
 /// The settings of all topics that have a partition on this data thread.
@@ -78,6 +90,10 @@ impl SettingsCache {
             },
             ack_durability: config.ack_durability,
             flush_messages: config.flush_messages.max(1),
+            throttled: Throttled {
+                leader: config.leader_throttled.clone(),
+                follower: config.follower_throttled.clone(),
+            },
             flush_after: (config.flush_ms < i64::MAX)
                 .then(|| Duration::from_millis(u64::try_from(config.flush_ms).unwrap_or_default())),
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Sets a key of one broker, or of all, or takes it back.
-fn set(cluster: &Cluster, broker: Option<i32>, key: &str, value: Option<&str>) {
+pub(crate) fn set(cluster: &Cluster, broker: Option<i32>, key: &str, value: Option<&str>) {
     cluster.controller.commit(vec![MetadataRecord::Config {
         resource: ConfigResource::Broker(broker.map(BrokerId)),
         key: key.to_owned(),

@@ -18,4 +18,5 @@ mod read_replica;
 mod short_fs;
 mod storage;
 mod strays;
+mod throttle;
 mod unclean;

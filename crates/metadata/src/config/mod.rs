@@ -12,6 +12,7 @@ mod key;
 mod lookup;
 mod resource;
 mod table;
+mod throttled;
 mod topic;
 mod validate;
 
@@ -20,5 +21,6 @@ pub use describe::{ConfigEntry, ConfigSynonymEntry, describe_created, describe_t
 pub use key::{Check, ConfigError, ConfigKey, ConfigType, Synonym, Unit, is_broker_synonym};
 pub use lookup::{ConfigSource, ack_durability, min_insync_replicas, unclean_leader_election};
 pub use table::{TOPIC_KEYS, topic_key};
+pub use throttled::ThrottledReplicas;
 pub use topic::{CleanupPolicy, TimestampPolicy, TopicCompression, TopicConfig};
 pub use validate::{ResourceConfigError, validate_broker, validate_resource, validate_topic};

@@ -3,6 +3,7 @@
 use super::defaults::BrokerDefaults;
 use super::key::{parse_bool, parse_list};
 use super::lookup::Lookup;
+use super::throttled::ThrottledReplicas;
 use crate::image::MetadataImage;
 use milena_types::{AckDurability, TopicName};
 use std::str::FromStr;
@@ -76,6 +77,8 @@ pub struct TopicConfig {
     pub segment_jitter_ms: i64,
     pub segment_ms: i64,
     pub unclean_leader_election_enable: bool,
+    pub leader_throttled: ThrottledReplicas,
+    pub follower_throttled: ThrottledReplicas,
 }
 
 impl Default for TopicConfig {
@@ -128,9 +131,15 @@ impl TopicConfig {
             segment_index_bytes: number(lookup, "segment.index.bytes"),
             segment_jitter_ms: number(lookup, "segment.jitter.ms"),
             segment_ms: number(lookup, "segment.ms"),
+            leader_throttled: throttled(lookup, "leader.replication.throttled.replicas"),
+            follower_throttled: throttled(lookup, "follower.replication.throttled.replicas"),
             unclean_leader_election_enable: lookup.parsed("unclean.leader.election.enable", parse_bool),
         }
     }
+}
+
+fn throttled(lookup: &Lookup<'_>, key: &str) -> ThrottledReplicas {
+    lookup.parsed(key, |value| Some(ThrottledReplicas::parse(value)))
 }
 
 fn cleanup_policy(value: &str) -> CleanupPolicy {

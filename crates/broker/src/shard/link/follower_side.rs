@@ -4,13 +4,16 @@ use super::Lane;
 use super::body::BodySignal;
 use super::framing::encode_message;
 use crate::shard::mailbox::with_local;
+use crate::shard::pace::Booking;
 use crate::shard::quarantine::LossEvent;
 use crate::shard::role::Role;
 use crate::shard::state::Shard;
 use bytes::Bytes;
 use milena_log::FollowerAppendError;
 use milena_replication::{AttachIds, Following, Truncation, loss, truncation_out_of_range};
-use milena_rpc::proto::{Attach, FollowerMessage, FrameKind, LeaderMessage, PartitionFrame, ReplicaAck};
+use milena_rpc::proto::{
+    Attach, FollowerMessage, FrameKind, LeaderMessage, PartitionFrame, Pause, ReplicaAck,
+};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,6 +47,9 @@ pub(super) struct InLink {
     attached: HashMap<u64, TopicIdPartition>,
     detach: Vec<u64>,
     acks: Vec<(u64, TopicIdPartition)>,
+    pauses: Vec<Pause>,
+    /// Attachments whose records came faster than the rate allows: up to which booking that is not paid for.
+    owed: HashMap<u64, Booking>,
     /// Records taken whose credit has not been given back.
     credit_due: u64,
     /// Wakes the request body of the present connection.
@@ -109,6 +115,41 @@ impl InLinks {
         }
     }
 
+    /// The partition of an attachment by this stream.
+    pub(super) fn attached(&self, key: LinkKey, attach: u64) -> Option<TopicIdPartition> {
+        self.links.get(&key)?.attached.get(&attach).copied()
+    }
+
+    /// Records of the attachment were booked. True: it was not known to owe anything.
+    pub(super) fn note_owed(&mut self, key: LinkKey, attach: u64, booking: Booking) -> bool {
+        let link = self.links.get_mut(&key);
+        link.is_some_and(|link| link.owed.insert(attach, booking).is_none())
+    }
+
+    /// What is not paid for, if the attachment still is one.
+    pub(super) fn owed(&mut self, key: LinkKey, attach: u64) -> Option<Booking> {
+        let link = self.links.get_mut(&key)?;
+        if !link.attached.contains_key(&attach) {
+            link.owed.remove(&attach);
+        }
+        link.owed.get(&attach).copied()
+    }
+
+    pub(super) fn note_paid(&mut self, key: LinkKey, attach: u64) {
+        if let Some(link) = self.links.get_mut(&key) {
+            link.owed.remove(&attach);
+        }
+    }
+
+    /// The leader is to pause an attachment of this stream.
+    pub(super) fn pause(&mut self, key: LinkKey, pause: Pause) {
+        if let Some(link) = self.links.get_mut(&key) {
+            link.pauses.retain(|other| other.attach_id != pause.attach_id);
+            link.pauses.push(pause);
+            link.wake();
+        }
+    }
+
     /// A broker registered anew or was unfenced: try at once instead of after the pause.
     pub(crate) fn peer_changed(&self, broker: BrokerId) {
         for lane in [Lane::Live, Lane::CatchUp] {
@@ -168,6 +209,8 @@ impl Shard {
         };
         link.detach.clear();
         link.acks.clear();
+        link.pauses.clear();
+        link.owed.clear();
         link.credit_due = 0;
         for (attach, id) in std::mem::take(&mut link.attached) {
             link.pending.push(id);
@@ -180,11 +223,13 @@ impl Shard {
     /// What the follower has to say now; `None`: nothing.
     pub(super) fn next_follower_message(&mut self, key: LinkKey) -> Option<Vec<Bytes>> {
         let link = self.cx.links_in.links.get_mut(&key)?;
+        let pauses = std::mem::take(&mut link.pauses);
         let message = FollowerMessage {
             detach: std::mem::take(&mut link.detach),
             credit_bytes: std::mem::take(&mut link.credit_due),
             acks: self.take_acks(key),
             attach: self.take_attaches(key),
+            pauses,
             hello: None,
         };
         (message != FollowerMessage::default()).then(|| vec![encode_message(&message)])
@@ -259,6 +304,7 @@ impl Shard {
         for frame in message.partitions {
             taken += frame.records.len() as u64;
             self.on_partition_frame(key, &frame);
+            self.on_throttled_bytes(key, &frame);
         }
         let grant = self.cx.config.replica.link_credit_bytes as u64;
         if let Some(link) = self.cx.links_in.links.get_mut(&key) {

@@ -137,7 +137,7 @@ impl Shard {
             return;
         };
         let follower = link.shared.follower;
-        if let Some(id) = link.attached.remove(&attach) {
+        if let Some(id) = link.forget(attach) {
             self.end_feed(id, follower, AttachmentId { stream, attach });
         }
     }

@@ -23,6 +23,7 @@ mod out_links;
 mod partition_follow;
 mod serve;
 mod session;
+mod throttle;
 
 pub use serve::serve_http2;
 
@@ -30,6 +31,7 @@ pub(crate) use connect::follow;
 pub(crate) use feeding::ReadAhead;
 pub(crate) use follower_side::{InLinks, LinkKey};
 pub(crate) use out_links::OutLinks;
+pub(in crate::shard) use throttle::ReplicationQuotas;
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

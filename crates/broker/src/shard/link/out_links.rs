@@ -6,6 +6,7 @@
 use super::Lane;
 use super::body::BodySignal;
 use super::framing::{FramePart, encode_leader_message};
+use super::throttle::Pauses;
 use crate::shard::id::ShardId;
 use crate::shard::mailbox::with_local;
 use crate::shard::role::{Feed, Role};
@@ -100,6 +101,7 @@ pub(super) struct OutLink {
     news: Vec<TopicIdPartition>,
     /// Answers to attaches.
     answers: Vec<PartitionFrame>,
+    pub(super) pauses: Pauses,
 }
 
 impl OutLink {
@@ -110,8 +112,14 @@ impl OutLink {
         }
     }
 
+    /// The attachment has ended; whose it was.
+    pub(super) fn forget(&mut self, attach: u64) -> Option<TopicIdPartition> {
+        self.pauses.forget(attach);
+        self.attached.remove(&attach)
+    }
+
     pub(super) fn answer(&mut self, frame: PartitionFrame) {
-        self.attached.remove(&frame.attach_id);
+        self.forget(frame.attach_id);
         self.answers.push(frame);
         self.wake();
     }
@@ -224,6 +232,7 @@ impl Shard {
                 ready: VecDeque::new(),
                 news: Vec::new(),
                 answers: Vec::new(),
+                pauses: Pauses::default(),
             }
         })
     }
@@ -277,6 +286,10 @@ impl Shard {
                 break;
             };
             let Some(id) = link.ready.pop_front() else { break };
+            if let Some(wait) = self.throttled(&shared, id) {
+                Self::queue_after(stream, id, wait);
+                continue;
+            }
             let has_credit = shared.credit.load(Ordering::Acquire) > bytes as i64;
             let turn = self.take_turn(
                 &shared,
@@ -305,7 +318,7 @@ impl Shard {
                         .as_ref()
                         .map_or(0, |part| part.records.iter().map(Bytes::len).sum());
                     parts.extend(part);
-                    link.attached.remove(&last.attach_id);
+                    link.forget(last.attach_id);
                     parts.push(FramePart {
                         head: last,
                         records: Vec::new(),

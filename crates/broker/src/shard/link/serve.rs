@@ -218,6 +218,11 @@ impl StreamIn {
                 by_owner.entry(owner).or_default().detach.push(attach);
             }
         }
+        for pause in message.pauses {
+            if let Some(owner) = self.owners.get(&pause.attach_id) {
+                by_owner.entry(*owner).or_default().pauses.push(pause);
+            }
+        }
         for (owner, part) in by_owner {
             let shared = Arc::clone(&self.shared);
             self.mailboxes
@@ -258,6 +263,9 @@ impl crate::shard::state::Shard {
         }
         for ack in &message.acks {
             self.on_ack(shared.stream, ack);
+        }
+        for pause in &message.pauses {
+            self.on_pause(shared.stream, pause);
         }
         for attach in message.detach {
             self.on_detach(shared.stream, attach);
