@@ -104,6 +104,8 @@ pub struct ReplicaConfig {
     /// `milena.quarantine.max.bytes`, `milena.quarantine.retention.ms`: what is kept of the ends that logs lose in unclean elections;
     /// ADR 0011.
     pub quarantine: QuarantineRules,
+    /// `milena.flush.stall.ms`: after so long without a sign of life from a flush others go on without its replicas.
+    pub flush_stall: Duration,
 }
 
 impl Default for ReplicaConfig {
@@ -121,6 +123,7 @@ impl Default for ReplicaConfig {
                 bytes_max: 1 << 30,
                 age_max_ms: 7 * 24 * 3_600_000,
             },
+            flush_stall: Duration::from_secs(10),
         }
     }
 }

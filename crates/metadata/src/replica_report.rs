@@ -27,7 +27,8 @@ pub enum ReplicaCondition {
         /// That while is over.
         waited: bool,
     },
-    /// There is no space to append to it, or there was none, or too few files or too little memory, to open it.
+    /// There is no space to append to it, or there was none, or too few files or too little memory, to open it; or its disk does not
+    /// come back from a flush.
     NotNow,
 }
 

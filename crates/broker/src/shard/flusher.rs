@@ -9,6 +9,7 @@
 //! What becomes dirty meanwhile is the next group, so the batch window is the duration of the previous flush. A failed
 //! flush is never retried: the kernel may have dropped the pages, so the directory goes offline.
 
+use super::flush_stall::FlushWatch;
 use super::id::ShardId;
 use super::log_dirs::LogDirs;
 use super::mailbox::Mailboxes;
@@ -42,6 +43,7 @@ pub(crate) struct FlushQueue {
 struct DirQueue {
     dirty: Vec<TopicIdPartition>,
     in_flight: bool,
+    watch: FlushWatch,
     /// `None` once the flusher has stopped.
     jobs: Option<mpsc::SyncSender<Vec<Job>>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -61,6 +63,7 @@ impl FlushQueue {
             DirQueue {
                 dirty: Vec::new(),
                 in_flight: false,
+                watch: FlushWatch::default(),
                 jobs,
                 thread: thread.ok(),
             }
@@ -82,6 +85,16 @@ impl FlushQueue {
         if let Some(queue) = self.dirs.get_mut(dir) {
             queue.dirty.retain(|dirty| *dirty != id);
         }
+    }
+
+    /// How the directory's flush in flight is.
+    pub(super) fn watch(&mut self, dir: usize) -> Option<&mut FlushWatch> {
+        self.dirs.get_mut(dir).map(|queue| &mut queue.watch)
+    }
+
+    /// True while a flush of the directory does not come back.
+    pub(super) fn is_stalled(&self, dir: usize) -> bool {
+        self.dirs.get(dir).is_some_and(|queue| queue.watch.is_stalled())
     }
 
     /// True when a group can be submitted.
@@ -185,6 +198,7 @@ impl Shard {
                 self.cx.dirs_failed.push(dir);
             } else if !group.is_empty() {
                 queue.in_flight = queue.jobs.as_ref().is_some_and(|jobs| jobs.send(group).is_ok());
+                queue.watch.begin(Instant::now());
             }
         }
     }
@@ -201,6 +215,11 @@ impl Shard {
     fn on_flushed(&mut self, dir: usize, group: &[Synced], result: std::io::Result<()>, last: bool) {
         if let Some(queue) = self.cx.flush.dirs.get_mut(dir) {
             queue.in_flight = !last;
+            if last {
+                queue.watch.end();
+            } else {
+                queue.watch.begin(Instant::now());
+            }
         }
         if let Err(error) = result {
             let error: &dyn std::error::Error = &error;

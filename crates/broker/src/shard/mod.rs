@@ -26,6 +26,7 @@ mod epochs;
 mod fetch;
 mod fetch_read;
 mod fetch_wait;
+mod flush_stall;
 mod flusher;
 mod found_logs;
 mod full_dirs;

@@ -68,6 +68,7 @@ impl Shard {
             DirState::Offline => ReplicaCondition::Offline,
             _ if partition.damaged.is_some() => ReplicaCondition::Damaged,
             DirState::Full => ReplicaCondition::NotNow,
+            DirState::Online if self.cx.flush.is_stalled(partition.dir) => ReplicaCondition::NotNow,
             DirState::Online => ReplicaCondition::InUse,
         })
     }

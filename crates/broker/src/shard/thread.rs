@@ -224,6 +224,7 @@ async fn serve(mut mailbox: Mailbox, shard: &Rc<RefCell<Shard>>, config: &Broker
             _ = isr.tick() => {
                 with_local(Shard::tick_isr);
                 with_local(Shard::tick_at_risk);
+                with_local(Shard::tick_flush_stall);
                 None
             }
             _ = checkpoints.tick() => {

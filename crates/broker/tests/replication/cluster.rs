@@ -64,6 +64,21 @@ impl Cluster {
         cluster
     }
 
+    /// On another file system.
+    pub(crate) async fn start_on(
+        brokers: i32,
+        threads: usize,
+        replica: ReplicaConfig,
+        env: Arc<Env>,
+    ) -> Self {
+        let mut cluster = Self::start_with(0, threads, replica).await;
+        cluster.env = Some(env);
+        for id in 1..=brokers {
+            cluster.start_node(id).await;
+        }
+        cluster
+    }
+
     pub(crate) async fn start_with(brokers: i32, threads: usize, replica: ReplicaConfig) -> Self {
         let disks = tempfile::tempdir().unwrap();
         let (controller, nodes) = (Controller::new(), BTreeMap::new());

@@ -16,6 +16,8 @@ mod moves;
 mod producing;
 mod read_replica;
 mod short_fs;
+mod slow_disk;
+mod slow_fs;
 mod storage;
 mod strays;
 mod throttle;

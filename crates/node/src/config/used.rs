@@ -78,6 +78,7 @@ pub const USED_KEYS: &[&str] = &[
     "metadata.log.dir",
     "milena.admin.listen",
     "milena.doubtful.replica.wait.ms",
+    "milena.flush.stall.ms",
     "milena.log.format",
     "milena.log.level",
     "milena.quarantine.max.bytes",

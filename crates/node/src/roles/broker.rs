@@ -156,6 +156,7 @@ fn replica(settings: &Settings) -> ReplicaConfig {
                 .unsigned_abs(),
             age_max_ms: settings.integer("milena.quarantine.retention.ms").max(0),
         },
+        flush_stall: settings.millis("milena.flush.stall.ms"),
         ..ReplicaConfig::default()
     }
 }

@@ -14,6 +14,8 @@ pub(super) const OWN_KEYS: &[KeySpec] = &[
     key("milena.admin.listen", String, Some(""), Any),
     // How long a replica whose log is in doubt after a crash leaves it uncut, for others to lead.
     key("milena.doubtful.replica.wait.ms", Int, Some("30000"), Min(0)),
+    // How long a flush may take before other replicas go on without those of its disk.
+    key("milena.flush.stall.ms", Int, Some("10000"), Min(100)),
     // text or json.
     key("milena.log.format", String, Some("text"), OneOf(&["text", "json"])),
     // error, warn, info, debug, trace, or directives such as `info,milena_broker=debug`.
