@@ -143,7 +143,7 @@ mod tests {
         assert!(BACKGROUND_KEYS.is_sorted());
         let set = |value: &str| BTreeMap::from([(MOVES_RATE.to_owned(), value.to_owned())]);
         let (five, seven, none) = (set("5"), set("7"), BTreeMap::new());
-        for (all, own, rate) in [
+        for (all, own, expected) in [
             (None, None, f64::MAX),
             (Some(&none), Some(&none), f64::MAX),
             (Some(&five), None, 5.0),
@@ -155,7 +155,7 @@ mod tests {
                 9_223_372_036_854_775_807.0,
             ),
         ] {
-            assert_eq!(rate(MOVES_RATE, all, own), rate);
+            assert_eq!(rate(MOVES_RATE, all, own), expected);
         }
     }
 }

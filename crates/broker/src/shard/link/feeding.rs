@@ -18,7 +18,6 @@ use milena_log::{PartitionLog, ReadError, ReadResult};
 use milena_replication::AttachmentId;
 use milena_rpc::proto::PartitionFrame;
 use milena_types::{Offset, TopicIdPartition};
-use std::time::Instant;
 
 /// How much is read ahead of a follower that is behind the tail.
 const READ_AHEAD_BYTES: usize = 1 << 20;
@@ -110,15 +109,6 @@ impl Partition {
             replicated_offset: replicated.0,
             ..PartitionFrame::default()
         };
-        let throttled = self
-            .settings
-            .throttled
-            .leader
-            .contains(self.id.partition, cx.node);
-        if throttled {
-            let bytes: usize = records.iter().map(Bytes::len).sum();
-            cx.background.quotas.leader.book(bytes as u64, Instant::now());
-        }
         let part = FramePart { head, records };
         let (next, again) = (feed.next, feed.next < log_end);
         feed.queued = again;

@@ -338,7 +338,11 @@ impl Shard {
         quantum: usize,
     ) -> Turn {
         match self.partition(id) {
-            Ok((partition, cx)) => partition.feed(cx, shared, has_credit, quantum),
+            Ok((partition, cx)) => {
+                let turn = partition.feed(cx, shared, has_credit, quantum);
+                partition.book_sent(cx, &turn);
+                turn
+            }
             Err(_) => Turn::Nothing,
         }
     }

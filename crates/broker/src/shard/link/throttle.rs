@@ -9,13 +9,14 @@
 
 use super::Lane;
 use super::follower_side::LinkKey;
-use super::out_links::LinkShared;
+use super::out_links::{LinkShared, Turn};
 use crate::shard::context::Context;
 use crate::shard::mailbox::with_local;
 use crate::shard::pace::Pacer;
 use crate::shard::partition::Partition;
 use crate::shard::role::Role;
 use crate::shard::state::Shard;
+use bytes::Bytes;
 use milena_metadata::config::ThrottledReplicas;
 use milena_rpc::proto::{PartitionFrame, Pause};
 use milena_types::{BrokerId, TopicIdPartition};
@@ -151,6 +152,22 @@ impl Shard {
 }
 
 impl Partition {
+    /// What a turn sends counts for this broker's rate as a leader, if the partition is throttled.
+    pub(super) fn book_sent(&self, cx: &Context, turn: &Turn) {
+        let (Turn::Sent { part, .. } | Turn::Ended { part: Some(part), .. }) = turn else {
+            return;
+        };
+        if self.is_throttled_leader(cx) {
+            let bytes: usize = part.records.iter().map(Bytes::len).sum();
+            cx.background.quotas.leader.book(bytes as u64, Instant::now());
+        }
+    }
+
+    fn is_throttled_leader(&self, cx: &Context) -> bool {
+        let throttled = &self.settings.throttled.leader;
+        throttled.contains(self.id.partition, cx.node)
+    }
+
     /// The attachment that is fed by the stream.
     fn attached_by(&self, shared: &LinkShared) -> Option<u64> {
         let Role::Leader(role) = &self.role else {
@@ -166,12 +183,7 @@ impl Partition {
         let Role::Leader(role) = &self.role else {
             return None;
         };
-        let is_throttled = self
-            .settings
-            .throttled
-            .leader
-            .contains(self.id.partition, cx.node);
-        if !is_throttled || role.leader.is_member(follower) {
+        if !self.is_throttled_leader(cx) || role.leader.is_member(follower) {
             return None;
         }
         cx.background.quotas.leader.owed(now)
