@@ -4,62 +4,39 @@
 //! sees the empty log, and goes when the voter has caught up with a leader, or has agreed with the others that there
 //! is no cluster yet.
 
-use super::db::{Database, io_error};
-use super::flusher::FlushHandle;
-use super::keys::{LOG, STATE, StateKey};
-use rocksdb::IteratorMode;
+use super::backend::Database;
+use super::keys::{Family, StateKey};
 use std::io;
 
 /// The mark on disk.
 #[derive(Clone)]
 pub(crate) struct JoinMarker {
     database: Database,
-    flusher: FlushHandle,
 }
 
 impl JoinMarker {
-    pub(super) fn new(database: Database, flusher: FlushHandle) -> Self {
-        Self { database, flusher }
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Sets the mark when there is neither log nor vote; true when it stands.
     pub(crate) async fn check(&self) -> io::Result<bool> {
-        let state = self.database.family(STATE)?;
-        let has = |key: StateKey| {
-            Ok::<_, io::Error>(
-                self.database
-                    .0
-                    .get_pinned_cf(state, key.bytes())
-                    .map_err(io_error)?
-                    .is_some(),
-            )
-        };
-        if has(StateKey::Joining)? {
+        if self.database.has(StateKey::Joining)? {
             return Ok(true);
         }
-        let first = self
-            .database
-            .0
-            .iterator_cf(self.database.family(LOG)?, IteratorMode::Start)
-            .next();
-        let is_empty = first.transpose().map_err(io_error)?.is_none();
-        if !is_empty || has(StateKey::Vote)? || has(StateKey::Purged)? {
+        let is_empty = self.database.last(Family::Log)?.is_none();
+        if !is_empty || self.database.has(StateKey::Vote)? || self.database.has(StateKey::Purged)? {
             return Ok(false);
         }
         self.database
-            .0
-            .put_cf(state, StateKey::Joining.bytes(), [1])
-            .map_err(io_error)?;
-        self.flusher.sync().await?;
+            .put(Family::State, StateKey::Joining.bytes(), vec![1])?;
+        self.database.sync().await?;
         Ok(true)
     }
 
     /// Takes the mark away; durable when it returns.
     pub(crate) async fn clear(&self) -> io::Result<()> {
-        self.database
-            .0
-            .delete_cf(self.database.family(STATE)?, StateKey::Joining.bytes())
-            .map_err(io_error)?;
-        self.flusher.sync().await
+        self.database.delete(Family::State, StateKey::Joining.bytes())?;
+        self.database.sync().await
     }
 }
