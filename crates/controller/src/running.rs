@@ -3,15 +3,17 @@
 use crate::bootstrap::{JoinError, Joiner, VoteGate, wake};
 use crate::config::{ControllerConfig, ControllerError, Voter};
 use crate::handle::{Shared, Stop};
-use crate::planner::{Planner, PlannerHandle, PlannerSettings, Prober};
+use crate::planner::{Planner, PlannerHandle, PlannerSettings, Prober, Seeds};
 use crate::publish::CommittedLog;
 use crate::raft::caught_up::CaughtUp;
+use crate::raft::grpc::Grpc;
 use crate::raft::network::Network;
 use crate::raft::peers::{Identity, Peers, voter_key};
 use crate::raft::pulse::LastHeard;
 use crate::raft::service::RaftService;
 use crate::raft::settings::raft_config;
 use crate::raft::types::Raft;
+use crate::raft::wire::Connect;
 use crate::raft::{early_election, majority, pulse};
 use crate::service::{ControllerService, Quorum};
 use crate::store::{Store, StoreError};
@@ -40,6 +42,22 @@ pub(crate) struct Running {
     background: Vec<JoinHandle<()>>,
 }
 
+/// What others may call, once it is served.
+pub(crate) struct Front {
+    pub(crate) raft: Arc<RaftService>,
+    pub(crate) controller: ControllerService,
+}
+
+/// What a controller is given from outside its process.
+pub(crate) struct Outside<'a> {
+    pub(crate) store: &'a Store,
+    /// Where the store is.
+    pub(crate) path: PathBuf,
+    /// How other voters are reached.
+    pub(crate) connect: Arc<dyn Connect>,
+    pub(crate) seeds: Seeds,
+}
+
 /// Raft and what it stands on, built but not running.
 struct Core {
     raft: Raft,
@@ -53,14 +71,15 @@ struct Core {
 }
 
 impl Core {
-    async fn build(config: &ControllerConfig, store: &Store, path: &Path) -> Result<Self, ControllerError> {
+    async fn build(config: &ControllerConfig, outside: &Outside<'_>) -> Result<Self, ControllerError> {
+        let (store, path) = (outside.store, &outside.path);
         let damaged = |source| StoreError::Damaged {
             path: path.to_owned(),
             source,
         };
         let committed = Arc::new(CommittedLog::default());
         let state_machine = store.state_machine(Arc::clone(&committed)).map_err(damaged)?;
-        let peers = Peers::new(&config.voters)?;
+        let peers = Peers::new(&config.voters, Arc::clone(&outside.connect))?;
         let identity = Identity::new(config.node_id, config.cluster_id.clone(), Arc::clone(&committed));
         let identity = Arc::new(identity);
         let network = Network::new(Arc::clone(&identity), peers.clone());
@@ -101,13 +120,33 @@ async fn join(joining: Option<Joiner>, quorum: Quorum, peers: Peers) -> Result<(
 }
 
 impl Running {
-    /// Builds everything, then lets raft run and serves.
+    /// Starts everything and serves it over gRPC.
     pub(crate) async fn start(
         config: ControllerConfig,
         listeners: Vec<TcpListener>,
         store: &Store,
         path: PathBuf,
     ) -> Result<Self, ControllerError> {
+        let outside = Outside {
+            store,
+            path,
+            connect: Arc::new(Grpc),
+            seeds: Seeds::Random,
+        };
+        let (mut running, front) = Self::assemble(config, outside).await?;
+        for listener in listeners {
+            running
+                .background
+                .push(serve(listener, &front.raft, front.controller.clone())?);
+        }
+        Ok(running)
+    }
+
+    /// Builds everything, then lets raft run. The front must be served only after this.
+    pub(crate) async fn assemble(
+        config: ControllerConfig,
+        outside: Outside<'_>,
+    ) -> Result<(Self, Front), ControllerError> {
         let Core {
             raft,
             committed,
@@ -116,7 +155,7 @@ impl Running {
             gate,
             voters,
             joining,
-        } = Core::build(&config, store, &path).await?;
+        } = Core::build(&config, &outside).await?;
         let (planner, input) = PlannerHandle::channel();
         let prober = Prober::new(
             planner.clone(),
@@ -138,19 +177,22 @@ impl Running {
         let shared = Shared {
             quorum: quorum.clone(),
             planner: planner.observed(),
-            syncs: store.syncs(),
+            syncs: outside.store.syncs(),
         };
         let (evidence, received) = mpsc::channel(16);
         let raft_service = RaftService::new(raft.clone(), identity, gate, evidence, heard.clone());
         let awake = quorum.clone();
         let early = early_election::run(raft.clone(), peers.clone(), received, planner.observed());
-        let service = ControllerService::new(planner, quorum, prober.clone());
+        let front = Front {
+            raft: raft_service,
+            controller: ControllerService::new(planner, quorum, prober.clone()),
+        };
         raft.run();
         if joining.is_none() {
             // Refused: raft has stopped, which the planner reports.
             let _ = wake::forget_lease(&raft, &peers).await;
         }
-        let mut background = vec![
+        let background = vec![
             tokio::spawn(early),
             tokio::spawn(pulse::run(
                 raft.clone(),
@@ -160,17 +202,16 @@ impl Running {
                 config.election_max,
             )),
         ];
-        for listener in listeners {
-            background.push(serve(listener, &raft_service, service.clone())?);
-        }
-        let planner = Planner::new(raft.clone(), committed, planner_settings(config), input, prober);
-        Ok(Self {
+        let settings = planner_settings(config, outside.seeds);
+        let planner = Planner::new(raft.clone(), committed, settings, input, prober);
+        let running = Self {
             shared: Arc::new(shared),
             raft,
             planner: tokio::spawn(planner.run()),
             joiner: tokio::spawn(join(joining, awake, peers)),
             background,
-        })
+        };
+        Ok((running, front))
     }
 
     /// Runs until it is told to stop, or cannot go on.
@@ -232,7 +273,32 @@ impl Running {
     }
 }
 
-fn planner_settings(config: ControllerConfig) -> PlannerSettings {
+#[cfg(test)]
+impl Running {
+    /// It stopped by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.planner.is_finished()
+    }
+
+    /// Ends everything at once, without a goodbye.
+    pub(crate) async fn halt(self) {
+        self.planner.abort();
+        self.joiner.abort();
+        for task in &self.background {
+            task.abort();
+        }
+        // An error is the end that is wanted.
+        let _ = self.raft.shutdown().await;
+    }
+
+    /// Hands leadership over and ends, as `until` does.
+    pub(crate) async fn leave(self) {
+        self.hand_over().await;
+        self.halt().await;
+    }
+}
+
+fn planner_settings(config: ControllerConfig, seeds: Seeds) -> PlannerSettings {
     PlannerSettings {
         defaults: config.defaults,
         cluster: config.cluster_id,
@@ -240,6 +306,7 @@ fn planner_settings(config: ControllerConfig) -> PlannerSettings {
         lease: majority::lease(config.election_max),
         rebalance_interval: config.rebalance_interval,
         unclean_interval: config.unclean_interval,
+        seeds,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::raft::peers::Peers;
 use futures::future::join_all;
-use milena_rpc::proto::controller_client::ControllerClient;
-use milena_rpc::proto::{FindClusterRequest, FindClusterResponse};
+use milena_rpc::proto::FindClusterResponse;
 use std::time::Duration;
 
 /// The pause between two rounds.
@@ -16,10 +15,10 @@ pub(super) async fn ask_others(
     patience: Duration,
 ) -> Vec<(u64, FindClusterResponse)> {
     let calls = peers.iter().filter(|(id, _)| *id != own).map(|(id, peer)| {
-        let mut client = ControllerClient::new(peer.channel.clone());
+        let answer = peer.find_cluster();
         async move {
-            let answer = tokio::time::timeout(patience, client.find_cluster(FindClusterRequest {})).await;
-            Some((id, answer.ok()?.ok()?.into_inner()))
+            let answer = tokio::time::timeout(patience, answer).await;
+            Some((id, answer.ok()?.ok()?))
         }
     });
     join_all(calls).await.into_iter().flatten().collect()

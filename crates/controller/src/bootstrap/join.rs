@@ -6,7 +6,7 @@ use super::gate::VoteGate;
 use crate::config::Voter;
 use crate::raft::peers::{Peers, voter_key};
 use crate::raft::types::{Raft, TypeConfig};
-use crate::store::JoinMarker;
+use crate::store::{JoinMarker, Memory};
 use openraft::errors::Fatal;
 use openraft::impls::BasicNode;
 use std::collections::BTreeMap;
@@ -39,12 +39,14 @@ pub(crate) struct Joiner {
 }
 
 impl Joiner {
-    /// Before raft runs: closes the gate when the log is empty or was never restored to its end.
+    /// Before raft runs: closes the gate when the log was never restored to its end, or is empty and there is no telling
+    /// why. True when [`Joiner::join`] is to run.
     pub(crate) async fn prepare(&self) -> io::Result<bool> {
-        let joining = self.marker.check().await?;
-        self.gate.set(!joining);
-        self.raft.runtime_config().elect(!joining);
-        Ok(joining)
+        let memory = self.marker.check().await?;
+        let votes = memory != Memory::Lost;
+        self.gate.set(votes);
+        self.raft.runtime_config().elect(votes);
+        Ok(memory != Memory::Whole)
     }
 
     /// After raft runs, when [`Joiner::prepare`] said true: returns when this voter is one like any other.
@@ -81,7 +83,7 @@ impl Joiner {
 
     async fn open(&self) -> Result<(), JoinError> {
         if !self.gate.is_open() {
-            self.marker.clear().await?;
+            self.marker.lift().await?;
             self.raft.runtime_config().elect(true);
             self.gate.set(true);
         }

@@ -33,7 +33,23 @@ impl Clock {
     }
 }
 
-/// Fresh random bits for one plan.
-pub(crate) fn seed() -> u64 {
-    rand::rng().next_u64()
+/// Where plans get their random bits from.
+#[derive(Debug)]
+pub(crate) enum Seeds {
+    /// The thread's generator.
+    Random,
+    /// Always the same ones: a simulation.
+    #[cfg(test)]
+    Fixed(std::sync::Mutex<rand::rngs::StdRng>),
+}
+
+impl Seeds {
+    /// Fresh bits for one plan.
+    pub(crate) fn next(&self) -> u64 {
+        match self {
+            Self::Random => rand::rng().next_u64(),
+            #[cfg(test)]
+            Self::Fixed(generator) => generator.lock().unwrap().next_u64(),
+        }
+    }
 }

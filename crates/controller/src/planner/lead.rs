@@ -1,5 +1,6 @@
 //! The planner's life: follower, then active controller for a term, and so on.
 
+use super::clock::Seeds;
 use super::elections::PeriodicElections;
 use super::handle::{PlannerInput, Refusal};
 use super::job::{Job, TypedJob, View};
@@ -38,6 +39,7 @@ pub(crate) struct PlannerSettings {
     pub(crate) lease: Duration,
     pub(crate) rebalance_interval: Option<Duration>,
     pub(crate) unclean_interval: Duration,
+    pub(crate) seeds: Seeds,
 }
 
 /// Runs on the control thread for as long as raft does.
@@ -73,6 +75,7 @@ impl Planner {
             committed,
             defaults: settings.defaults,
             clock: input.clock,
+            seeds: settings.seeds,
             unclean_elections: Arc::clone(&input.unclean_elections),
             availability: Arc::clone(&input.availability),
         };
@@ -102,6 +105,7 @@ impl Planner {
                 continue;
             }
             tokio::select! {
+                biased;
                 changed = metrics.changed() => if changed.is_err() { return },
                 job = self.input.queue.recv() => match job {
                     Some(job) => job.refuse(Refusal::NotActive),

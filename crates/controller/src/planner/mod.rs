@@ -21,6 +21,7 @@ mod probe;
 mod rounds;
 mod unclean;
 
+pub(crate) use clock::Seeds;
 pub(crate) use handle::{Observed, PlannerHandle, Refusal};
 pub(crate) use job::View;
 pub(crate) use lead::{Planner, PlannerSettings};

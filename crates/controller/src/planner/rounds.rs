@@ -5,7 +5,7 @@
 //! that property: were one of them replaced by a stranger, the version of the next would still fit.)
 
 use super::availability::{Availability, Changes};
-use super::clock::{Clock, seed};
+use super::clock::{Clock, Seeds};
 use super::job::{Job, View};
 use super::leaderless::Leaderless;
 use super::unclean::UncleanElections;
@@ -60,6 +60,7 @@ pub(super) struct Shared {
     pub(super) committed: Arc<CommittedLog>,
     pub(super) defaults: BrokerDefaults,
     pub(super) clock: Clock,
+    pub(super) seeds: Seeds,
     /// How many there were while this node was the active controller.
     pub(super) unclean_elections: Arc<AtomicU64>,
     pub(super) availability: Arc<Availability>,
@@ -116,7 +117,7 @@ impl<'a> Rounds<'a> {
             };
             let context = PlanContext {
                 now,
-                seed: seed(),
+                seed: self.shared.seeds.next(),
                 defaults: &self.shared.defaults,
             };
             let decided = job.plan(&View {

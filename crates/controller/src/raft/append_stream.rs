@@ -1,11 +1,12 @@
-//! Pipelined appends: one long-lived gRPC stream per sender (replication, heartbeat) and peer.
+//! Pipelined appends: one long-lived stream per sender (replication, heartbeat) and peer.
 //!
 //! Answers come in the order of the requests. A stream is used again for the next call only when every request on it
 //! was answered; whatever went wrong or was given up half-way closes it.
 
 use super::codec;
-use super::peers::{Identity, Peer};
+use super::peers::Identity;
 use super::types::TypeConfig;
+use super::wire::{Answers, Wire};
 use futures::stream::{BoxStream, Fuse};
 use futures::{Stream, StreamExt};
 use milena_rpc::proto::RaftMessage;
@@ -14,7 +15,6 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 /// How many requests may be unanswered.
 const IN_FLIGHT_MAX: usize = 16;
@@ -24,19 +24,19 @@ pub(crate) type AppendResult = Result<StreamAppendResult<TypeConfig>, RPCError<T
 /// An open stream.
 struct Link {
     requests: mpsc::Sender<RaftMessage>,
-    answers: tonic::Streaming<RaftMessage>,
+    answers: Answers,
 }
 
 /// The sender's end towards one peer.
 pub(crate) struct AppendSender {
     identity: Arc<Identity>,
     target: u64,
-    peer: Peer,
+    peer: Arc<dyn Wire>,
     idle: Option<Link>,
 }
 
 impl AppendSender {
-    pub(crate) fn new(identity: Arc<Identity>, target: u64, peer: Peer) -> Self {
+    pub(crate) fn new(identity: Arc<Identity>, target: u64, peer: Arc<dyn Wire>) -> Self {
         Self {
             identity,
             target,
@@ -47,12 +47,8 @@ impl AppendSender {
 
     async fn open(&self) -> Result<Link, RPCError<TypeConfig>> {
         let (requests, receiver) = mpsc::channel(IN_FLIGHT_MAX);
-        let answers = self
-            .peer
-            .raft()
-            .append_stream(ReceiverStream::new(receiver))
-            .await;
-        let answers = answers.map_err(|status| unreachable(&status))?.into_inner();
+        let answers = self.peer.append_stream(receiver).await;
+        let answers = answers.map_err(|status| unreachable(&status))?;
         Ok(Link { requests, answers })
     }
 
@@ -121,12 +117,8 @@ where
             }
             let may_send = self.in_flight < IN_FLIGHT_MAX && !self.input.is_done();
             tokio::select! {
-                answer = tokio::time::timeout(self.patience, self.link.answers.message()), if self.in_flight > 0 => {
-                    let answer = answer.map_err(|late| network(&late))?.map_err(|status| unreachable(&status))?;
-                    let answer = answer.ok_or_else(|| network(&std::io::Error::other("the peer closed the stream")))?;
-                    self.in_flight -= 1;
-                    return Ok(Some(codec::decode(&answer.payload).map_err(|error| network(&error))?));
-                }
+                // Requests first: there are never more than fit.
+                biased;
                 request = self.input.next(), if may_send => {
                     // No request and not done: the input ended just now; the loop notices.
                     let Some(request) = request else { continue };
@@ -134,6 +126,13 @@ where
                     let message = self.sender.identity.message(self.sender.target, payload);
                     self.link.requests.send(message).await.map_err(|closed| network(&closed))?;
                     self.in_flight += 1;
+                }
+                answer = tokio::time::timeout(self.patience, self.link.answers.next()), if self.in_flight > 0 => {
+                    let answer = answer.map_err(|late| network(&late))?;
+                    let answer = answer.ok_or_else(|| network(&std::io::Error::other("the peer closed the stream")))?;
+                    let answer = answer.map_err(|status| unreachable(&status))?;
+                    self.in_flight -= 1;
+                    return Ok(Some(codec::decode(&answer.payload).map_err(|error| network(&error))?));
                 }
             }
         }

@@ -8,8 +8,9 @@
 use super::lease;
 use super::peers::Peers;
 use super::types::{Raft, TypeConfig, Vote};
+use super::wire::Wire;
 use crate::planner::Observed;
-use milena_rpc::dial::{Dialled, dial};
+use milena_rpc::dial::Dialled;
 use milena_types::BrokerId;
 use openraft::async_runtime::WatchReceiver;
 use openraft::vote::RaftLeaderId;
@@ -73,7 +74,7 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
             continue;
         }
         let Some(peer) = peers.get(leader) else { continue };
-        if !becomes_silent(&peer.address, || is_current(&raft, &vote)).await {
+        if !becomes_silent(peer.as_ref(), || is_current(&raft, &vote)).await {
             continue;
         }
         // Whoever is elected fences its broker: that has been dead since then.
@@ -95,11 +96,11 @@ fn is_current(raft: &Raft, vote: &Vote) -> bool {
     vote.is_committed() && raft.metrics().borrow_watched().vote == *vote
 }
 
-/// True when the address cannot be reached, now or soon, while it matters. A process that dies closes its sockets one after
+/// True when the leader cannot be reached, now or soon, while it matters. A process that dies closes its sockets one after
 /// the other: its streams may break a moment before its listener is gone. After a broken stream any failure will do.
-async fn becomes_silent(address: &str, matters: impl Fn() -> bool) -> bool {
+async fn becomes_silent(peer: &dyn Wire, matters: impl Fn() -> bool) -> bool {
     for _ in 0..DIALS {
-        if dial(address, DIAL_TIMEOUT).await != Dialled::Answered {
+        if peer.dial(DIAL_TIMEOUT).await != Dialled::Answered {
             return matters();
         }
         tokio::time::sleep(DIAL_PAUSE).await;
@@ -137,15 +138,21 @@ async fn succeed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::grpc::Grpc;
+    use crate::raft::wire::Connect;
 
     #[tokio::test]
     async fn a_listener_that_goes_a_moment_later_is_proof_too() {
+        let way = |listener: &std::net::TcpListener| {
+            let address = listener.local_addr().unwrap().to_string();
+            Grpc.connect(&address).unwrap()
+        };
         let listener = crate::cluster_test::listener();
-        let address = listener.local_addr().unwrap().to_string();
+        let peer = way(&listener);
         // The second look at whether it matters comes after the first dial has found the listener.
         let looks = std::cell::Cell::new(0);
         let held = std::cell::RefCell::new(Some(listener));
-        let refused = becomes_silent(&address, || {
+        let refused = becomes_silent(peer.as_ref(), || {
             looks.set(looks.get() + 1);
             held.borrow_mut().take();
             true
@@ -153,13 +160,13 @@ mod tests {
         assert!(refused.await);
         assert!(looks.get() >= 2, "the first dial was answered");
         let alive = crate::cluster_test::listener();
-        let address = alive.local_addr().unwrap().to_string();
+        let peer = way(&alive);
         assert!(
-            !becomes_silent(&address, || true).await,
+            !becomes_silent(peer.as_ref(), || true).await,
             "it listens all the time"
         );
         assert!(
-            !becomes_silent(&address, || false).await,
+            !becomes_silent(peer.as_ref(), || false).await,
             "another leader is known"
         );
     }

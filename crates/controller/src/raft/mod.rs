@@ -7,6 +7,7 @@ pub(crate) mod append_stream;
 pub(crate) mod caught_up;
 pub(crate) mod codec;
 pub(crate) mod early_election;
+pub(crate) mod grpc;
 pub(crate) mod lease;
 pub(crate) mod majority;
 pub(crate) mod network;
@@ -14,4 +15,7 @@ pub(crate) mod peers;
 pub(crate) mod pulse;
 pub(crate) mod service;
 pub(crate) mod settings;
+#[cfg(test)]
+pub(crate) mod test_runtime;
 pub(crate) mod types;
+pub(crate) mod wire;

@@ -1,15 +1,14 @@
-//! Raft's calls to one peer, over the shared connection.
+//! Raft's calls to one peer, over the way to it that all of them share.
 
 use super::append_stream::{AppendResult, AppendSender, unreachable};
 use super::codec;
-use super::peers::{Identity, Peer, Peers};
+use super::peers::{Identity, Peers};
 use super::types::{Snapshot, TypeConfig, Vote};
+use super::wire::{Method, Wire};
 use crate::config::ControllerError;
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::BoxStream;
-use milena_rpc::channel;
-use milena_rpc::proto::{RaftMessage, SnapshotChunk, snapshot_chunk::Chunk};
 use openraft::base::BoxFuture;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::impls::BasicNode;
@@ -27,10 +26,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How large a piece of a snapshot is, in bytes.
-const SNAPSHOT_PIECE: usize = 1024 * 1024;
-
-/// Makes one [`PeerNetwork`] per peer and purpose; all of them share the peer's connection.
+/// Makes one [`PeerNetwork`] per peer and purpose; all of them share the way to it.
 pub(crate) struct Network {
     identity: Arc<Identity>,
     peers: Peers,
@@ -42,13 +38,10 @@ impl Network {
     }
 
     /// The configured address wins over the one in the membership: hosts move.
-    fn peer(&self, target: u64, node: &BasicNode) -> Result<Peer, ControllerError> {
+    fn peer(&self, target: u64, node: &BasicNode) -> Result<Arc<dyn Wire>, ControllerError> {
         match self.peers.get(target) {
-            Some(peer) => Ok(peer.clone()),
-            None => Ok(Peer {
-                address: node.addr.clone(),
-                channel: channel::connect_lazy(&node.addr)?,
-            }),
+            Some(peer) => Ok(Arc::clone(peer)),
+            None => Ok(self.peers.connect(&node.addr)?),
         }
     }
 }
@@ -59,7 +52,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> PeerNetwork {
         match self.peer(target, node) {
             Ok(peer) => {
-                let append = AppendSender::new(Arc::clone(&self.identity), target, peer.clone());
+                let append = AppendSender::new(Arc::clone(&self.identity), target, Arc::clone(&peer));
                 PeerNetwork {
                     identity: Arc::clone(&self.identity),
                     target,
@@ -82,18 +75,11 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct PeerNetwork {
     identity: Arc<Identity>,
     target: u64,
-    reach: Option<(Peer, AppendSender)>,
-}
-
-#[derive(Clone, Copy)]
-enum Method {
-    Vote,
-    PreVote,
-    TransferLeader,
+    reach: Option<(Arc<dyn Wire>, AppendSender)>,
 }
 
 impl PeerNetwork {
-    fn peer(&self) -> Result<&Peer, Unreachable<TypeConfig>> {
+    fn peer(&self) -> Result<&Arc<dyn Wire>, Unreachable<TypeConfig>> {
         match &self.reach {
             Some((peer, _)) => Ok(peer),
             None => Err(Unreachable::new(&no_address())),
@@ -108,18 +94,11 @@ impl PeerNetwork {
     ) -> Result<A, RPCError<TypeConfig>> {
         let payload = codec::encode(request).map_err(|error| unreachable(&error))?;
         let message = self.identity.message(self.target, payload);
-        let mut client = self.peer()?.raft();
-        let answer = async {
-            match method {
-                Method::Vote => client.vote(message).await,
-                Method::PreVote => client.pre_vote(message).await,
-                Method::TransferLeader => client.transfer_leader(message).await,
-            }
-        };
+        let answer = self.peer()?.call(method, message);
         let answer = tokio::time::timeout(patience, answer)
             .await
             .map_err(|late| unreachable(&late))?;
-        let answer = answer.map_err(|status| unreachable(&status))?.into_inner();
+        let answer = answer.map_err(|status| unreachable(&status))?;
         codec::decode(&answer.payload).map_err(|error| unreachable(&error))
     }
 }
@@ -196,24 +175,14 @@ impl NetSnapshot<TypeConfig> for PeerNetwork {
         };
         let begin = codec::encode(&(vote, snapshot.meta)).map_err(|error| failed(&error))?;
         let begin = self.identity.message(self.target, begin);
-        let mut client = self.peer()?.raft();
-        let pieces = futures::stream::iter(chunks(begin, snapshot.snapshot));
+        let answer = self.peer()?.snapshot(begin, snapshot.snapshot);
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
-            answer = tokio::time::timeout(option.hard_ttl(), client.snapshot(pieces)) => {
+            answer = tokio::time::timeout(option.hard_ttl(), answer) => {
                 let answer = answer.map_err(|late| failed(&late))?.map_err(|status| failed(&status))?;
-                codec::decode(&answer.into_inner().payload).map_err(|error| failed(&error))
+                codec::decode(&answer.payload).map_err(|error| failed(&error))
             }
         }
     }
-}
-
-fn chunks(begin: RaftMessage, content: Bytes) -> impl Iterator<Item = SnapshotChunk> {
-    let pieces = (0..content.len()).step_by(SNAPSHOT_PIECE).map(move |from| {
-        let to = content.len().min(from + SNAPSHOT_PIECE);
-        Chunk::Data(content.slice(from..to))
-    });
-    std::iter::once(Chunk::Begin(begin))
-        .chain(pieces)
-        .map(|chunk| SnapshotChunk { chunk: Some(chunk) })
 }

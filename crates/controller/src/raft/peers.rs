@@ -1,14 +1,13 @@
-//! The other voters: one shared connection each, and who we say we are.
+//! The other voters: one way to each, and who we say we are.
 
+use super::wire::{Connect, Wire};
 use crate::config::{ControllerError, Voter};
 use crate::publish::CommittedLog;
-use milena_rpc::channel::{self, MESSAGE_BYTES_MAX};
+use milena_rpc::channel::AddressError;
 use milena_rpc::proto;
-use milena_rpc::proto::raft_client::RaftClient;
 use milena_types::{BrokerId, ClusterId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// This node towards its peers.
@@ -88,49 +87,41 @@ pub(crate) fn broker_id(key: u64) -> BrokerId {
     BrokerId(i32::try_from(key).unwrap_or(-1))
 }
 
-/// One other voter.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    /// `host:port` of its controller listener.
-    pub(crate) address: String,
-    /// Connects at the first call and again when broken; clones share the connection.
-    pub(crate) channel: Channel,
-}
-
-impl Peer {
-    pub(crate) fn raft(&self) -> RaftClient<Channel> {
-        RaftClient::new(self.channel.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX)
-    }
-}
-
 /// All voters of the configuration, this node included, by raft name.
 #[derive(Clone, Debug)]
-pub(crate) struct Peers(Arc<BTreeMap<u64, Peer>>);
+pub(crate) struct Peers {
+    known: Arc<BTreeMap<u64, Arc<dyn Wire>>>,
+    connect: Arc<dyn Connect>,
+}
 
 impl Peers {
-    /// Must be called inside a tokio runtime: the connections live on it.
-    pub(crate) fn new(voters: &[Voter]) -> Result<Self, ControllerError> {
-        let mut peers = BTreeMap::new();
+    /// All of these voters, reached through `connect`.
+    pub(crate) fn new(voters: &[Voter], connect: Arc<dyn Connect>) -> Result<Self, ControllerError> {
+        let mut known = BTreeMap::new();
         for voter in voters {
-            let address = voter.address();
-            let channel = channel::connect_lazy(&address)?;
-            peers.insert(voter_key(voter.id), Peer { address, channel });
+            known.insert(voter_key(voter.id), connect.connect(&voter.address())?);
         }
-        Ok(Self(Arc::new(peers)))
+        Ok(Self {
+            known: Arc::new(known),
+            connect,
+        })
     }
 
-    pub(crate) fn get(&self, id: u64) -> Option<&Peer> {
-        self.0.get(&id)
+    /// The way to a voter that the configuration does not name.
+    pub(crate) fn connect(&self, address: &str) -> Result<Arc<dyn Wire>, AddressError> {
+        self.connect.connect(address)
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&Arc<dyn Wire>> {
+        self.known.get(&id)
     }
 
     /// The voters in the order of their ids.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Peer)> {
-        self.0.iter().map(|(id, peer)| (*id, peer))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Arc<dyn Wire>)> {
+        self.known.iter().map(|(id, peer)| (*id, peer))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.known.len()
     }
 }

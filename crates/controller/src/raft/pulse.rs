@@ -102,8 +102,9 @@ pub(crate) async fn run(
             }
         };
         tokio::select! {
-            alive = pause => if !alive { return },
+            biased;
             changed = metrics.changed() => if changed.is_err() { return },
+            alive = pause => if !alive { return },
         }
     }
 }

@@ -6,7 +6,7 @@ use super::peers::Identity;
 use super::pulse::LastHeard;
 use super::types::{Raft, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::bootstrap::VoteGate;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use milena_rpc::proto::{RaftMessage, SnapshotChunk, snapshot_chunk::Chunk};
@@ -55,13 +55,68 @@ impl RaftService {
 
     fn answer<T: Serialize>(&self, value: &T) -> Result<Response<RaftMessage>, Status> {
         let payload = codec::encode(value).map_err(|error| Status::internal(error.to_string()))?;
-        // Answers are matched to their request by the connection: they need no addressee.
-        Ok(Response::new(RaftMessage {
-            format: u32::from(codec::FORMAT),
-            to: 0,
-            cluster: String::new(),
-            payload: payload.into(),
-        }))
+        Ok(Response::new(answer(payload)))
+    }
+
+    /// Takes a leader's requests one by one and answers each, in order, until one is refused.
+    pub(crate) fn appends<S>(&self, messages: S) -> BoxStream<'static, Result<RaftMessage, Status>>
+    where
+        S: Stream<Item = Result<RaftMessage, Status>> + Send + Unpin + 'static,
+    {
+        let input = AppendInput {
+            messages,
+            identity: Arc::clone(&self.identity),
+            link: LeaderLink::new(self.evidence.clone()),
+            heard: self.heard.clone(),
+        };
+        let output = self.raft.stream_append(input).map(|result| {
+            let payload = codec::encode(&result.map_err(stopped)?).map_err(stopped)?;
+            Ok(answer(payload))
+        });
+        output.boxed()
+    }
+
+    /// Takes a whole snapshot in the place of the log.
+    async fn install(
+        &self,
+        vote: Vote,
+        meta: SnapshotMeta,
+        content: Bytes,
+    ) -> Result<Response<RaftMessage>, Status> {
+        // Checked before raft takes it: an image that cannot be read would stop this node.
+        milena_rpc::decode_image(&content).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let snapshot = Snapshot {
+            meta,
+            snapshot: content,
+        };
+        self.answer(
+            &self
+                .raft
+                .install_full_snapshot(vote, snapshot)
+                .await
+                .map_err(stopped)?,
+        )
+    }
+
+    /// As the call of this name, with the pieces put together.
+    #[cfg(test)]
+    pub(crate) async fn whole_snapshot(
+        &self,
+        begin: &RaftMessage,
+        content: Bytes,
+    ) -> Result<Response<RaftMessage>, Status> {
+        let (vote, meta): (Vote, SnapshotMeta) = self.open(begin)?;
+        self.install(vote, meta, content).await
+    }
+}
+
+/// Answers are matched to their request by the connection: they need no addressee.
+fn answer(payload: Vec<u8>) -> RaftMessage {
+    RaftMessage {
+        format: u32::from(codec::FORMAT),
+        to: 0,
+        cluster: String::new(),
+        payload: payload.into(),
     }
 }
 
@@ -105,22 +160,7 @@ impl milena_rpc::proto::raft_server::Raft for RaftService {
         &self,
         request: Request<Streaming<RaftMessage>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        let input = AppendInput {
-            messages: request.into_inner(),
-            identity: Arc::clone(&self.identity),
-            link: LeaderLink::new(self.evidence.clone()),
-            heard: self.heard.clone(),
-        };
-        let output = self.raft.stream_append(input).map(|result| {
-            let payload = codec::encode(&result.map_err(stopped)?).map_err(stopped)?;
-            Ok(RaftMessage {
-                format: u32::from(codec::FORMAT),
-                to: 0,
-                cluster: String::new(),
-                payload: payload.into(),
-            })
-        });
-        Ok(Response::new(output.boxed()))
+        Ok(Response::new(self.appends(request.into_inner())))
     }
 
     async fn snapshot(
@@ -142,32 +182,22 @@ impl milena_rpc::proto::raft_server::Raft for RaftService {
             }
             content.extend_from_slice(&piece);
         }
-        let content = content.freeze();
-        // Checked before raft takes it: an image that cannot be read would stop this node.
-        milena_rpc::decode_image(&content).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let snapshot = Snapshot {
-            meta,
-            snapshot: content,
-        };
-        self.answer(
-            &self
-                .raft
-                .install_full_snapshot(vote, snapshot)
-                .await
-                .map_err(stopped)?,
-        )
+        self.install(vote, meta, content.freeze()).await
     }
 }
 
 /// A leader's requests; ends at the first that cannot be read. Its end is evidence about the leader.
-struct AppendInput {
-    messages: Streaming<RaftMessage>,
+struct AppendInput<S> {
+    messages: S,
     identity: Arc<Identity>,
     link: LeaderLink,
     heard: LastHeard,
 }
 
-impl Stream for AppendInput {
+impl<S> Stream for AppendInput<S>
+where
+    S: Stream<Item = Result<RaftMessage, Status>> + Unpin,
+{
     type Item = AppendEntriesRequest<TypeConfig>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -10,7 +10,14 @@ openraft::declare_raft_types!(
     pub(crate) TypeConfig:
         D = Proposal,
         R = Applied,
+        AsyncRuntime = Runtime,
 );
+
+#[cfg(not(test))]
+type Runtime = openraft::impls::TokioRuntime;
+/// Tokio without chance.
+#[cfg(test)]
+type Runtime = super::test_runtime::TestRuntime;
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 pub(crate) type Entry = openraft::alias::EntryOf<TypeConfig>;

@@ -110,6 +110,7 @@ impl Follower {
                 Next::Nothing => {}
             }
             tokio::select! {
+                biased;
                 changed = self.versions.changed() => changed.ok()?,
                 changed = self.active.changed() => changed.ok()?,
                 () = tokio::time::sleep(KEEPALIVE) => return Some(self.keepalive()),

@@ -1,14 +1,11 @@
-//! Opening and closing the database, with bounds on its memory and threads.
+//! Opening the store, and what it is made of.
 
-use super::flusher::Flusher;
-use super::keys::{LOG, SNAPSHOT, STATE};
+use super::backend::Database;
 use super::log_store::LogStore;
 use super::marker::JoinMarker;
+use super::rocks::RocksOwner;
 use super::state_machine::StateMachine;
 use crate::publish::CommittedLog;
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
-};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,60 +67,40 @@ pub enum StoreError {
     },
 }
 
-/// RocksDB's errors as io errors, which raft takes as fatal.
-pub(super) fn io_error(error: rocksdb::Error) -> io::Error {
-    io::Error::other(error)
-}
-
-/// The shared database with its column families.
-#[derive(Clone)]
-pub(super) struct Database(pub(super) Arc<DB>);
-
-impl Database {
-    pub(super) fn family(&self, name: &str) -> io::Result<&ColumnFamily> {
-        self.0
-            .cf_handle(name)
-            .ok_or_else(|| io::Error::other(format!("column family {name} is missing")))
-    }
-}
-
-/// An open database and its flusher thread.
+/// An open store.
 pub(crate) struct Store {
+    // Dropped first: the owner looks whether anybody else uses the database.
     pub(super) database: Database,
-    flusher: Flusher,
+    /// Closes RocksDB, where the store is on it.
+    _owner: Option<RocksOwner>,
 }
 
 impl Store {
-    /// Opens the database in `path`, creating it when it does not exist. Blocking.
+    /// Opens the database in `path`, creating it when it does not exist. Blocking, as is its drop: what came from
+    /// [`Store::log`] and [`Store::state_machine`] should be gone by then.
     ///
     /// # Errors
     /// See [`StoreError`]; a database that another process holds is `Open`.
     pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(path).map_err(|source| StoreError::Directory {
-            path: path.to_owned(),
-            source,
-        })?;
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let families = [
-            (LOG, options.write_buffer_bytes),
-            (STATE, 64 << 10),
-            (SNAPSHOT, options.write_buffer_bytes),
-        ]
-        .map(|(name, buffer)| ColumnFamilyDescriptor::new(name, family_options(buffer, &cache)));
-        let db = DB::open_cf_descriptors(&database_options(options), path, families).map_err(|source| {
-            StoreError::Open {
-                path: path.to_owned(),
-                source,
-            }
-        })?;
-        let database = Database(Arc::new(db));
-        let flusher = Flusher::start(database.clone(), options.sync).map_err(StoreError::Thread)?;
-        Ok(Self { database, flusher })
+        let owner = RocksOwner::open(path, options)?;
+        Ok(Self {
+            database: Database::new(owner.backend()),
+            _owner: Some(owner),
+        })
+    }
+
+    /// A store on a simulated disk.
+    #[cfg(test)]
+    pub(crate) fn in_memory(backend: super::memory::MemoryBackend) -> Self {
+        Self {
+            database: Database::new(backend),
+            _owner: None,
+        }
     }
 
     /// Raft's log in this database.
     pub(crate) fn log(&self) -> LogStore {
-        LogStore::new(self.database.clone(), self.flusher.handle())
+        LogStore::new(self.database.clone())
     }
 
     /// The state machine, with the image of the last snapshot.
@@ -131,60 +108,16 @@ impl Store {
     /// # Errors
     /// `InvalidData` when the snapshot cannot be read.
     pub(crate) fn state_machine(&self, committed: Arc<CommittedLog>) -> io::Result<StateMachine> {
-        StateMachine::open(self.database.clone(), self.flusher.handle(), committed)
+        StateMachine::open(self.database.clone(), committed)
     }
 
-    /// How many syncs of the WAL there were.
+    /// How many syncs there were.
     pub(crate) fn syncs(&self) -> Arc<AtomicU64> {
-        self.flusher.handle().syncs()
+        self.database.syncs()
     }
 
     /// The mark of a voter that is being restored.
     pub(crate) fn marker(&self) -> JoinMarker {
-        JoinMarker::new(self.database.clone(), self.flusher.handle())
+        JoinMarker::new(self.database.clone())
     }
-}
-
-impl Drop for Store {
-    /// Stops the flusher and closes the database. What came from [`Store::log`] and [`Store::state_machine`] should
-    /// be gone: RocksDB's threads must not outlive `main`. Blocking.
-    fn drop(&mut self) {
-        self.flusher.stop();
-        if let Err(error) = self.database.0.flush_wal(true) {
-            tracing::error!(%error, "the metadata log could not be synced at shutdown");
-        }
-        if Arc::strong_count(&self.database.0) > 1 {
-            tracing::warn!("the metadata database is still in use at shutdown");
-        }
-        self.database.0.cancel_all_background_work(true);
-    }
-}
-
-fn database_options(options: &StoreOptions) -> Options {
-    let mut db = Options::default();
-    db.create_if_missing(true);
-    db.create_missing_column_families(true);
-    db.set_max_background_jobs(options.background_jobs);
-    db.set_db_write_buffer_size(2 * options.write_buffer_bytes);
-    db.set_max_total_wal_size(4 * options.write_buffer_bytes as u64);
-    db.set_max_open_files(64);
-    db.set_keep_log_file_num(2);
-    db.set_max_log_file_size(1 << 20);
-    db.set_log_level(LogLevel::Warn);
-    // No periodic statistics, no periodic persistence of them: an idle controller wakes nobody.
-    db.set_stats_dump_period_sec(0);
-    db.set_stats_persist_period_sec(0);
-    db
-}
-
-fn family_options(write_buffer_bytes: usize, cache: &Cache) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
-    let mut family = Options::default();
-    family.set_block_based_table_factory(&table);
-    family.set_compression_type(DBCompressionType::None);
-    family.set_write_buffer_size(write_buffer_bytes);
-    family.set_max_write_buffer_number(2);
-    family.set_target_file_size_base(8 << 20);
-    family
 }

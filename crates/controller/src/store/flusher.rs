@@ -2,9 +2,10 @@
 //!
 //! Whoever wrote before it asked is covered by the next sync that begins: while one sync runs, the next group gathers.
 
-use super::db::{Database, io_error};
+use super::rocks::io_error;
 use crate::raft::types::TypeConfig;
 use openraft::storage::IOFlushed;
+use rocksdb::DB;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Somebody who waits for a sync.
-enum Waiter {
+pub(super) enum Waiter {
     Append(IOFlushed<TypeConfig>),
     Write(oneshot::Sender<io::Result<()>>),
     Stop,
@@ -33,7 +34,7 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub(super) fn start(database: Database, sync: bool) -> io::Result<Self> {
+    pub(super) fn start(database: Arc<DB>, sync: bool) -> io::Result<Self> {
         let (waiters, receiver) = channel();
         let syncs = Arc::new(AtomicU64::new(0));
         let handle = FlushHandle {
@@ -91,14 +92,14 @@ impl FlushHandle {
     }
 }
 
-fn run(database: &Database, receiver: &Receiver<Waiter>, syncs: &AtomicU64, sync: bool) {
+fn run(database: &DB, receiver: &Receiver<Waiter>, syncs: &AtomicU64, sync: bool) {
     let mut group = Vec::new();
     while let Ok(first) = receiver.recv() {
         group.push(first);
         group.extend(receiver.try_iter());
         syncs.fetch_add(1, Ordering::Relaxed);
         let result = if sync {
-            database.0.flush_wal(true).map_err(io_error)
+            database.flush_wal(true).map_err(io_error)
         } else {
             Ok(())
         };
@@ -121,7 +122,7 @@ fn run(database: &Database, receiver: &Receiver<Waiter>, syncs: &AtomicU64, sync
     }
 }
 
-fn complete(waiter: Waiter, result: io::Result<()>) {
+pub(super) fn complete(waiter: Waiter, result: io::Result<()>) {
     match waiter {
         Waiter::Append(callback) => callback.io_completed(result),
         // The receiver may have given up (shutdown): nobody to tell.

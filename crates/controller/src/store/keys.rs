@@ -1,4 +1,4 @@
-//! Every column family and key of the controller's RocksDB, in one place.
+//! Every column family and key of the controller's store, in one place.
 //!
 //! | column family | key | value |
 //! |---|---|---|
@@ -6,12 +6,26 @@
 //! | `state` | [`StateKey`], 1 byte | see there |
 //! | `snapshot` | generation and chunk, 8 + 4 bytes big-endian | up to [`SNAPSHOT_CHUNK`] bytes of an encoded image |
 
-/// Raft's log.
-pub(super) const LOG: &str = "log";
-/// Raft's small state.
-pub(super) const STATE: &str = "state";
-/// The content of the last snapshot.
-pub(super) const SNAPSHOT: &str = "snapshot";
+/// The column families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Raft's log.
+    Log,
+    /// Raft's small state.
+    State,
+    /// The content of the last snapshot.
+    Snapshot,
+}
+
+impl Family {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::State => "state",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
 
 /// How many bytes of a snapshot one value holds.
 pub(super) const SNAPSHOT_CHUNK: usize = 1024 * 1024;
@@ -28,7 +42,7 @@ pub(super) enum StateKey {
     Purged = 3,
     /// The last snapshot: generation, chunk count and raft's meta.
     Snapshot = 4,
-    /// Present while this voter's log is empty or being restored.
+    /// 1 while this voter's log is empty or being restored, 2 since it is not; absent where a log was there before.
     Joining = 5,
 }
 

@@ -1,16 +1,14 @@
 //! Reading raft's log: whole and gapless ranges, or an error that stops raft.
 
-use super::db::{Database, io_error};
-use super::keys::{LOG, StateKey, log_index, log_key};
-use super::log_store::read_state;
+use super::backend::Database;
+use super::keys::{Family, StateKey, log_index, log_key};
 use crate::raft::codec;
 use crate::raft::types::{Entry, TypeConfig, Vote};
 use openraft::entry::RaftEntry;
 use openraft::storage::RaftLogReader;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, ControlFlow, RangeBounds};
 
 /// How many bytes of entries one replication message takes; a single larger entry still goes.
 const REPLICATION_BYTES: usize = 1024 * 1024;
@@ -27,38 +25,31 @@ impl LogReader {
 
     /// The entries of `[from, to)` that exist, up to `bytes_max` but at least one.
     fn read(&self, from: u64, to: Option<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
-        let mut options = ReadOptions::default();
-        if let Some(to) = to {
-            if from >= to {
-                return Ok(Vec::new());
-            }
-            options.set_iterate_upper_bound(log_key(to));
+        if to.is_some_and(|to| from >= to) {
+            return Ok(Vec::new());
         }
-        let start = log_key(from);
-        let mode = IteratorMode::From(&start, Direction::Forward);
+        let below = to.map(log_key);
+        let below = below.as_ref().map(<[u8; 8]>::as_slice);
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0usize;
-        for item in self
-            .database
-            .0
-            .iterator_cf_opt(self.database.family(LOG)?, options, mode)
-        {
-            let (key, value) = item.map_err(io_error)?;
+        let mut see = |key: &[u8], value: &[u8]| {
             bytes = bytes.saturating_add(value.len());
             if bytes > bytes_max && !entries.is_empty() {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
-            let entry: Entry = codec::decode(&value)?;
+            let entry: Entry = codec::decode(value)?;
             let expected = entries.last().map(|last| last.log_id().index + 1);
             let index = entry.log_id().index;
-            if log_index(&key) != Some(index) || expected.is_some_and(|expected| expected != index) {
+            if log_index(key) != Some(index) || expected.is_some_and(|expected| expected != index) {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!("metadata log has a gap: found entry {index} where {expected:?} belongs"),
                 ));
             }
             entries.push(entry);
-        }
+            Ok(ControlFlow::Continue(()))
+        };
+        self.database.scan(Family::Log, &log_key(from), below, &mut see)?;
         Ok(entries)
     }
 }
@@ -82,7 +73,7 @@ impl RaftLogReader<TypeConfig> for LogReader {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        read_state(&self.database, StateKey::Vote)
+        self.database.state(StateKey::Vote)
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {

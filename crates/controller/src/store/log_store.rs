@@ -1,55 +1,31 @@
-//! Raft's log and vote on RocksDB.
+//! Raft's log and vote.
 
-use super::db::{Database, io_error};
-use super::flusher::FlushHandle;
-use super::keys::{LOG, STATE, StateKey, log_index, log_key};
+use super::backend::{Batch, Database};
+use super::keys::{Family, StateKey, log_index, log_key};
 use super::log_reader::LogReader;
 use crate::raft::codec;
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use rocksdb::{IteratorMode, WriteBatch};
 use std::io;
 
-/// Raft's log. Writes go to the WAL in call order; see the module's rule on syncs.
+/// Raft's log. Writes reach the backend in call order; see the module's rule on syncs.
 pub(crate) struct LogStore {
     database: Database,
-    flusher: FlushHandle,
 }
 
 impl LogStore {
-    pub(super) fn new(database: Database, flusher: FlushHandle) -> Self {
-        Self { database, flusher }
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
     }
-
-    fn read_state<T: serde::de::DeserializeOwned>(&self, key: StateKey) -> io::Result<Option<T>> {
-        read_state(&self.database, key)
-    }
-}
-
-/// A value of the `state` family.
-pub(super) fn read_state<T: serde::de::DeserializeOwned>(
-    database: &Database,
-    key: StateKey,
-) -> io::Result<Option<T>> {
-    let value = database
-        .0
-        .get_pinned_cf(database.family(STATE)?, key.bytes())
-        .map_err(io_error)?;
-    value.map(|bytes| codec::decode(&bytes)).transpose()
 }
 
 impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = LogReader;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
-        let last_purged_log_id: Option<LogId> = self.read_state(StateKey::Purged)?;
-        let last = self
-            .database
-            .0
-            .iterator_cf(self.database.family(LOG)?, IteratorMode::End)
-            .next();
-        let last_log_id = match last.transpose().map_err(io_error)? {
+        let last_purged_log_id: Option<LogId> = self.database.state(StateKey::Purged)?;
+        let last_log_id = match self.database.last(Family::Log)? {
             None => last_purged_log_id,
             Some((_, value)) => Some(codec::decode::<Entry>(&value)?.log_id()),
         };
@@ -65,33 +41,22 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     /// Durable when it returns.
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        let value = codec::encode(vote)?;
         self.database
-            .0
-            .put_cf(self.database.family(STATE)?, StateKey::Vote.bytes(), value)
-            .map_err(io_error)?;
-        self.flusher.sync().await
+            .put(Family::State, StateKey::Vote.bytes(), codec::encode(vote)?)?;
+        self.database.sync().await
     }
 
     /// Not synced: losing it costs a replay after the next leader contact, nothing else.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        let family = self.database.family(STATE)?;
+        let key = StateKey::Committed.bytes();
         match committed {
-            Some(id) => self
-                .database
-                .0
-                .put_cf(family, StateKey::Committed.bytes(), codec::encode(&id)?)
-                .map_err(io_error),
-            None => self
-                .database
-                .0
-                .delete_cf(family, StateKey::Committed.bytes())
-                .map_err(io_error),
+            Some(id) => self.database.put(Family::State, key, codec::encode(&id)?),
+            None => self.database.delete(Family::State, key),
         }
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        self.read_state(StateKey::Committed)
+        self.database.state(StateKey::Committed)
     }
 
     /// Readable when it returns; `callback` completes after the sync.
@@ -100,60 +65,46 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let family = self.database.family(LOG)?;
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         for entry in entries {
-            batch.put_cf(family, log_key(entry.log_id().index), codec::encode(&entry)?);
+            let key = log_key(entry.log_id().index);
+            batch.put(Family::Log, key, codec::encode(&entry)?);
         }
-        self.database.0.write(batch).map_err(io_error)?;
-        self.flusher.after_sync(callback);
+        self.database.write(batch)?;
+        self.database.after_sync(callback);
         Ok(())
     }
 
     /// Durable when it returns: an entry that was cut off must not come back after a crash.
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        let family = self.database.family(LOG)?;
         let from = last_log_id.map_or(0, |id| id.index + 1);
-        let last = self
-            .database
-            .0
-            .iterator_cf(family, IteratorMode::End)
-            .next()
-            .transpose()
-            .map_err(io_error)?;
+        let last = self.database.last(Family::Log)?;
         let Some(last) = last.and_then(|(key, _)| log_index(&key)) else {
             return Ok(());
         };
         if last < from {
             return Ok(());
         }
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(family, log_key(from), log_key(last + 1));
-        self.database.0.write(batch).map_err(io_error)?;
-        self.flusher.sync().await
+        let mut batch = Batch::default();
+        batch.delete_range(Family::Log, log_key(from), log_key(last + 1));
+        self.database.write(batch)?;
+        self.database.sync().await
     }
 
     /// Not synced: a crash brings back entries below the snapshot, which are purged again.
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
         // From the last purged index, not from 0: a range that covers older tombstones is a scan over all of them.
         let from = self
-            .read_state::<LogId>(StateKey::Purged)?
+            .database
+            .state::<LogId>(StateKey::Purged)?
             .map_or(0, |id| id.index + 1);
         if log_id.index < from {
             return Ok(());
         }
-        let mut batch = WriteBatch::default();
-        batch.put_cf(
-            self.database.family(STATE)?,
-            StateKey::Purged.bytes(),
-            codec::encode(&log_id)?,
-        );
-        batch.delete_range_cf(
-            self.database.family(LOG)?,
-            log_key(from),
-            log_key(log_id.index + 1),
-        );
-        self.database.0.write(batch).map_err(io_error)
+        let mut batch = Batch::default();
+        batch.put(Family::State, StateKey::Purged.bytes(), codec::encode(&log_id)?);
+        batch.delete_range(Family::Log, log_key(from), log_key(log_id.index + 1));
+        self.database.write(batch)
     }
 }
 
@@ -178,7 +129,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), &StoreOptions::default()).unwrap();
         let mut log = store.log();
-        let before = log.flusher.syncs().load(Ordering::Relaxed);
+        let before = log.database.syncs().load(Ordering::Relaxed);
         let mut waiting = Vec::new();
         for index in 0..400 {
             let (sender, receiver) = TypeConfig::oneshot();
@@ -190,7 +141,7 @@ mod tests {
         for receiver in waiting {
             receiver.await.unwrap().unwrap();
         }
-        let syncs = log.flusher.syncs().load(Ordering::Relaxed) - before;
+        let syncs = log.database.syncs().load(Ordering::Relaxed) - before;
         println!("400 appends, {syncs} syncs");
         assert!(syncs < 400, "{syncs} syncs");
         assert_eq!(
@@ -245,8 +196,7 @@ mod tests {
         assert!(reader.try_get_log_entries(0..4).await.is_err(), "a gap");
         assert_eq!(reader.try_get_log_entries(0..2).await.unwrap().len(), 2);
         log.database
-            .0
-            .put_cf(log.database.family(LOG).unwrap(), log_key(1), b"\x01garbage")
+            .put(Family::Log, log_key(1), b"\x01garbage".as_slice())
             .unwrap();
         assert!(reader.try_get_log_entries(0..2).await.is_err(), "damage");
         log.blocking_append((10..20).map(entry)).await.unwrap();

@@ -1,12 +1,10 @@
 //! The last snapshot on disk: an encoded image in chunks, and raft's meta.
 
-use super::db::{Database, io_error};
-use super::keys::{SNAPSHOT, SNAPSHOT_CHUNK, STATE, StateKey, snapshot_key};
-use super::log_store::read_state;
+use super::backend::{Batch, Database};
+use super::keys::{Family, SNAPSHOT_CHUNK, StateKey, snapshot_key};
 use crate::raft::codec;
 use crate::raft::types::{Snapshot, SnapshotMeta};
 use bytes::{Bytes, BytesMut};
-use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -21,23 +19,26 @@ struct Stored {
 
 /// The meta of the stored snapshot.
 pub(super) fn stored_meta(database: &Database) -> io::Result<Option<SnapshotMeta>> {
-    Ok(read_state::<Stored>(database, StateKey::Snapshot)?.map(|stored| stored.meta))
+    Ok(database
+        .state::<Stored>(StateKey::Snapshot)?
+        .map(|stored| stored.meta))
 }
 
 /// The stored snapshot.
 pub(super) fn load(database: &Database) -> io::Result<Option<Snapshot>> {
-    let Some(stored) = read_state::<Stored>(database, StateKey::Snapshot)? else {
+    let Some(stored) = database.state::<Stored>(StateKey::Snapshot)? else {
         return Ok(None);
     };
-    let family = database.family(SNAPSHOT)?;
     let mut content = BytesMut::new();
     for chunk in 0..stored.chunks {
-        let piece = database
-            .0
-            .get_pinned_cf(family, snapshot_key(stored.generation, chunk))
-            .map_err(io_error)?;
-        let piece = piece.ok_or_else(|| damaged(&format!("chunk {chunk} of the snapshot is missing")))?;
-        content.extend_from_slice(&piece);
+        let key = snapshot_key(stored.generation, chunk);
+        let found = database.get(Family::Snapshot, &key, &mut |piece| {
+            content.extend_from_slice(piece);
+            Ok(())
+        })?;
+        if !found {
+            return Err(damaged(&format!("chunk {chunk} of the snapshot is missing")));
+        }
     }
     if content.len() as u64 != stored.bytes {
         return Err(damaged(&format!(
@@ -54,18 +55,18 @@ pub(super) fn load(database: &Database) -> io::Result<Option<Snapshot>> {
 
 /// Replaces the stored snapshot in one atomic write; the caller syncs.
 pub(super) fn save(database: &Database, meta: &SnapshotMeta, content: &Bytes) -> io::Result<()> {
-    let family = database.family(SNAPSHOT)?;
-    let old = read_state::<Stored>(database, StateKey::Snapshot)?;
+    let old = database.state::<Stored>(StateKey::Snapshot)?;
     let generation = old.as_ref().map_or(1, |old| old.generation + 1);
-    let mut batch = WriteBatch::default();
+    let mut batch = Batch::default();
     let mut chunks = 0u32;
-    for piece in content.chunks(SNAPSHOT_CHUNK) {
-        batch.put_cf(family, snapshot_key(generation, chunks), piece);
+    for from in (0..content.len()).step_by(SNAPSHOT_CHUNK) {
+        let piece = content.slice(from..content.len().min(from + SNAPSHOT_CHUNK));
+        batch.put(Family::Snapshot, snapshot_key(generation, chunks), piece);
         chunks += 1;
     }
     if let Some(old) = old {
-        batch.delete_range_cf(
-            family,
+        batch.delete_range(
+            Family::Snapshot,
             snapshot_key(old.generation, 0),
             snapshot_key(old.generation, u32::MAX),
         );
@@ -76,12 +77,8 @@ pub(super) fn save(database: &Database, meta: &SnapshotMeta, content: &Bytes) ->
         bytes: content.len() as u64,
         meta: meta.clone(),
     };
-    batch.put_cf(
-        database.family(STATE)?,
-        StateKey::Snapshot.bytes(),
-        codec::encode(&stored)?,
-    );
-    database.0.write(batch).map_err(io_error)
+    batch.put(Family::State, StateKey::Snapshot.bytes(), codec::encode(&stored)?);
+    database.write(batch)
 }
 
 fn damaged(text: &str) -> io::Error {
@@ -92,7 +89,7 @@ fn damaged(text: &str) -> io::Error {
 mod tests {
     use super::*;
     use crate::store::{Store, StoreOptions};
-    use rocksdb::IteratorMode;
+    use std::ops::ControlFlow;
 
     #[test]
     fn large_snapshots_survive_and_replace_each_other() {
@@ -110,20 +107,16 @@ mod tests {
             let loaded = load(database).unwrap().unwrap();
             assert_eq!(loaded.snapshot.len(), size);
             assert!(loaded.snapshot == content);
-            let kept = database
-                .0
-                .iterator_cf(database.family(SNAPSHOT).unwrap(), IteratorMode::Start)
-                .count();
+            let mut kept = 0;
+            let count = &mut |_: &[u8], _: &[u8]| {
+                kept += 1;
+                Ok(ControlFlow::Continue(()))
+            };
+            database.scan(Family::Snapshot, &[], None, count).unwrap();
             assert_eq!(kept, size.div_ceil(SNAPSHOT_CHUNK), "the one before is gone");
         }
-        let family = database.family(SNAPSHOT).unwrap();
-        let (key, _) = database
-            .0
-            .iterator_cf(family, IteratorMode::Start)
-            .next()
-            .unwrap()
-            .unwrap();
-        database.0.delete_cf(family, key).unwrap();
+        let (key, _) = database.last(Family::Snapshot).unwrap().unwrap();
+        database.delete(Family::Snapshot, key).unwrap();
         assert!(load(database).is_err(), "a missing chunk is damage");
     }
 }

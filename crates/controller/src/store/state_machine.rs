@@ -2,8 +2,7 @@
 //!
 //! Invariant: the image that [`CommittedLog`] publishes is exactly the committed batches up to `last_applied`.
 
-use super::db::Database;
-use super::flusher::FlushHandle;
+use super::backend::Database;
 use super::snapshot;
 use crate::publish::CommittedLog;
 use crate::raft::types::{Applied, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -19,21 +18,15 @@ use std::sync::Arc;
 /// Raft's state machine over the metadata image.
 pub(crate) struct StateMachine {
     database: Database,
-    flusher: FlushHandle,
     committed: Arc<CommittedLog>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
 
 impl StateMachine {
-    pub(super) fn open(
-        database: Database,
-        flusher: FlushHandle,
-        committed: Arc<CommittedLog>,
-    ) -> io::Result<Self> {
+    pub(super) fn open(database: Database, committed: Arc<CommittedLog>) -> io::Result<Self> {
         let mut machine = Self {
             database,
-            flusher,
             committed,
             last_applied: None,
             membership: StoredMembership::default(),
@@ -96,7 +89,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder {
             database: self.database.clone(),
-            flusher: self.flusher.clone(),
             image: self.committed.image(),
             meta: SnapshotMeta {
                 last_log_id: self.last_applied,
@@ -109,7 +101,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         // Raft installs the stored snapshot again at every start: that needs no write.
         if snapshot::stored_meta(&self.database)?.as_ref() != Some(meta) {
             snapshot::save(&self.database, meta, &content)?;
-            self.flusher.sync().await?;
+            self.database.sync().await?;
         }
         if self.last_applied != meta.last_log_id || self.last_applied.is_none() {
             self.adopt(meta, &content)?;
@@ -125,7 +117,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 /// Builds one snapshot from a frozen image, off the control thread.
 pub(crate) struct SnapshotBuilder {
     database: Database,
-    flusher: FlushHandle,
     image: Arc<MetadataImage>,
     meta: SnapshotMeta,
 }
@@ -134,17 +125,17 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (database, image, meta) = (self.database.clone(), Arc::clone(&self.image), self.meta.clone());
-        let built = tokio::task::spawn_blocking(move || {
+        let (image, meta) = (Arc::clone(&self.image), self.meta.clone());
+        let built = self.database.aside(move |database| {
             let content = milena_rpc::encode_image(&image);
-            snapshot::save(&database, &meta, &content)?;
-            Ok::<_, io::Error>(Snapshot {
+            snapshot::save(database, &meta, &content)?;
+            Ok(Snapshot {
                 meta,
                 snapshot: content,
             })
         });
-        let built = built.await.map_err(io::Error::other)??;
-        self.flusher.sync().await?;
+        let built = built.await?;
+        self.database.sync().await?;
         tracing::info!(
             last_log_id = ?built.meta.last_log_id.map(|id| id.index),
             bytes = built.snapshot.len(),
