@@ -126,6 +126,9 @@ impl World {
             if let Some(broker) = self.step(event) {
                 self.settle(broker);
             }
+            if !self.cx.oracle.stirred.is_empty() {
+                agreement::check_stirred(&mut self.cx, &self.controller.image, &self.brokers);
+            }
             if at >= self.next_check {
                 self.next_check = at + CHECK;
                 self.check();
