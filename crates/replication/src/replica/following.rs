@@ -11,7 +11,7 @@ use milena_types::{BrokerId, LeaderEpoch, Offset};
 
 /// The numbers of a broker's attaches. They grow during a run of the process, whatever the partition and the stream: a leader
 /// tells a late attach from a newer one by them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AttachIds {
     last: u64,
 }
@@ -25,7 +25,7 @@ impl AttachIds {
 }
 
 /// One partition that is followed, in one leader epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Following {
     leader: BrokerId,
     leader_epoch: LeaderEpoch,
