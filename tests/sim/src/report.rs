@@ -24,6 +24,12 @@ pub fn keep_panics() {
     }));
 }
 
+/// Where this thread has panicked last, for whoever keeps panics.
+#[must_use]
+pub fn last_panic() -> String {
+    PANICKED_AT.with_borrow(String::clone)
+}
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
