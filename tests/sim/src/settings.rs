@@ -184,7 +184,7 @@ impl Settings {
             deletes: false,
             configures: false,
             unclean: false,
-            elects: random.one_in(2),
+            elects: !random.one_in(3),
             shortens: false,
             pause: 400 * MILLI,
         };
@@ -202,7 +202,7 @@ impl Settings {
             doubt_patience: session + 500 * MILLI,
             slow,
             lost: [0, 5, 30][random.below(3) as usize],
-            doubled: [10, 100, 300][random.below(3) as usize],
+            doubled: [10, 100, 500][random.below(3) as usize],
             flush_max: [1, 8, 60][random.below(3) as usize] * MILLI,
             producers: (2, 0),
             write_pause: 60 * MILLI,

@@ -26,6 +26,8 @@ pub enum Held {
     Alter(BrokerId),
     /// Replication, from the first to the second.
     Replication(BrokerId, BrokerId),
+    /// Likewise, by the streams only that are open when it begins.
+    OpenStreams(BrokerId, BrokerId),
 }
 
 /// Who reaches whom, and the streams.
@@ -35,8 +37,8 @@ pub struct Network {
     cuts: BTreeMap<(Place, Place), u64>,
     /// Grows with each disturbance.
     disturbances: u64,
-    /// Until when what is sent is held.
-    held: BTreeMap<Held, Micros>,
+    /// Until when what is sent is held, and the last stream that was opened before.
+    held: BTreeMap<Held, (Micros, u64)>,
     /// Processes that stand still.
     pub paused: BTreeSet<BrokerId>,
     /// Streams that at least one end takes for open.
@@ -66,13 +68,20 @@ impl Network {
 
     /// Such messages are held until then.
     pub fn hold(&mut self, what: Held, until: Micros) {
-        self.held.insert(what, until);
+        self.held.insert(what, (until, self.next_stream));
     }
 
     /// When such a message arrives that would do so at `usual`.
     #[must_use]
     pub fn arrives(&self, what: Held, usual: Micros) -> Micros {
-        self.held.get(&what).map_or(usual, |until| usual.max(*until))
+        self.held.get(&what).map_or(usual, |(until, _)| usual.max(*until))
+    }
+
+    /// Likewise, of a message by that stream.
+    #[must_use]
+    pub fn arrives_by(&self, stream: u64, what: Held, usual: Micros) -> Micros {
+        let held = self.held.get(&what).filter(|(_, last)| stream <= *last);
+        held.map_or(usual, |(until, _)| usual.max(*until))
     }
 
     /// Everything that is sent from now on arrives as usual.

@@ -142,8 +142,9 @@ pub fn send(cx: &mut Cx, number: u64, from: End, message: Message) {
     let (there, here) = stream.way(from);
     let is_cut = !cx.network.is_open(there, here);
     let usual = (stream.last[from as usize] + 1).max(cx.now + latency);
-    let held = Held::Replication(stream.host(from).broker, stream.host(from.other()).broker);
-    let at = cx.network.arrives(held, usual);
+    let (one, other) = (stream.host(from).broker, stream.host(from.other()).broker);
+    let at = cx.network.arrives(Held::Replication(one, other), usual);
+    let at = cx.network.arrives_by(number, Held::OpenStreams(one, other), at);
     let Some(stream) = cx.network.streams.get_mut(&number) else {
         return;
     };
