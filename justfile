@@ -32,6 +32,10 @@ test *steps:
 sim seeds="1..1001":
     cargo run --profile sim -p milena-sim -- run --seeds {{seeds}}
 
+# Switches off each rule of the replication once and sees that the simulator or its model notices (minutes).
+rules:
+    tests/run.sh mutants
+
 # Formats and lints.
 lint:
     cargo fmt --all

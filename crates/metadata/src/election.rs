@@ -19,6 +19,7 @@
 use crate::reassignment::Reassignment;
 use crate::record::PartitionRegistration;
 use milena_types::BrokerId;
+use milena_types::mutants::{Mutant, on};
 
 /// Which leaders may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,7 +291,7 @@ impl<'a> PartitionChange<'a> {
         if let Some(leader) = self.last_known_leader() {
             return unclean(leader);
         }
-        if self.election == Election::Unclean
+        if (self.election == Election::Unclean || on(Mutant::UncleanWithFlagOff))
             && let Some(leader) = self.replicas.iter().copied().find(|b| self.may_lead(*b))
         {
             return unclean(leader);

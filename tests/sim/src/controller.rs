@@ -3,8 +3,8 @@
 
 use crate::cx::Cx;
 use crate::event::{ControllerTimer, Event, Host};
-use crate::network::Place;
 use crate::network::call::{self, Body, Reply, Request, Sender};
+use crate::network::{Held, Place};
 use crate::say;
 use crate::settings::Class;
 use crate::time::MILLI;
@@ -267,8 +267,9 @@ impl Controller {
 
     fn tell(&self, cx: &mut Cx, host: Host, version: u64) {
         if cx.network.is_open(Place::Controller, Place::Broker(host.broker)) {
-            let latency = cx.settings.latency(Class::Metadata, &mut cx.random);
-            cx.after(latency, Event::News(host, version));
+            let usual = cx.now + cx.settings.latency(Class::Metadata, &mut cx.random);
+            let at = cx.network.arrives(Held::Metadata(host.broker), usual);
+            cx.scheduler.at(at, Event::News(host, version));
         }
     }
 

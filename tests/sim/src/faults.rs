@@ -1,6 +1,6 @@
 //! What goes wrong, and when: planned from the seed before the run begins, so that a run may leave some of it out.
 
-use crate::network::Place;
+use crate::network::{Held, Place};
 use crate::random::Random;
 use crate::settings::Settings;
 use crate::time::{MILLI, Micros, SECOND};
@@ -36,6 +36,8 @@ pub enum Fault {
     Stop(BrokerId, Micros),
     /// The active controller is gone.
     FailController,
+    /// Messages of a kind are held somewhere on their way, in their order, and arrive after so long. Nobody takes that for a break.
+    Hold(Held, Micros),
 }
 
 /// A fault and when it begins.

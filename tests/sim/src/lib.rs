@@ -18,8 +18,13 @@ pub mod cx;
 pub mod disk;
 pub mod event;
 pub mod faults;
+pub mod late;
 pub mod liveness;
 pub mod minimise;
+#[cfg(feature = "mutants")]
+pub mod model;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod network;
 pub mod oracle;
 pub mod random;

@@ -1,16 +1,22 @@
-//! `sim run [--seeds A..B] [--jobs N] [--failovers N] [--coverage]`, `sim replay SEED [--faults 1,2] [--disks]`.
+//! `sim run [--seeds A..B] [--jobs N] [--failovers N] [--coverage]`, `sim replay SEED [--faults 1,2] [--disks]`; both with `--late`
+//! for seeds of that swarm. `sim mutants`: the rules of the product, switched off one at a time.
 //!
 //! `run` ends with 1 when an invariant did not hold in some seed, when fewer leaderships moved than were asked for, or when, with
 //! `--coverage`, something of what a run can meet was met by none: nothing is proven by what does not happen.
 
 use milena_sim::coverage::Coverage;
 use milena_sim::minimise::minimise;
-use milena_sim::report::{Outcome, run};
+use milena_sim::report::{Outcome, keep_panics, run_of};
+use milena_sim::settings::Swarm;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+const USAGE: &str = "sim run [--seeds 1..1000] [--jobs 2] [--failovers 0] [--coverage] [--late]
+sim replay SEED [--faults 1,2] [--disks] [--late] [--mutant NAME]
+sim mutants [--seeds-max 1200] [--jobs 2] [--only NAME]      (with the feature mutants)";
 
 /// Failing seeds whose faults are minimised; the others are only named.
 const MINIMISED_MAX: usize = 5;
@@ -38,12 +44,21 @@ fn main() -> ExitCode {
     let code = match arguments.0.first().map(String::as_str) {
         Some("replay") => replay(&arguments),
         Some("run") => run_all(&arguments),
+        #[cfg(feature = "mutants")]
+        Some("mutants") => prove_mutants(&arguments),
         _ => None,
     };
     code.unwrap_or_else(|| {
-        eprintln!("sim run [--seeds 1..1000] [--jobs 2] [--failovers 0] [--coverage]\nsim replay SEED [--faults 1,2] [--disks]");
+        eprintln!("{USAGE}");
         ExitCode::from(2)
     })
+}
+
+fn swarm(arguments: &Arguments) -> Swarm {
+    match arguments.has("--late") {
+        true => Swarm::Late,
+        false => Swarm::Usual,
+    }
 }
 
 fn verdict(holds: bool) -> ExitCode {
@@ -55,11 +70,12 @@ fn verdict(holds: bool) -> ExitCode {
 }
 
 fn replay(arguments: &Arguments) -> Option<ExitCode> {
+    switch(arguments)?;
     let seed: u64 = arguments.0.get(1)?.parse().ok()?;
     let kept: Option<Vec<usize>> = arguments
         .value("--faults")
         .map(|list| list.split(',').filter_map(|number| number.parse().ok()).collect());
-    let outcome = run(seed, kept.as_deref(), true);
+    let outcome = run_of(swarm(arguments), seed, kept.as_deref(), true);
     let mut out = std::io::stdout().lock();
     for line in &outcome.lines {
         // Whoever reads may have seen enough.
@@ -87,9 +103,8 @@ fn run_all(arguments: &Arguments) -> Option<ExitCode> {
     let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
     let jobs = arguments.number("--jobs").unwrap_or(2);
     let began = Instant::now();
-    // A violation says enough; a panic's words are part of it.
-    std::panic::set_hook(Box::new(|_| {}));
-    let outcomes = run_seeds(from, to, jobs);
+    keep_panics();
+    let outcomes = run_seeds(swarm(arguments), from, to, jobs);
     let took = began.elapsed().as_secs_f64();
     let failed: Vec<&Outcome> = outcomes
         .iter()
@@ -120,7 +135,32 @@ fn run_all(arguments: &Arguments) -> Option<ExitCode> {
     Some(verdict(failed.is_empty() && failovers >= wanted && covered))
 }
 
-fn run_seeds(from: u64, to: u64, jobs: u64) -> Vec<Outcome> {
+/// Every rule switched off once.
+#[cfg(feature = "mutants")]
+fn prove_mutants(arguments: &Arguments) -> Option<ExitCode> {
+    use milena_sim::mutants::{LATE_SEEDS, prove};
+    let seeds = arguments.number("--seeds-max").unwrap_or(LATE_SEEDS);
+    let jobs = usize::try_from(arguments.number("--jobs").unwrap_or(2)).ok()?;
+    keep_panics();
+    Some(verdict(prove(seeds, jobs, arguments.value("--only"))))
+}
+
+/// With `--mutant` that rule does not hold in a replay.
+#[cfg(feature = "mutants")]
+fn switch(arguments: &Arguments) -> Option<()> {
+    use milena_types::mutants::{Mutant, switch_off};
+    if let Some(name) = arguments.value("--mutant") {
+        switch_off(Some(Mutant::of(name)?));
+    }
+    Some(())
+}
+
+#[cfg(not(feature = "mutants"))]
+fn switch(arguments: &Arguments) -> Option<()> {
+    (!arguments.has("--mutant")).then_some(())
+}
+
+fn run_seeds(swarm: Swarm, from: u64, to: u64, jobs: u64) -> Vec<Outcome> {
     let next = AtomicU64::new(from);
     let outcomes: Mutex<Vec<Outcome>> = Mutex::default();
     let work = || {
@@ -129,7 +169,7 @@ fn run_seeds(from: u64, to: u64, jobs: u64) -> Vec<Outcome> {
             if seed >= to {
                 return;
             }
-            let outcome = run(seed, None, false);
+            let outcome = run_of(swarm, seed, None, false);
             if let Some(violation) = &outcome.violation {
                 println!(
                     "seed {seed}: {} does not hold: {}",

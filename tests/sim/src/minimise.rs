@@ -1,6 +1,6 @@
 //! Which faults of a failing run matter: those that it does not fail without.
 
-use crate::report::{Outcome, run};
+use crate::report::{Outcome, run_of};
 
 /// Runs that are tried at most.
 const TRIES_MAX: usize = 60;
@@ -23,7 +23,7 @@ pub fn minimise(failed: &Outcome) -> (Vec<usize>, Outcome) {
             let end = (at + size).min(kept.len());
             let fewer: Vec<usize> = kept[..at].iter().chain(&kept[end..]).copied().collect();
             tries += 1;
-            let outcome = run(failed.seed, Some(&fewer), false);
+            let outcome = run_of(failed.swarm, failed.seed, Some(&fewer), false);
             if outcome
                 .violation
                 .as_ref()

@@ -23,6 +23,15 @@ impl Class {
     const COUNT: usize = 5;
 }
 
+/// From which mix of everything runs are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swarm {
+    /// All that can go wrong, of each a little.
+    Usual,
+    /// Messages that come late, and faults that strike the same broker again and again.
+    Late,
+}
+
 /// What the administrator does in a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Churn {
@@ -167,6 +176,44 @@ impl Settings {
 }
 
 impl Settings {
+    /// The mix of [`Swarm::Late`]: small and quick, so that many things happen before a late message arrives.
+    #[must_use]
+    pub fn late(self, random: &mut Random) -> Self {
+        let churn = Churn {
+            moves: random.one_in(4),
+            deletes: false,
+            configures: false,
+            unclean: false,
+            elects: !random.one_in(3),
+            shortens: false,
+            pause: 400 * MILLI,
+        };
+        let mut slow = [false; Class::COUNT];
+        slow[Class::Alter as usize] = random.one_in(2);
+        slow[Class::Metadata as usize] = random.one_in(4);
+        let session = 1_500 * MILLI;
+        Self {
+            brokers: 3,
+            partitions: 3,
+            min_isr: [2, 2, 2, 1][random.below(4) as usize],
+            session,
+            heartbeat: session / 6,
+            lag_time_max: [700, 2_000][random.below(2) as usize] * MILLI,
+            doubt_patience: session + 500 * MILLI,
+            slow,
+            lost: [0, 5, 30][random.below(3) as usize],
+            doubled: [10, 100, 500][random.below(3) as usize],
+            flush_max: [1, 8, 60][random.below(3) as usize] * MILLI,
+            producers: (2, 0),
+            write_pause: 60 * MILLI,
+            batch_records: [1, 4][random.below(2) as usize],
+            churn,
+            chaos: (8 + random.below(8)) * SECOND,
+            faults: 15 + random.below(30),
+            ..self
+        }
+    }
+
     /// Everything is fast from now on.
     pub fn heal(&mut self) {
         self.slow = [false; Class::COUNT];

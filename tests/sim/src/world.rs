@@ -10,6 +10,7 @@ use crate::coverage::Coverage;
 use crate::cx::Cx;
 use crate::event::{BrokerTimer, ControllerTimer, Event, Host};
 use crate::faults::{self, Fault, Planned};
+use crate::late;
 use crate::network::call::{Reply, Sender};
 use crate::network::stream::{self, End};
 use crate::network::{Network, Place};
@@ -17,7 +18,7 @@ use crate::oracle::{Contract, Oracle, agreement};
 use crate::random::Random;
 use crate::say;
 use crate::scheduler::Scheduler;
-use crate::settings::Settings;
+use crate::settings::{Settings, Swarm};
 use crate::time::{MILLI, Micros, SECOND};
 use crate::trace::Trace;
 use milena_types::{AckDurability, Acks, BrokerId, PartitionIndex, TopicPartition};
@@ -46,10 +47,20 @@ pub struct World {
 impl World {
     /// The world of a seed. `kept`: the numbers of the faults that happen; `None`: all.
     #[must_use]
-    pub fn new(seed: u64, kept: Option<&[usize]>, verbose: bool) -> Self {
+    pub fn new(seed: u64, swarm: Swarm, kept: Option<&[usize]>, verbose: bool) -> Self {
         let mut random = Random::new(seed);
-        let settings = Settings::draw(&mut random);
-        let faults = faults::plan(&settings, &mut random);
+        let usual = Settings::draw(&mut random);
+        let (settings, faults) = match swarm {
+            Swarm::Usual => {
+                let faults = faults::plan(&usual, &mut random);
+                (usual, faults)
+            }
+            Swarm::Late => {
+                let settings = usual.late(&mut random);
+                let faults = late::plan(&settings, &mut random);
+                (settings, faults)
+            }
+        };
         let contract = Contract::new(settings.durability, settings.min_isr);
         let mut cx = Cx {
             now: SECOND,
@@ -125,6 +136,9 @@ impl World {
             self.cx.trace.note(&[at]);
             if let Some(broker) = self.step(event) {
                 self.settle(broker);
+            }
+            if !self.cx.oracle.stirred.is_empty() {
+                agreement::check_stirred(&mut self.cx, &self.controller.image, &self.brokers);
             }
             if at >= self.next_check {
                 self.next_check = at + CHECK;
@@ -378,6 +392,7 @@ impl World {
                 true => self.controller.fail(&mut self.cx),
                 false => self.controller.doom(),
             },
+            Fault::Hold(what, lasts) => self.cx.network.hold(what, self.cx.now + lasts),
         }
         None
     }
@@ -506,6 +521,7 @@ impl World {
         say!(self.cx, "everything is mended");
         self.cx.healed = true;
         self.cx.settings.heal();
+        self.cx.network.release();
         for number in 0..self.faults.len() {
             self.end(number);
         }

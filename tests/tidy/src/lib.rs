@@ -6,12 +6,14 @@
 mod functions;
 mod layers;
 mod layout;
+mod mutants;
 mod tree;
 mod words;
 
 pub use functions::long_functions;
 pub use layers::{ALLOWED_EDGES, forbidden_dependencies, impure_uses};
 pub use layout::{bad_layout, has_code_in_index};
+pub use mutants::enabled_mutants;
 pub use tree::{File, repository_files, repository_root};
 pub use words::machine_paths;
 

@@ -1,8 +1,8 @@
 //! Every rule, applied to every file of the repository.
 
 use milena_tidy::{
-    Violation, bad_layout, forbidden_dependencies, has_code_in_index, impure_uses, long_functions,
-    machine_paths, repository_files, repository_root,
+    Violation, bad_layout, enabled_mutants, forbidden_dependencies, has_code_in_index, impure_uses,
+    long_functions, machine_paths, repository_files, repository_root,
 };
 
 fn violations(rules: &[fn(&str, &str) -> Vec<Violation>]) -> Vec<String> {
@@ -48,4 +48,9 @@ fn functions_can_be_read_at_once() {
 #[test]
 fn nothing_refers_to_one_machine() {
     assert_none(violations(&[machine_paths]));
+}
+
+#[test]
+fn no_binary_has_rules_that_can_be_switched_off() {
+    assert_none(violations(&[enabled_mutants]));
 }

@@ -8,6 +8,7 @@ use crate::error::{FollowerAppendError, LogError};
 use crate::format::HOLES_FILE;
 use bytes::Bytes;
 use milena_record::{BatchHeader, batches, check_crc};
+use milena_types::mutants::{Mutant, on};
 use milena_types::{LeaderEpoch, Offset, OffsetRange, Timestamp};
 
 impl PartitionLog {
@@ -108,7 +109,7 @@ impl PartitionLog {
         let mut taken = 0;
         for batch in batches(bytes) {
             let (header, batch) = batch?;
-            if header.partition_leader_epoch > epoch {
+            if header.partition_leader_epoch > epoch && !on(Mutant::NoLeaderEpochFence) {
                 break;
             }
             check_crc(batch)?;

@@ -14,6 +14,7 @@ use super::heartbeat::check_epoch;
 use crate::image::MetadataImage;
 use crate::record::{MetadataRecord, PartitionRegistration};
 use crate::request::{AlterPartition, AlterPartitionItem, AlterPartitionResult};
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode};
 use std::sync::Arc;
 
@@ -56,7 +57,9 @@ fn alter(draft: &mut Draft<'_>, sender: BrokerId, item: &AlterPartitionItem) -> 
         .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     check_epochs(state, sender, item)?;
     if let Err(error) = check_isr(&draft.image, state, item) {
-        touch(draft, item, state);
+        if !on(Mutant::RollbackOnIneligible) {
+            touch(draft, item, state);
+        }
         return Err(error);
     }
     let isr = item.isr.iter().map(|(broker, _)| *broker).collect();
@@ -96,7 +99,7 @@ fn check_epochs(
     if state.leader != Some(sender) {
         return Err(ErrorCode::InvalidRequest);
     }
-    if item.partition_epoch < state.partition_epoch {
+    if item.partition_epoch < state.partition_epoch && !on(Mutant::NoPartitionEpochCheck) {
         return Err(ErrorCode::InvalidUpdateVersion);
     }
     Ok(())
@@ -134,7 +137,8 @@ fn check_isr(
 
 /// A member must be the very incarnation that the leader saw in sync, and alive (KIP-841, KIP-903).
 fn is_eligible(image: &MetadataImage, broker: BrokerId, epoch: BrokerEpoch) -> bool {
-    image.is_active(broker) && image.broker(broker).is_some_and(|b| b.epoch == epoch)
+    let is_same = image.broker(broker).is_some_and(|b| b.epoch == epoch);
+    image.is_active(broker) && (is_same || on(Mutant::NoBrokerEpochCheck))
 }
 
 #[cfg(test)]

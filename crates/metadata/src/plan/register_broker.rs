@@ -14,6 +14,7 @@ use crate::image::MetadataImage;
 use crate::liveness::Liveness;
 use crate::record::{BrokerRegistration, MetadataRecord};
 use crate::request::{Outcome, RegisterBroker, RegisterBrokerReply};
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerEpoch, DirectoryId, ErrorCode, Uuid};
 
 /// Directory ids below this one have a meaning of their own in Kafka (`DirectoryId.reserved`).
@@ -102,7 +103,7 @@ fn is_missing(before: &BrokerRegistration, request: &RegisterBroker) -> bool {
 fn storage(existing: Option<&BrokerRegistration>, request: &RegisterBroker) -> Storage {
     match existing {
         None => Storage::Lost,
-        Some(before) if is_missing(before, request) => Storage::Lost,
+        Some(before) if is_missing(before, request) && !on(Mutant::WipedDiskTrusted) => Storage::Lost,
         Some(before) if request.previous_epoch == Some(before.epoch) => Storage::Clean,
         Some(_) => Storage::Survived,
     }

@@ -1,6 +1,7 @@
 //! Truncation by leader epoch. Never by the high watermark, which lags behind (KIP-101), and repeated until the logs
 //! match (KIP-279).
 
+use milena_types::mutants::{Mutant, on};
 use milena_types::{LeaderEpoch, Offset};
 
 /// What a follower does to its log before it attaches again.
@@ -25,8 +26,8 @@ pub fn truncation_for_divergence(
     end: Offset,
 ) -> Truncation {
     let target = match own_end {
-        Some((_, own_end)) => own_end.min(end),
-        None => high_watermark.min(end),
+        Some((_, own_end)) if !on(Mutant::TruncateToHighWatermark) => own_end.min(end),
+        Some(_) | None => high_watermark.min(end),
     };
     Truncation::To(target.min(own_log_end).max(own_log_start))
 }

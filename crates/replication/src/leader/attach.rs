@@ -3,6 +3,7 @@
 use super::progress::LogEnds;
 use super::state::Leader;
 use crate::{Moment, check_leader_epoch};
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset};
 
 /// Names one attachment for ever: the stream and the position in it at which the follower attached.
@@ -117,7 +118,9 @@ impl Leader {
     ///
     /// Source: `Partition.readRecords`, `Replica.updateFetchStateOrThrow`.
     pub fn attach(&mut self, attach: &Attach, log: &LogSummary, now: Moment) -> AttachAnswer {
-        if let Err(error) = self.check_epoch(attach.leader_epoch) {
+        if let Err(error) = self.check_epoch(attach.leader_epoch)
+            && !on(Mutant::NoLeaderEpochFence)
+        {
             return AttachAnswer::Refused(error);
         }
         let (leader_log_end, log_start) = (self.local.log_end, log.log_start);
@@ -128,11 +131,16 @@ impl Leader {
         if follower
             .newest()
             .is_some_and(|newest| attach.broker_epoch < newest)
+            && !on(Mutant::StaleIncarnation)
         {
             return AttachAnswer::Refused(ErrorCode::StaleBrokerEpoch);
         }
         let position = (attach.broker_epoch, attach.attachment.attach);
-        if follower.last_attach().is_some_and(|last| position <= last) {
+        let is_former = |last: (BrokerEpoch, u64)| position.0 < last.0 && on(Mutant::StaleIncarnation);
+        if follower
+            .last_attach()
+            .is_some_and(|last| position <= last && !is_former(last))
+        {
             // It was on its way on an older stream while the follower attached on a newer one.
             return AttachAnswer::Refused(ErrorCode::StaleBrokerEpoch);
         }

@@ -6,6 +6,7 @@
 use super::progress::Progress;
 use super::state::Leader;
 use crate::Moment;
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch};
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ impl Leader {
             let wanted = if self.term.isr.contains(&follower.broker) {
                 !self.is_out_of_sync(follower, now)
             } else {
-                self.is_in_sync(follower) && !self.is_out_of_sync(follower, now)
+                let lags = self.is_out_of_sync(follower, now) && !on(Mutant::ExpandWithoutEpochStart);
+                self.is_in_sync(follower) && !lags
             };
             let epoch = follower.attached_epoch().or(follower.registered());
             if wanted && let Some(epoch) = epoch {
@@ -88,6 +90,10 @@ impl Leader {
     /// After NONE, and after errors which say that newer metadata exists, the attempt stays in flight until that
     /// metadata arrives, or is overdue.
     pub fn on_proposal_answered(&mut self, id: ProposalId, error: ErrorCode) -> Duration {
+        let is_refused = error != ErrorCode::None && on(Mutant::RollbackOnStaleReply);
+        if is_refused || (error == ErrorCode::IneligibleReplica && on(Mutant::RollbackOnIneligible)) {
+            self.proposed = None;
+        }
         if !self.waits_for(id) {
             return METADATA_PATIENCE;
         }
@@ -150,7 +156,9 @@ impl Leader {
     fn is_in_sync(&self, follower: &Progress) -> bool {
         follower.may_join()
             && follower.ends().is_some_and(|ends| {
-                ends.advertised >= self.high_watermark && ends.advertised >= self.epoch_start
+                let has_epoch_start =
+                    ends.advertised >= self.epoch_start || on(Mutant::ExpandWithoutEpochStart);
+                ends.advertised >= self.high_watermark && has_epoch_start
             })
     }
 }

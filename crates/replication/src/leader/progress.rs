@@ -2,6 +2,7 @@
 
 use super::attach::AttachmentId;
 use crate::Moment;
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerEpoch, BrokerId, Offset};
 use std::num::NonZeroI64;
 use std::time::Duration;
@@ -149,7 +150,9 @@ impl Progress {
 
     /// The registration under which it is attached.
     pub(super) fn attached_epoch(&self) -> Option<BrokerEpoch> {
-        self.is_attached.then_some(self.broker_epoch)
+        let registered = self.registered().filter(|_| on(Mutant::StaleIncarnation));
+        self.is_attached
+            .then_some(registered.unwrap_or(self.broker_epoch))
     }
 
     /// Its log's ends; unknown until it attaches in this epoch.

@@ -3,6 +3,7 @@
 use super::attach::AttachmentId;
 use super::progress::{LogEnds, Progress, ReplicaStatus};
 use crate::{BrokerIds, Moment};
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +143,7 @@ impl Leader {
         let Some(follower) = self.follower_mut(broker) else {
             return false;
         };
-        if follower.attachment() != Some(attachment) {
+        if follower.attachment() != Some(attachment) && !on(Mutant::NoReplyCorrelation) {
             return false;
         }
         let back = follower

@@ -2,6 +2,7 @@
 
 use super::state::Leader;
 use crate::Moment;
+use milena_types::mutants::{Mutant, on};
 use milena_types::{Acks, BrokerId, ErrorCode, Offset};
 
 /// What a producer that asked for acks=all is told.
@@ -17,6 +18,9 @@ impl Leader {
     /// `min.insync.replicas`, but never more than there are replicas. Source: `Partition.effectiveMinIsr`.
     #[must_use]
     pub fn effective_min_isr(&self) -> usize {
+        if on(Mutant::AckBelowMinIsr) {
+            return 1;
+        }
         self.rules
             .min_insync_replicas
             .min(self.term.replicas.len())
@@ -51,7 +55,9 @@ impl Leader {
             // One that is out of the ISR but caught up holds the high watermark until it has joined; otherwise
             // it would run after it for ever.
             let joining = || {
-                follower.may_join() && follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
+                !on(Mutant::NoMaximalIsr)
+                    && follower.may_join()
+                    && follower.is_caught_up(self.local.log_end, now, self.rules.lag_time_max)
             };
             if in_sync || joining() {
                 let advertised = match follower.ends() {
@@ -130,7 +136,7 @@ impl Leader {
     }
 
     pub(super) fn in_maximal_isr(&self, broker: BrokerId) -> bool {
-        self.term.isr.contains(&broker) || self.proposed().contains(&broker)
+        self.term.isr.contains(&broker) || (self.proposed().contains(&broker) && !on(Mutant::NoMaximalIsr))
     }
 
     fn maximal_isr_len(&self) -> usize {

@@ -1,6 +1,7 @@
 //! What a replica says of its log's end, and when it has to flush for that.
 
 use crate::LogEnds;
+use milena_types::mutants::{Mutant, on};
 use milena_types::{AckDurability, Offset};
 
 impl LogEnds {
@@ -9,8 +10,8 @@ impl LogEnds {
     #[must_use]
     pub fn of_log(durability: AckDurability, log_end: Offset, flushed: Offset) -> Self {
         let advertised = match durability {
-            AckDurability::Flushed => flushed.min(log_end),
-            AckDurability::Replicated => log_end,
+            AckDurability::Flushed if !on(Mutant::AckBeforeFsync) => flushed.min(log_end),
+            AckDurability::Flushed | AckDurability::Replicated => log_end,
         };
         Self { log_end, advertised }
     }

@@ -6,11 +6,12 @@
 //!                      every frame and every ack names the number, or counts for nothing
 //! ```
 
+use milena_types::mutants::{Mutant, on};
 use milena_types::{BrokerId, LeaderEpoch, Offset};
 
 /// The numbers of a broker's attaches. They grow during a run of the process, whatever the partition and the stream: a leader
 /// tells a late attach from a newer one by them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AttachIds {
     last: u64,
 }
@@ -24,7 +25,7 @@ impl AttachIds {
 }
 
 /// One partition that is followed, in one leader epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Following {
     leader: BrokerId,
     leader_epoch: LeaderEpoch,
@@ -85,12 +86,16 @@ impl Following {
     /// True for a frame that this attachment was sent; any other is not looked at.
     #[must_use]
     pub fn takes(&self, attachment: u64) -> bool {
+        self.is_present(attachment) || on(Mutant::StaleFrameAccepted)
+    }
+
+    fn is_present(&self, attachment: u64) -> bool {
         self.attachment == Some(attachment)
     }
 
     /// The attachment has ended. False: it was not the present one.
     pub fn ended(&mut self, attachment: u64) -> bool {
-        let is_present = self.takes(attachment);
+        let is_present = self.is_present(attachment);
         if is_present {
             self.attachment = None;
         }
@@ -107,7 +112,7 @@ impl Following {
     /// Now the acknowledgement that was queued is said, with the ends that the log has by now. False: of an attachment that has
     /// ended since.
     pub fn take_ack(&mut self, attachment: u64) -> bool {
-        let is_present = self.takes(attachment);
+        let is_present = self.is_present(attachment);
         self.ack_queued &= !is_present;
         is_present
     }

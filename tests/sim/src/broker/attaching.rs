@@ -1,20 +1,21 @@
 //! The leader's side of the streams: followers attach, acknowledge and leave.
 
+use super::attachments::Attachments;
 use super::partition::Feed;
 use super::process::Process;
 use crate::cx::Cx;
 use crate::network::stream::{self, End, Frame, Message};
 use crate::say;
 use milena_replication::{Attach, AttachAnswer, AttachmentId, LogEnds, LogSummary};
+use milena_types::mutants::Mutant;
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, Offset, TopicIdPartition};
-use std::collections::BTreeMap;
 
 /// A stream from a follower.
 #[derive(Debug)]
 pub(super) struct OutLink {
     follower: BrokerId,
     follower_epoch: BrokerEpoch,
-    attached: BTreeMap<u64, TopicIdPartition>,
+    attached: Attachments,
 }
 
 impl Process {
@@ -72,7 +73,7 @@ impl Process {
             }
             (End::Leader, Message::Detach(attach)) => {
                 if let Some(link) = self.links_out.get_mut(&number)
-                    && let Some(id) = link.attached.remove(&attach)
+                    && let Some(id) = link.attached.remove(attach)
                 {
                     let follower = link.follower;
                     self.end_feed(
@@ -95,7 +96,7 @@ impl Process {
             let link = OutLink {
                 follower,
                 follower_epoch,
-                attached: BTreeMap::new(),
+                attached: Attachments::default(),
             };
             self.links_out.insert(number, link);
         }
@@ -107,7 +108,7 @@ impl Process {
             return;
         };
         let follower = link.follower;
-        let Some(id) = link.attached.get(&attachment.attach).copied() else {
+        let Some(id) = link.attached.get(attachment.attach, Mutant::NoReplyCorrelation) else {
             return;
         };
         let now = cx.moment();
@@ -125,10 +126,10 @@ impl Process {
         match end {
             End::Follower => self.on_in_link_broken(cx, number),
             End::Leader => {
-                let Some(link) = self.links_out.remove(&number) else {
+                let Some(mut link) = self.links_out.remove(&number) else {
                     return;
                 };
-                for (attach, id) in link.attached {
+                for (attach, id) in link.attached.take() {
                     self.end_feed(
                         cx,
                         id,
@@ -213,7 +214,7 @@ impl Process {
     /// The partition is fed no more on that attachment.
     pub(super) fn refuse_feed(&mut self, cx: &mut Cx, attachment: AttachmentId, error: ErrorCode) {
         if let Some(link) = self.links_out.get_mut(&attachment.stream)
-            && link.attached.remove(&attachment.attach).is_some()
+            && link.attached.remove(attachment.attach).is_some()
         {
             let frame = Message::Frame(attachment.attach, Frame::Refused(error));
             stream::send(cx, attachment.stream, End::Leader, frame);

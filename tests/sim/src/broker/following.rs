@@ -1,5 +1,6 @@
 //! The follower's side of the streams: which partitions are wanted from whom, what is said next, what frames do.
 
+use super::attachments::Attachments;
 use super::process::Process;
 use crate::cx::Cx;
 use crate::event::{BrokerTimer, Event};
@@ -13,8 +14,8 @@ use milena_replication::{
     Truncated, Truncation, adopted_log_start, restart_for_batch, truncation_for_divergence,
     truncation_out_of_range,
 };
+use milena_types::mutants::Mutant;
 use milena_types::{BrokerId, LeaderEpoch, Offset, OffsetRange, TopicIdPartition};
-use std::collections::BTreeMap;
 
 /// The pause before a partition that was refused is attached again.
 const REFUSED_PAUSE: Micros = 20 * MILLI;
@@ -26,7 +27,7 @@ const APPEND_FAILED_PAUSE: Micros = 500 * MILLI;
 pub(super) struct InLink {
     pub(super) stream: Option<u64>,
     pending: Vec<TopicIdPartition>,
-    attached: BTreeMap<u64, TopicIdPartition>,
+    attached: Attachments,
     detach: Vec<u64>,
     acks: Vec<(u64, TopicIdPartition)>,
     connecting: bool,
@@ -50,7 +51,7 @@ impl Process {
         if let Some(link) = self.links_in.get_mut(&leader) {
             link.pending.retain(|pending| *pending != id);
             if let Some(attach) = attach
-                && link.attached.remove(&attach).is_some()
+                && link.attached.remove(attach).is_some()
             {
                 link.detach.push(attach);
             }
@@ -128,7 +129,7 @@ impl Process {
         link.stream = None;
         link.detach.clear();
         link.acks.clear();
-        for (attach, id) in std::mem::take(&mut link.attached) {
+        for (attach, id) in link.attached.take() {
             link.pending.push(id);
             if let Some(role) = self.partitions.get_mut(&id).and_then(|p| p.follows()) {
                 role.following.ended(attach);
@@ -213,12 +214,12 @@ impl Process {
             .find(|(_, link)| link.stream == Some(number));
         let Some((leader, link)) = found else { return };
         let leader = *leader;
-        let Some(id) = link.attached.get(&attach).copied() else {
+        let Some(id) = link.attached.get(attach, Mutant::StaleFrameAccepted) else {
             return;
         };
         let ends_it = !matches!(frame, Frame::Data { .. });
         if ends_it {
-            link.attached.remove(&attach);
+            link.attached.remove(attach);
         }
         let Some(role) = self.partitions.get_mut(&id).and_then(|p| p.follows()) else {
             return;
@@ -251,7 +252,7 @@ impl Process {
 
     fn on_append_failed(&mut self, cx: &mut Cx, leader: BrokerId, attach: u64, id: TopicIdPartition) {
         if let Some(link) = self.links_in.get_mut(&leader)
-            && link.attached.remove(&attach).is_some()
+            && link.attached.remove(attach).is_some()
         {
             link.detach.push(attach);
         }
@@ -404,7 +405,7 @@ impl Process {
         let leader = role.following.leader();
         if let Some(attach) = role.following.queue_ack()
             && let Some(link) = self.links_in.get_mut(&leader)
-            && link.attached.contains_key(&attach)
+            && link.attached.contains(attach)
         {
             link.acks.push((attach, id));
         }

@@ -4,6 +4,7 @@
 //! `PartitionLog`, the real metadata. What is written anew here is transport: streams, the queue of flushes, opening logs.
 
 mod attaching;
+mod attachments;
 mod calls;
 mod checkpoints;
 mod feeding;

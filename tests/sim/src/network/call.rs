@@ -1,6 +1,6 @@
 //! Requests to the controller: unary calls that may be lost, doubled and late, as may their answers.
 
-use super::Place;
+use super::{Held, Place};
 use crate::cx::Cx;
 use crate::event::{Event, Host};
 use crate::settings::Class;
@@ -86,14 +86,19 @@ pub fn send(cx: &mut Cx, request: Request) {
         return;
     }
     let class = request.body.class();
+    let held = match (class, request.from) {
+        (Class::Alter, Sender::Broker(host)) => cx.network.arrives(Held::Alter(host.broker), cx.now),
+        _ => cx.now,
+    };
     if !cx.healed && cx.random.chance(cx.settings.doubled) {
         cx.coverage.request_doubled += 1;
         // A twin that was stuck somewhere comes much later.
         let late = cx.settings.latency(class, &mut cx.random) * cx.random.between(1, 400);
-        cx.after(late, Event::Request(Box::new(request.clone())));
+        cx.scheduler
+            .at(held + late, Event::Request(Box::new(request.clone())));
     }
-    let latency = cx.settings.latency(class, &mut cx.random);
-    cx.after(latency, Event::Request(Box::new(request)));
+    let at = held + cx.settings.latency(class, &mut cx.random);
+    cx.scheduler.at(at, Event::Request(Box::new(request)));
 }
 
 /// Sends an answer on its way.

@@ -4,6 +4,7 @@ pub mod call;
 pub mod stream;
 
 use crate::event::Host;
+use crate::time::Micros;
 use milena_types::BrokerId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,19 @@ pub enum Place {
     Controller,
 }
 
+/// Messages that may be held on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Held {
+    /// The metadata, to that broker.
+    Metadata(BrokerId),
+    /// What that broker asks the controller to change about its partitions.
+    Alter(BrokerId),
+    /// Replication, from the first to the second.
+    Replication(BrokerId, BrokerId),
+    /// Likewise, by the streams only that are open when it begins.
+    OpenStreams(BrokerId, BrokerId),
+}
+
 /// Who reaches whom, and the streams.
 #[derive(Debug, Default)]
 pub struct Network {
@@ -23,6 +37,8 @@ pub struct Network {
     cuts: BTreeMap<(Place, Place), u64>,
     /// Grows with each disturbance.
     disturbances: u64,
+    /// Until when what is sent is held, and the last stream that was opened before.
+    held: BTreeMap<Held, (Micros, u64)>,
     /// Processes that stand still.
     pub paused: BTreeSet<BrokerId>,
     /// Streams that at least one end takes for open.
@@ -48,6 +64,29 @@ impl Network {
     /// Mends one direction.
     pub fn mend(&mut self, from: Place, to: Place) {
         self.cuts.remove(&(from, to));
+    }
+
+    /// Such messages are held until then.
+    pub fn hold(&mut self, what: Held, until: Micros) {
+        self.held.insert(what, (until, self.next_stream));
+    }
+
+    /// When such a message arrives that would do so at `usual`.
+    #[must_use]
+    pub fn arrives(&self, what: Held, usual: Micros) -> Micros {
+        self.held.get(&what).map_or(usual, |(until, _)| usual.max(*until))
+    }
+
+    /// Likewise, of a message by that stream.
+    #[must_use]
+    pub fn arrives_by(&self, stream: u64, what: Held, usual: Micros) -> Micros {
+        let held = self.held.get(&what).filter(|(_, last)| stream <= *last);
+        held.map_or(usual, |(until, _)| usual.max(*until))
+    }
+
+    /// Everything that is sent from now on arrives as usual.
+    pub fn release(&mut self) {
+        self.held.clear();
     }
 
     /// A process stands still, or goes on.

@@ -1,6 +1,6 @@
 //! Replication streams: in order in each direction, stalled by a cut, and broken for each end at its own time.
 
-use super::{Network, Place};
+use super::{Held, Network, Place};
 use crate::cx::Cx;
 use crate::event::{Event, Host};
 use crate::settings::Class;
@@ -141,6 +141,10 @@ pub fn send(cx: &mut Cx, number: u64, from: End, message: Message) {
     }
     let (there, here) = stream.way(from);
     let is_cut = !cx.network.is_open(there, here);
+    let usual = (stream.last[from as usize] + 1).max(cx.now + latency);
+    let (one, other) = (stream.host(from).broker, stream.host(from.other()).broker);
+    let at = cx.network.arrives(Held::Replication(one, other), usual);
+    let at = cx.network.arrives_by(number, Held::OpenStreams(one, other), at);
     let Some(stream) = cx.network.streams.get_mut(&number) else {
         return;
     };
@@ -149,7 +153,6 @@ pub fn send(cx: &mut Cx, number: u64, from: End, message: Message) {
         stream.stalled[way].push(message);
         return;
     }
-    let at = (stream.last[way] + 1).max(cx.now + latency);
     stream.last[way] = at;
     cx.scheduler
         .at(at, Event::Message(number, from.other(), Box::new(message)));

@@ -7,8 +7,9 @@ use crate::cx::Cx;
 use crate::event::Host;
 use milena_log::producer::{ProducerEntry, ProducerState};
 use milena_metadata::MetadataImage;
+use milena_metadata::record::PartitionRegistration;
 use milena_record::batches;
-use milena_types::{BrokerId, Offset};
+use milena_types::{BrokerId, Offset, TopicIdPartition};
 use std::collections::BTreeMap;
 
 /// A log was opened: all of it can be read, was sent by somebody, and its epochs do not fall.
@@ -43,31 +44,52 @@ pub fn on_opened(cx: &mut Cx, host: Host, partition: &Partition) {
 /// knows nothing else.
 pub fn check(cx: &mut Cx, image: &MetadataImage, brokers: &[Broker]) {
     for (_, id, state) in image.partitions() {
-        let truth = cx.oracle.truth(id);
-        if truth
-            .unclean
-            .last_key_value()
-            .is_some_and(|(epoch, _)| truth.life < Some(*epoch))
-        {
-            // What it has cost is not known yet.
-            continue;
-        }
-        let members = state.isr.iter().chain(&state.elr);
-        for member in members {
-            let Some(partition) = replica(brokers, *member, id) else {
-                continue;
-            };
-            if partition.leader_epoch != state.leader_epoch && state.isr.contains(member) {
-                // It has not heard of what it was elected into.
-                continue;
-            }
-            check_member(cx, *member, partition);
+        for (member, partition) in eligible(cx, id, state, brokers) {
+            check_member(cx, member, partition);
         }
     }
 }
 
-fn replica(brokers: &[Broker], broker: BrokerId, id: milena_types::TopicIdPartition) -> Option<&Partition> {
-    brokers.iter().find(|known| known.id == broker)?.replica(id)
+/// After each step: where more was committed, or others may be elected since, whoever may be elected reaches as far. That is
+/// seen at once; what lies there is looked at now and then.
+pub fn check_stirred(cx: &mut Cx, image: &MetadataImage, brokers: &[Broker]) {
+    while let Some(id) = cx.oracle.stirred.pop_first() {
+        let Some(state) = image.partition(id) else {
+            continue;
+        };
+        let committed = cx.oracle.truth(id).committed_end;
+        for (member, partition) in eligible(cx, id, state, brokers) {
+            if partition.log.log_end_offset() < committed {
+                check_member(cx, member, partition);
+            }
+        }
+    }
+}
+
+/// The living replicas that may be elected, or are in sync.
+fn eligible<'a>(
+    cx: &mut Cx,
+    id: TopicIdPartition,
+    state: &'a PartitionRegistration,
+    brokers: &'a [Broker],
+) -> impl Iterator<Item = (BrokerId, &'a Partition)> + use<'a> {
+    let truth = cx.oracle.truth(id);
+    let last_unclean = truth.unclean.last_key_value().map(|(epoch, _)| *epoch);
+    // Else what it has cost is not known yet.
+    let is_known = last_unclean.is_none() || truth.life >= last_unclean;
+    brokers
+        .iter()
+        .filter(move |_| is_known)
+        .filter_map(move |broker| {
+            let in_sync = state.isr.contains(&broker.id);
+            if !in_sync && !state.elr.contains(&broker.id) {
+                return None;
+            }
+            let partition = broker.replica(id)?;
+            // Else it has not heard of what it was elected into.
+            let has_heard = partition.leader_epoch == state.leader_epoch || !in_sync;
+            has_heard.then_some((broker.id, partition))
+        })
 }
 
 /// I14: a log begins where somebody wanted it to begin, at most.

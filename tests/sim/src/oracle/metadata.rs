@@ -69,6 +69,9 @@ fn on_partition(
             format!("{id}: {} follows {}", new.partition_epoch, old.partition_epoch),
         );
     }
+    if old.isr != new.isr || old.elr != new.elr {
+        cx.oracle.stirred.insert(id);
+    }
     count(cx, old, new);
     judge_move(cx, id, old, new, image, defaults);
     if old.leader == new.leader && old.leader_epoch == new.leader_epoch {

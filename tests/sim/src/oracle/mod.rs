@@ -15,7 +15,7 @@ use crate::event::Host;
 use crate::trace::digest;
 use milena_metadata::record::PartitionRegistration;
 use milena_types::{BrokerId, PartitionEpoch, TopicIdPartition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Oracle {
     pub(crate) sent: BTreeMap<u64, Sent>,
     /// What is known of each partition.
     pub(crate) truths: BTreeMap<TopicIdPartition, Truth>,
+    /// Partitions of which more was committed in this step, or of which others may be elected since.
+    pub(crate) stirred: BTreeSet<TopicIdPartition>,
     /// Every registration that was committed.
     pub(crate) registrations: BTreeMap<(TopicIdPartition, PartitionEpoch), PartitionRegistration>,
     listening: BTreeMap<BrokerId, Host>,
@@ -55,6 +57,7 @@ impl Oracle {
             contract,
             sent: BTreeMap::new(),
             truths: BTreeMap::new(),
+            stirred: BTreeSet::new(),
             registrations: BTreeMap::new(),
             listening: BTreeMap::new(),
             last_runs: BTreeMap::new(),

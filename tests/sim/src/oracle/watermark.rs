@@ -18,6 +18,7 @@ pub fn on_moved(cx: &mut Cx, host: Host, partition: &Partition, before: Offset) 
         );
     }
     check_min_isr(cx, host, partition, now);
+    cx.oracle.stirred.insert(id);
     let (epoch, found) = (partition.leader_epoch, read(&partition.log, before, now));
     let batches = match found {
         Ok(batches) => batches,
