@@ -118,6 +118,7 @@ impl Shard {
             corruption,
             leader_epoch: state.leader_epoch,
             is_new: state.is_new_to(self.cx.node),
+            counts: state.counts(self.cx.node),
             now: wall_clock(),
         };
         let dir = match self.cx.dirs.find_partition(&request) {
@@ -134,8 +135,19 @@ impl Shard {
         self.cx.opening.insert(id);
         let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
         let (owner, leader_epoch) = (self.cx.shard, state.leader_epoch);
+        let (is_new, counts) = (request.is_new, request.counts);
         let open = move || {
-            let opened = dirs.open_partition(dir, id, &name, &config, corruption, leader_epoch);
+            let request = OpenRequest {
+                id,
+                name: &name,
+                config: &config,
+                corruption,
+                leader_epoch,
+                is_new,
+                counts,
+                now: wall_clock(),
+            };
+            let opened = dirs.open_partition(dir, &request);
             // The files are released before a thread that has stopped is told.
             drop(dirs);
             mailboxes.run_control(owner, move |shard| {
@@ -307,6 +319,7 @@ impl Shard {
             }
             Err(error) => {
                 // Its files are known to be there: who takes the name meets them, and removes them before it creates its own.
+                self.cx.dirs.former.note(&partition.name.topic, id.topic);
                 let cause: &dyn std::error::Error = &error;
                 tracing::error!(partition = %partition.name, error = cause, "cannot delete the log");
                 self.cx.dir_failed(partition.dir, &error);

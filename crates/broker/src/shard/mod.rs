@@ -27,6 +27,7 @@ mod fetch;
 mod fetch_read;
 mod fetch_wait;
 mod flusher;
+mod former_topics;
 mod found_logs;
 mod full_dirs;
 mod gather;

@@ -390,6 +390,40 @@ async fn a_log_that_does_not_say_whose_it_is_is_not_taken_for_the_replicas() {
     }
 }
 
+/// One flipped bit makes another valid id: it is the log all the same, and no empty one takes its place.
+#[tokio::test]
+async fn a_log_that_says_that_it_is_of_a_topic_that_nobody_knows_is_damaged() {
+    let mut cluster = Cluster::start(2, 1).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    let marked = cluster.disk(2).join("t-0").join("partition.metadata");
+    let text = std::fs::read_to_string(&marked).unwrap();
+    let other = text.replace(
+        &id.topic.to_string(),
+        &milena_types::TopicId::random().to_string(),
+    );
+    assert_ne!(other, text);
+    std::fs::write(&marked, other).unwrap();
+    // It was the last one in sync.
+    cluster.start_node(2).await;
+    wait_reports(&cluster, &[(BrokerId(2), ReplicaState::Offline)]).await;
+    let error = fetch(cluster.router(2), id, 0).await.error;
+    assert_eq!(error, ErrorCode::KafkaStorageError);
+    assert_eq!(cluster.segments(2, "t", 0), before, "it lies where it was");
+    // The other one has everything too.
+    cluster.start_node(1).await;
+    cluster.controller.elect(id, 1);
+    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(2), state));
+    wait_reports(&cluster, &reports).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let disk = cluster.disk(2);
+    until("the same bytes", || async {
+        disk.join("t-0").exists() && cluster.segments(2, "t", 0) == before
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.stop().await;
+}
+
 /// Gives the last batch an epoch that no leader had: no checksum covers it.
 fn damage_epoch(cluster: &Cluster, broker: i32) {
     let path = logs(&cluster.disk(broker).join("t-0")).pop().unwrap();

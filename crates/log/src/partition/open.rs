@@ -548,25 +548,40 @@ impl PartitionLog {
 }
 
 /// Compares the directory's topic id with the expected one. The file is durable with the first flush: from then on a log
-/// without it, or with a damaged one, may be of any topic of the name. False: before, it has to be written again.
+/// without it, or with a damaged one, may be of any topic of the name. False: before, it has to be written again. Another id
+/// is damage too where the log counts and no topic of the name is known to have had that id.
 fn check_topic_id(opts: &OpenOptions, has_data: bool, trusted: Offset) -> Result<bool, OpenError> {
     if opts.topic_id.0.is_zero() || !has_data {
         return Ok(true);
     }
     let was_flushed = trusted > Offset::ZERO || opts.clean;
-    match read_topic_id(&*opts.env.fs, &opts.dir).map_err(OpenError::from)? {
-        Some(found) if found == opts.topic_id => Ok(true),
-        None if !was_flushed => Ok(false),
-        None if PartitionLog::refuse_damage(opts.corruption) => Err(OpenError::Corrupt {
+    let was_committed = opts.high_watermark > Offset::ZERO;
+    let damaged = |error| {
+        Err(OpenError::Corrupt {
             path: opts.dir.join(PARTITION_METADATA_FILE),
             position: 0,
             offset: opts.log_start_offset,
             recovery_point: trusted,
-            error: format!(
-                "it does not say that the log is of the topic {}; start again once it does",
-                opts.topic_id
-            ),
-        }),
+            error,
+        })
+    };
+    let (expected, refuses) = (opts.topic_id, PartitionLog::refuse_damage(opts.corruption));
+    match read_topic_id(&*opts.env.fs, &opts.dir).map_err(OpenError::from)? {
+        Some(found) if found == expected => Ok(true),
+        None if !was_flushed => Ok(false),
+        None if refuses => damaged(format!(
+            "it does not say that the log is of the topic {expected}; start again once it does"
+        )),
+        Some(found)
+            if refuses
+                && opts.counts
+                && (was_flushed || was_committed)
+                && !opts.former_topics.contains(&found) =>
+        {
+            damaged(format!(
+                "it says that the log is of the topic {found}, which nobody knows, and not of {expected}: put that id back if the file is damaged, or move the directory away if the log is of a deleted topic, and start again"
+            ))
+        }
         found => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),
             found: found.unwrap_or(TopicId(Uuid::ZERO)),

@@ -44,6 +44,11 @@ pub struct OpenOptions {
     pub partition: TopicPartition,
     /// The topic's id; [`milena_types::Uuid::ZERO`] skips the comparison with `partition.metadata`.
     pub topic_id: TopicId,
+    /// This replica counts as one that has the log, and did before it was opened: a log that says that it is of another topic is
+    /// damaged there, unless that is one of the `former_topics`.
+    pub counts: bool,
+    /// Topics that are known to have had the name before.
+    pub former_topics: Vec<TopicId>,
     /// The topic's settings.
     pub config: Arc<LogConfig>,
     /// From the checkpoint: everything below it has been flushed.
@@ -85,6 +90,8 @@ impl OpenOptions {
             dir,
             partition,
             topic_id,
+            counts: false,
+            former_topics: Vec::new(),
             config,
             recovery_point: Offset::ZERO,
             stale_offset: Offset::ZERO,
