@@ -697,6 +697,27 @@ mod lives_tests {
     }
 
     #[test]
+    fn a_log_start_that_was_not_believed_is_not_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a")];
+        let log_start = Offset(90);
+        drop(checkpointed(
+            &open(&paths),
+            1,
+            Checkpointed { log_start, ..FIFTY },
+        ));
+        let dirs = open(&paths);
+        let (_, log, _) = opened(&dirs, 1).unwrap();
+        assert_eq!(
+            (log.log_start_offset(), log.log_end_offset()),
+            (Offset(0), Offset(50))
+        );
+        dirs.write_checkpoints();
+        let written = std::fs::read_to_string(paths[0].join("log-start-offset-checkpoint"));
+        assert_eq!(written.unwrap(), "0\n0\n");
+    }
+
+    #[test]
     fn nor_when_the_crash_came_before_the_new_one_was_made() {
         let root = tempfile::tempdir().unwrap();
         let paths = [root.path().join("a")];

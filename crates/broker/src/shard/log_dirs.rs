@@ -462,6 +462,7 @@ impl LogDirs {
             other => {
                 let (log, report) = other?;
                 opening::log_report(name, &report);
+                dir.note_start(id, name, &log, known);
                 (log, known.high_watermark)
             }
         };
@@ -715,6 +716,24 @@ impl Dir {
             word: DirWord::default(),
         };
         Ok((dir, found))
+    }
+
+    /// A log start that was not believed is not kept: a log that grows past it would begin there.
+    fn note_start(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        log: &PartitionLog,
+        known: Checkpointed,
+    ) {
+        if log.log_start_offset() < known.log_start {
+            let offsets = Checkpointed {
+                recovery_point: log.recovery_point(),
+                log_start: log.log_start_offset(),
+                ..known
+            };
+            self.checkpoints.note(id, name, offsets);
+        }
     }
 
     fn offline(path: &Path) -> Self {

@@ -379,8 +379,14 @@ impl PartitionLog {
     /// Brings the log start between the first segment and the log end.
     fn settle_start(&mut self, opts: &OpenOptions, was_truncated: bool) -> Result<(), LogError> {
         if self.log_start > self.log_end && !self.segments.is_empty() {
-            if was_truncated {
-                // The checkpoint is older than the truncation.
+            let unfounded = opts.start_is_unfounded(self.log_end);
+            if unfounded {
+                tracing::warn!(partition = %self.partition, log_end = self.log_end.0, log_start = self.log_start.0,
+                    recovery_point = opts.recovery_point.0, high_watermark = opts.high_watermark.0,
+                    "the log start offset of the checkpoint is above all that the log and the other checkpoints know of: ignored");
+            }
+            if was_truncated || unfounded {
+                // Or the checkpoint is older than the truncation.
                 self.log_start = self.segments.first().map_or(self.log_end, |first| first.base);
             } else {
                 tracing::warn!(partition = %self.partition, log_end = self.log_end.0, log_start = self.log_start.0,

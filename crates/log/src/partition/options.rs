@@ -107,6 +107,14 @@ impl OpenOptions {
     }
 }
 
+impl OpenOptions {
+    /// A log start above the log's end, and above what the checkpoints say was ever flushed or committed, is no log start: those that
+    /// say more are written before the one that says where the log begins.
+    pub(super) fn start_is_unfounded(&self, log_end: Offset) -> bool {
+        self.log_start_offset > log_end.max(self.recovery_point).max(self.high_watermark)
+    }
+}
+
 /// Where and why a tail was cut off during recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TailCut {
