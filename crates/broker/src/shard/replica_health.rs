@@ -38,6 +38,15 @@ pub(super) enum Unusable {
 }
 
 impl Unusable {
+    /// The log is as the last life left it, and the next start has to recover it: no mark of a clean shutdown may vouch for it. A
+    /// doubt has to be met again.
+    pub(super) fn is_unseen(self) -> bool {
+        match self {
+            Self::Doubtful { .. } | Self::NotNow => true,
+            Self::Offline | Self::Damaged => false,
+        }
+    }
+
     fn condition(self) -> ReplicaCondition {
         match self {
             Self::Offline => ReplicaCondition::Offline,
@@ -241,5 +250,18 @@ impl Partition {
                 self.storage_failed(cx, &error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_clean_mark_vouches_for_a_log_that_was_not_opened() {
+        let until = Instant::now();
+        assert!(Unusable::NotNow.is_unseen() && Unusable::Doubtful { until }.is_unseen());
+        // The one is marked by nobody, the other says itself what is wrong.
+        assert!(!Unusable::Offline.is_unseen() && !Unusable::Damaged.is_unseen());
     }
 }

@@ -1,10 +1,13 @@
 //! Damaged logs and failed directories: the replicas give way, and are repaired from the others.
 
 use crate::cluster::*;
+use crate::short_fs::ShortFs;
 use milena_broker::config::ReplicaConfig;
+use milena_log::Env;
 use milena_metadata::request::ReplicaState;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Somebody may have what a log in doubt lacks.
@@ -237,6 +240,34 @@ async fn a_stop_in_the_midst_of_a_doubt_is_not_a_clean_one() {
     wait_reports(&cluster, &[(BrokerId(1), ReplicaState::Offline)]).await;
     assert_eq!(cluster.controller.partition(id).leader, None);
     assert!(!cluster.stops_in_order(1).await);
+    cluster.stop().await;
+}
+
+/// Nor is one while a log could not be opened: it would not be recovered at the next start.
+#[tokio::test]
+async fn a_stop_while_a_log_waits_for_files_is_not_a_clean_one() {
+    let fs = ShortFs::default();
+    let env = Env::with(Arc::new(fs.clone()), 64);
+    let mut cluster = Cluster::start_with_two_disks_on(1, 1, Some(env)).await;
+    let id = partition(cluster.controller.create_topic("short", 1, &[1], &[]), 0);
+    fill(&cluster, 1, id).await;
+    cluster.stop_node(1).await;
+    for disk in [cluster.disk(1), cluster.second_disk(1)] {
+        for file in WRITTEN_AT_THE_END {
+            let _ = std::fs::remove_file(disk.join(file));
+        }
+    }
+    fs.refuse(rustix::io::Errno::MFILE.raw_os_error());
+    cluster.start_node(1).await;
+    until("the log to be refused", || async {
+        fetch(cluster.router(1), id, 0).await.error == ErrorCode::KafkaStorageError
+    })
+    .await;
+    assert!(fs.refused() > 0);
+    assert!(!cluster.stops_in_order(1).await);
+    fs.refuse(0);
+    cluster.start_node(1).await;
+    assert_complete(&cluster, 1, id).await;
     cluster.stop().await;
 }
 
