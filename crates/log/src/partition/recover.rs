@@ -380,8 +380,10 @@ impl PartitionLog {
         reach: Reach,
         scan: &mut Scan,
     ) -> io::Result<()> {
-        let wrong = WrongEpoch::of(header, place, scan.progress.epoch, reach.newest_epoch);
-        let Some(wrong) = wrong else { return Ok(()) };
+        let previous = scan.progress.epoch;
+        let Some(wrong) = self.wrong_epoch(header, place, previous, reach.newest_epoch, scanner)? else {
+            return Ok(());
+        };
         if self.has_followers(&wrong, scanner)? {
             scan.newest_is_wrong = true;
         } else if reach.mends
