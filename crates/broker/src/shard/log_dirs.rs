@@ -119,6 +119,8 @@ pub(super) enum Distrust {
     ChangedBehind,
     /// This process has.
     ChangedHere,
+    /// A batch contradicts the leader epochs that are known.
+    Epochs,
 }
 
 struct Dir {
@@ -402,11 +404,7 @@ impl LogDirs {
         request: &OpenRequest<'_>,
     ) -> Result<(PartitionLog, Offset), NoLog> {
         let OpenRequest { id, name, config, .. } = *request;
-        let OpenRequest {
-            corruption,
-            leader_epoch,
-            ..
-        } = *request;
+        let corruption = request.corruption;
         let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
         let Some((dir, handle)) = found else {
             return Err(NoLog::Offline);
@@ -433,12 +431,13 @@ impl LogDirs {
                 .open_options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
-                leader_epoch,
+                leader_epoch: request.leader_epoch,
                 // A log that this process has had open is not new any more.
                 counts: request.counts && (!request.is_new || distrust.is_some()),
                 former_topics: self.former.of(&name.topic),
-                has_files: distrust == Some(Distrust::ChangedBehind),
-                clean: options.clean && distrust != Some(Distrust::ChangedHere),
+                has_files: distrust.is_some_and(|why| why != Distrust::ChangedHere),
+                clean: options.clean && matches!(distrust, None | Some(Distrust::ChangedBehind)),
+                epochs_from_batches: distrust == Some(Distrust::Epochs),
                 ..options
             }
         };

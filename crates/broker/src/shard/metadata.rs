@@ -270,8 +270,8 @@ impl Shard {
         self.cx.uncommitted.remove(&id);
         self.cx.compacted.remove(&id);
         self.cx.open_logs.remove(&id);
-        if why == Distrust::ChangedBehind {
-            // What was on disk at the shutdown, and where the log begins since: less than that is damage.
+        if why != Distrust::ChangedHere {
+            // What is on disk (or was at the shutdown), and where the log begins since: less than that is damage.
             partition.note_offsets(&self.cx);
         }
         self.cx.dirs.distrust_word(&partition.name, why);
@@ -309,6 +309,7 @@ impl Shard {
         self.cx.uncommitted.remove(&id);
         self.cx.compacted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
+        self.cx.epochs_reread.remove(&id);
         self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
         self.cx.leadership.publish(id, &partition.name.topic, role);

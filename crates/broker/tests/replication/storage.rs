@@ -492,6 +492,38 @@ async fn an_epoch_that_was_never_given_out_costs_no_record_when_no_log_is_whole(
     cluster.stop().await;
 }
 
+/// The batches say what the epochs are: no record is lost, and no replica offline.
+#[tokio::test]
+async fn an_epoch_file_that_lacks_an_epoch_is_built_again_by_the_read_that_meets_it() {
+    let mut cluster = Cluster::start_with(1, 1, from_disk()).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], SMALL), 0);
+    let padding = "x".repeat(PADDING);
+    for number in 0..RECORDS {
+        if number > 0 && number % 3 == 0 {
+            cluster.controller.elect(id, 1);
+        }
+        cluster
+            .produce_until_ok(1, id, &format!("{number} {padding}"))
+            .await;
+    }
+    cluster.stop_node(1).await;
+    std::fs::remove_file(cluster.disk(1).join("milena-idle-logs")).unwrap();
+    let path = cluster.disk(1).join("t-0").join("leader-epoch-checkpoint");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n3\n0 0\n1 3\n2 6\n");
+    std::fs::write(&path, "0\n2\n0 0\n2 6\n").unwrap();
+    cluster.start_node(1).await;
+    until("the fourth record", || async {
+        let result = fetch(cluster.router(1), id, 3).await;
+        result.error == ErrorCode::None && !result.records.is_empty()
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
+    assert_eq!(cluster.controller.reports(), []);
+    cluster.stop_node(1).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n3\n0 0\n1 3\n2 6\n");
+    cluster.stop().await;
+}
+
 #[tokio::test]
 async fn a_failed_directory_takes_its_own_partitions_along_and_no_others() {
     let mut cluster = Cluster::start_with_two_disks(2, 2).await;

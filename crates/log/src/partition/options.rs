@@ -66,6 +66,8 @@ pub struct OpenOptions {
     pub clean: bool,
     /// Word of the last shutdown says that the log has files: if there are none, they are lost.
     pub has_files: bool,
+    /// A batch contradicted the epoch file: what the headers of all batches say counts, if they do not contradict one another.
+    pub epochs_from_batches: bool,
     /// What to do about damage.
     pub corruption: CorruptionPolicy,
     /// The newest that the controller has given out: a batch cannot have a higher one.
@@ -100,6 +102,7 @@ impl OpenOptions {
             compacted: false,
             clean: false,
             has_files: false,
+            epochs_from_batches: false,
             corruption: CorruptionPolicy::Refuse,
             leader_epoch: LeaderEpoch(i32::MAX),
             now,
