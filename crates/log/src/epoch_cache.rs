@@ -127,6 +127,13 @@ impl EpochCache {
         true
     }
 
+    /// The first epoch of `seen`, with its start, of whose offset this cache says a newer one.
+    #[must_use]
+    pub fn first_below(&self, seen: &Self) -> Option<(LeaderEpoch, Offset)> {
+        let mut entries = seen.entries.iter().copied();
+        entries.find(|(epoch, start)| self.epoch_for_offset(*start) > Some(*epoch))
+    }
+
     /// Gives back spare memory.
     pub fn shrink(&mut self) {
         self.entries.shrink();
@@ -135,6 +142,31 @@ impl EpochCache {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries = Few::default();
+    }
+}
+
+/// What the headers of a log's batches say, first to last.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderEpochs {
+    pub(crate) cache: EpochCache,
+    /// An epoch fell: some batch is damaged.
+    pub(crate) falls: bool,
+    /// Epochs that one batch has alone.
+    pub(crate) lone: Vec<LeaderEpoch>,
+    last: Option<LeaderEpoch>,
+}
+
+impl HeaderEpochs {
+    /// The next batch has this epoch and begins at that offset.
+    pub(crate) fn add(&mut self, epoch: LeaderEpoch, start: Offset) {
+        self.falls |= self.last > Some(epoch);
+        if self.last != Some(epoch) {
+            self.cache.assign(epoch, start);
+            self.lone.push(epoch);
+        } else if self.lone.last() == Some(&epoch) {
+            self.lone.pop();
+        }
+        self.last = Some(epoch);
     }
 }
 

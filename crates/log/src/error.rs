@@ -283,6 +283,8 @@ pub enum ReadError {
         offset: Offset,
         /// What is wrong, in words.
         error: String,
+        /// That is its leader epoch, which the epoch cache contradicts: the cache may be what is wrong.
+        other_epoch: bool,
     },
     /// A batch is as it was written, but its records cannot be read (CORRUPT_MESSAGE).
     #[error("{path} has a batch at byte {position} whose records cannot be read: {error}")]

@@ -137,9 +137,14 @@ impl PartitionRegistration {
     /// the others that were added with it are on their way.
     #[must_use]
     pub fn is_new_to(&self, broker: BrokerId) -> bool {
+        self.partition_epoch == PartitionEpoch(0) || (self.adding.contains(&broker) && !self.counts(broker))
+    }
+
+    /// True for a replica that may be elected, or was the last that could be: what it holds is what the partition has.
+    #[must_use]
+    pub fn counts(&self, broker: BrokerId) -> bool {
         let claims = [&self.isr, &self.elr, &self.last_known_elr];
-        let counts = claims.iter().any(|list| list.contains(&broker));
-        self.partition_epoch == PartitionEpoch(0) || (self.adding.contains(&broker) && !counts)
+        claims.iter().any(|list| list.contains(&broker))
     }
 }
 

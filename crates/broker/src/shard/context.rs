@@ -66,6 +66,8 @@ pub(crate) struct Context {
     /// Partitions whose files are not what the last shutdown said, or in the middle of a change; they are opened again when the
     /// present work is done.
     pub(super) to_reopen: Vec<(TopicIdPartition, Distrust)>,
+    /// How often the epochs of partitions were read from their batches again, because a read contradicted them.
+    pub(super) epochs_reread: HashMap<TopicIdPartition, u8>,
     pub(super) shortages: ShortageLog,
     /// Compacted partitions with records that cannot be read: left alone until they are opened again.
     pub(super) uncleanable: HashSet<TopicIdPartition>,
@@ -123,6 +125,7 @@ impl Context {
             quarantining: HashMap::new(),
             last_quarantine: 0,
             to_reopen: Vec::new(),
+            epochs_reread: HashMap::new(),
             compacted: HashSet::new(),
             shortages: ShortageLog::default(),
             uncleanable: HashSet::new(),

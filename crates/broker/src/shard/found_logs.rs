@@ -430,24 +430,32 @@ mod lives_tests {
             corruption: CorruptionPolicy::Refuse,
             leader_epoch: LeaderEpoch(i32::MAX),
             is_new,
+            counts: false,
             now: Timestamp(2000),
         })
     }
 
     /// Opens the topic's log; its directory, the log and its high watermark.
     fn opened(dirs: &LogDirs, topic: u8) -> Result<(usize, PartitionLog, Offset), NoLog> {
+        opened_as(dirs, topic, false)
+    }
+
+    /// Likewise; `counts`: the replica is in sync.
+    fn opened_as(dirs: &LogDirs, topic: u8, counts: bool) -> Result<(usize, PartitionLog, Offset), NoLog> {
         let Found::ToOpen(dir) = find(dirs, topic, false) else {
             panic!("not to be opened");
         };
-        let config = Arc::new(LogConfig::default());
-        let opened = dirs.open_partition(
-            dir,
-            life(topic),
-            &name(),
-            &config,
-            CorruptionPolicy::Refuse,
-            LeaderEpoch(0),
-        );
+        let request = OpenRequest {
+            id: life(topic),
+            name: &name(),
+            config: &Arc::new(LogConfig::default()),
+            corruption: CorruptionPolicy::Refuse,
+            leader_epoch: LeaderEpoch(0),
+            is_new: false,
+            counts,
+            now: Timestamp(2000),
+        };
+        let opened = dirs.open_partition(dir, &request);
         opened.map(|(log, high_watermark)| (dir, log, high_watermark))
     }
 
@@ -531,6 +539,62 @@ mod lives_tests {
         std::fs::rename(paths[1].join("t-0"), copy).unwrap();
         let (dir, log, _) = opened(&open(&paths), 2).unwrap();
         assert_eq!((dir, log.log_end_offset()), (1, Offset(5)));
+    }
+
+    /// One flipped bit in `partition.metadata` makes another valid id.
+    #[test]
+    fn the_log_of_a_topic_that_nobody_knows_is_damaged_where_it_counts() {
+        let committed = Checkpointed {
+            recovery_point: Offset(0),
+            high_watermark: Offset(50),
+            ..FIFTY
+        };
+        for offsets in [Some(FIFTY), Some(committed), None] {
+            for (counts, known) in [(true, false), (true, true), (false, false)] {
+                let root = tempfile::tempdir().unwrap();
+                let paths = [root.path().join("a")];
+                match offsets {
+                    Some(offsets) => drop(checkpointed(&open(&paths), 1, offsets)),
+                    None => fill(&paths[0], 1, 7, 30),
+                }
+                let dirs = open(&paths);
+                dirs.former
+                    .note(&name().topic, life(if known { 1 } else { 3 }).topic);
+                let opened = opened_as(&dirs, 2, counts);
+                let kept = paths[0].join("t-0").exists();
+                if counts && !known && offsets.is_some() {
+                    let error = opened.unwrap_err();
+                    let text = error.to_string();
+                    let damaged = matches!(error, NoLog::Open(milena_log::OpenError::Corrupt { .. }));
+                    let names = |topic| text.contains(&life(topic).topic.to_string());
+                    assert!(damaged && kept && names(1) && names(2), "{text}");
+                } else {
+                    assert_eq!(opened.unwrap().1.log_end_offset(), Offset(0));
+                    assert!(!kept, "it is set aside");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nor_is_it_taken_for_deleted_because_another_directory_has_the_log_of_a_topic_that_is() {
+        for damaged in [0, 1] {
+            let (_root, paths) = two();
+            fill(&paths[damaged], 1, 7, 30);
+            fill(&paths[1 - damaged], 3, 0, 5);
+            for path in &paths {
+                let dir = LogDir::open(path, BrokerId(1), Some(&cluster())).unwrap();
+                dir.write_checkpoint(
+                    OffsetCheckpoint::RecoveryPoint,
+                    &BTreeMap::from([(name(), Offset(5))]),
+                )
+                .unwrap();
+            }
+            let dirs = open(&paths);
+            dirs.former.note(&name().topic, life(3).topic);
+            assert!(opened_as(&dirs, 2, true).is_err());
+            assert!(paths.iter().all(|path| path.join("t-0").exists()));
+        }
     }
 
     const FIFTY: Checkpointed = Checkpointed {
@@ -630,6 +694,27 @@ mod lives_tests {
         dirs.note_offsets(0, life(1), &name(), starts(0));
         dirs.write_checkpoints();
         assert_eq!(written(), "0\n0\n");
+    }
+
+    #[test]
+    fn a_log_start_that_was_not_believed_is_not_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("a")];
+        let log_start = Offset(90);
+        drop(checkpointed(
+            &open(&paths),
+            1,
+            Checkpointed { log_start, ..FIFTY },
+        ));
+        let dirs = open(&paths);
+        let (_, log, _) = opened(&dirs, 1).unwrap();
+        assert_eq!(
+            (log.log_start_offset(), log.log_end_offset()),
+            (Offset(0), Offset(50))
+        );
+        dirs.write_checkpoints();
+        let written = std::fs::read_to_string(paths[0].join("log-start-offset-checkpoint"));
+        assert_eq!(written.unwrap(), "0\n0\n");
     }
 
     #[test]

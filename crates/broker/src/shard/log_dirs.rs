@@ -4,15 +4,16 @@ use super::api::LogDirDescription;
 use super::checkpoints::DirCheckpoints;
 use super::context::wall_clock;
 use super::dir_state::{DirState, DirStatus};
+use super::former_topics::{FormerTopics, is_of_other_topic, set_old_life_aside};
 use super::found_logs::{FoundLogs, Life};
 use super::idle_logs::DirWord;
 use super::name_claims::NameClaims;
 use super::opening;
-use super::strays::set_aside;
 use milena_log::{
-    Checkpointed, CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, LogError, OpenError, OpenOptions,
+    Checkpointed, CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, OpenError, OpenOptions,
     PartitionLog, Removal,
 };
+use milena_metadata::MetadataImage;
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, LeaderEpoch, Offset, Timestamp,
     TopicIdPartition, TopicPartition,
@@ -69,6 +70,8 @@ pub(super) struct OpenRequest<'a> {
     pub(super) leader_epoch: LeaderEpoch,
     /// The partition has just been created: it lies nowhere.
     pub(super) is_new: bool,
+    /// The replica counts as one that has the log.
+    pub(super) counts: bool,
     pub(super) now: Timestamp,
 }
 
@@ -90,6 +93,8 @@ pub struct LogDirs {
     dirs: Vec<Dir>,
     /// Which topic's partition each name stands for.
     pub(super) names: NameClaims,
+    /// Which topics had the names before.
+    pub(super) former: FormerTopics,
     /// Where each partition lives, as found at the start and as chosen since.
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Names under which several topics have logs.
@@ -114,6 +119,8 @@ pub(super) enum Distrust {
     ChangedBehind,
     /// This process has.
     ChangedHere,
+    /// A batch contradicts the leader epochs that are known.
+    Epochs,
 }
 
 struct Dir {
@@ -195,6 +202,7 @@ impl LogDirs {
         Ok(Self {
             dirs,
             names: NameClaims::default(),
+            former: FormerTopics::default(),
             homes: Mutex::new(found.homes),
             contested: Mutex::new(found.contested),
             distrusted: Mutex::default(),
@@ -224,6 +232,12 @@ impl LogDirs {
     pub fn directories(&self) -> Vec<DirectoryId> {
         let usable = self.dirs.iter().filter_map(Dir::usable);
         usable.map(LogDir::directory_id).collect()
+    }
+
+    /// What the metadata of the last life said: the logs of topics that were deleted since are known by it. Called before any log
+    /// is opened.
+    pub(crate) fn remember_topics(&self, image: &MetadataImage) {
+        self.former.note_image(image, &self.names_found());
     }
 
     /// How many directories could not be opened at the start.
@@ -387,12 +401,10 @@ impl LogDirs {
     pub(super) fn open_partition(
         &self,
         index: usize,
-        id: TopicIdPartition,
-        name: &TopicPartition,
-        config: &Arc<LogConfig>,
-        corruption: CorruptionPolicy,
-        leader_epoch: LeaderEpoch,
+        request: &OpenRequest<'_>,
     ) -> Result<(PartitionLog, Offset), NoLog> {
+        let OpenRequest { id, name, config, .. } = *request;
+        let corruption = request.corruption;
         let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
         let Some((dir, handle)) = found else {
             return Err(NoLog::Offline);
@@ -419,9 +431,13 @@ impl LogDirs {
                 .open_options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
-                leader_epoch,
-                has_files: distrust == Some(Distrust::ChangedBehind),
-                clean: options.clean && distrust != Some(Distrust::ChangedHere),
+                leader_epoch: request.leader_epoch,
+                // A log that this process has had open is not new any more.
+                counts: request.counts && (!request.is_new || distrust.is_some()),
+                former_topics: self.former.of(&name.topic),
+                has_files: distrust.is_some_and(|why| why != Distrust::ChangedHere),
+                clean: options.clean && matches!(distrust, None | Some(Distrust::ChangedBehind)),
+                epochs_from_batches: distrust == Some(Distrust::Epochs),
                 ..options
             }
         };
@@ -431,10 +447,12 @@ impl LogDirs {
             self.retire_other_lives(name, id, index);
             return Ok((log, known.high_watermark));
         }
-        let claimed = handle.refuse_unclaimed(&options(known));
-        let (log, high_watermark) = match claimed.and_then(|()| PartitionLog::open(options(known))) {
+        let opened = handle
+            .refuse_unclaimed(&options(known))
+            .and_then(|()| PartitionLog::open(options(known)));
+        let (log, high_watermark) = match opened {
             Err(OpenError::TopicIdMismatch { found, .. }) => {
-                tracing::warn!(partition = %name, %found, expected = %id.topic, "there is the log of a deleted topic of the same name");
+                tracing::warn!(partition = %name, %found, expected = %id.topic, "there is the log of another topic of the same name");
                 dir.checkpoints.forget(name);
                 set_old_life_aside(handle, name).map_err(OpenError::from)?;
                 let made_anew = options(Checkpointed::default());
@@ -443,6 +461,7 @@ impl LogDirs {
             other => {
                 let (log, report) = other?;
                 opening::log_report(name, &report);
+                dir.note_start(id, name, &log, known);
                 (log, known.high_watermark)
             }
         };
@@ -470,8 +489,15 @@ impl LogDirs {
         if !is_new && !self.all_online() {
             return None;
         }
-        let mut online = lives.iter().filter(|life| self.is_online(life.dir));
-        if let Some(dead) = online.find(|life| life.topic.is_some()) {
+        let dead = lives
+            .iter()
+            .filter(|life| self.is_online(life.dir) && life.topic.is_some());
+        // One that nobody knows the topic of may be the living one, with a damaged id.
+        let is_former = |life: &&Life| {
+            life.topic
+                .is_some_and(|topic| self.former.knows(&name.topic, topic))
+        };
+        if let Some(dead) = dead.min_by_key(is_former) {
             // All of them are of deleted topics: it is made anew in the place of one.
             homes.insert(name.clone(), dead.dir);
             return Some((dead.dir, true));
@@ -691,6 +717,24 @@ impl Dir {
         Ok((dir, found))
     }
 
+    /// A log start that was not believed is not kept: a log that grows past it would begin there.
+    fn note_start(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        log: &PartitionLog,
+        known: Checkpointed,
+    ) {
+        if log.log_start_offset() < known.log_start {
+            let offsets = Checkpointed {
+                recovery_point: log.recovery_point(),
+                log_start: log.log_start_offset(),
+                ..known
+            };
+            self.checkpoints.note(id, name, offsets);
+        }
+    }
+
     fn offline(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -708,21 +752,6 @@ impl Dir {
             .as_ref()
             .filter(|_| self.status.get() != DirState::Offline)
     }
-}
-
-/// True when the log of that name says that it belongs to another topic than `id`.
-fn is_of_other_topic(handle: &LogDir, name: &TopicPartition, id: TopicIdPartition) -> bool {
-    let found = handle.topic_id(&handle.partition_path(name));
-    found.is_ok_and(|found| found.is_some_and(|found| found != id.topic))
-}
-
-/// Sets the log of a deleted topic aside, durably, whose name belongs to another topic now.
-pub(super) fn set_old_life_aside(handle: &LogDir, name: &TopicPartition) -> Result<(), LogError> {
-    let path = handle.partition_path(name);
-    if set_aside(handle, name, &path, "Deleted")? {
-        handle.sync_names()?;
-    }
-    Ok(())
 }
 
 /// Removes the log of a partition that was deleted without that its log was open.

@@ -118,6 +118,7 @@ impl Shard {
             corruption,
             leader_epoch: state.leader_epoch,
             is_new: state.is_new_to(self.cx.node),
+            counts: state.counts(self.cx.node),
             now: wall_clock(),
         };
         let dir = match self.cx.dirs.find_partition(&request) {
@@ -134,8 +135,19 @@ impl Shard {
         self.cx.opening.insert(id);
         let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
         let (owner, leader_epoch) = (self.cx.shard, state.leader_epoch);
+        let (is_new, counts) = (request.is_new, request.counts);
         let open = move || {
-            let opened = dirs.open_partition(dir, id, &name, &config, corruption, leader_epoch);
+            let request = OpenRequest {
+                id,
+                name: &name,
+                config: &config,
+                corruption,
+                leader_epoch,
+                is_new,
+                counts,
+                now: wall_clock(),
+            };
+            let opened = dirs.open_partition(dir, &request);
             // The files are released before a thread that has stopped is told.
             drop(dirs);
             mailboxes.run_control(owner, move |shard| {
@@ -258,8 +270,8 @@ impl Shard {
         self.cx.uncommitted.remove(&id);
         self.cx.compacted.remove(&id);
         self.cx.open_logs.remove(&id);
-        if why == Distrust::ChangedBehind {
-            // What was on disk at the shutdown, and where the log begins since: less than that is damage.
+        if why != Distrust::ChangedHere {
+            // What is on disk (or was at the shutdown), and where the log begins since: less than that is damage.
             partition.note_offsets(&self.cx);
         }
         self.cx.dirs.distrust_word(&partition.name, why);
@@ -297,6 +309,7 @@ impl Shard {
         self.cx.uncommitted.remove(&id);
         self.cx.compacted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
+        self.cx.epochs_reread.remove(&id);
         self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
         self.cx.leadership.publish(id, &partition.name.topic, role);
@@ -307,6 +320,7 @@ impl Shard {
             }
             Err(error) => {
                 // Its files are known to be there: who takes the name meets them, and removes them before it creates its own.
+                self.cx.dirs.former.note(&partition.name.topic, id.topic);
                 let cause: &dyn std::error::Error = &error;
                 tracing::error!(partition = %partition.name, error = cause, "cannot delete the log");
                 self.cx.dir_failed(partition.dir, &error);

@@ -28,6 +28,7 @@ mod fetch_read;
 mod fetch_wait;
 mod flush_stall;
 mod flusher;
+mod former_topics;
 mod found_logs;
 mod full_dirs;
 mod gather;

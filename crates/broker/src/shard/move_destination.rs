@@ -10,7 +10,8 @@
 //!
 //! See [`super::found_logs`], which goes by the same rules.
 
-use super::log_dirs::{LogDirs, set_old_life_aside};
+use super::former_topics::set_old_life_aside;
+use super::log_dirs::LogDirs;
 use super::retention::remove_in_background;
 use milena_log::LogError;
 use milena_types::{TopicIdPartition, TopicPartition};

@@ -11,6 +11,7 @@
 
 use super::context::Context;
 use super::dir_state::DirState;
+use super::log_dirs::Distrust;
 use super::mailbox::with_local;
 use super::partition::Partition;
 use super::state::Shard;
@@ -23,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// The pause before a report that the controller did not accept is looked at again.
 const REPORT_PAUSE: Duration = Duration::from_millis(500);
+/// So often the leader epochs of a log are read from its batches again before a batch that contradicts them is damaged. More than
+/// once: a read that began before may still be on its way.
+const EPOCHS_REREAD_MAX: u8 = 2;
 
 /// Why a replica of this broker cannot do its work, with an open log or without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,15 @@ pub(super) enum Unusable {
 }
 
 impl Unusable {
+    /// The log is as the last life left it, and the next start has to recover it: no mark of a clean shutdown may vouch for it. A
+    /// doubt has to be met again.
+    pub(super) fn is_unseen(self) -> bool {
+        match self {
+            Self::Doubtful { .. } | Self::NotNow => true,
+            Self::Offline | Self::Damaged => false,
+        }
+    }
+
     fn condition(self) -> ReplicaCondition {
         match self {
             Self::Offline => ReplicaCondition::Offline,
@@ -174,6 +187,22 @@ impl Shard {
     }
 }
 
+impl Context {
+    /// The log is opened again, and its leader epochs are what its batches say. False: that was done, and did not help.
+    fn rereads_epochs(&mut self, id: TopicIdPartition) -> bool {
+        if self.to_reopen.iter().any(|(queued, _)| *queued == id) {
+            return true;
+        }
+        let times = self.epochs_reread.entry(id).or_default();
+        if *times >= EPOCHS_REREAD_MAX {
+            return false;
+        }
+        *times += 1;
+        self.to_reopen.push((id, Distrust::Epochs));
+        true
+    }
+}
+
 impl Partition {
     /// What a client is told when a read failed. Damage, and a directory that cannot be read, are looked into after the
     /// present piece of work.
@@ -182,6 +211,11 @@ impl Partition {
             ReadError::OutOfRange { .. } => {}
             ReadError::Unreadable { .. } => {
                 tracing::warn!(partition = %self.name, %error, "cannot read the log");
+            }
+            ReadError::Corrupt {
+                other_epoch: true, ..
+            } if cx.rereads_epochs(self.id) => {
+                tracing::warn!(partition = %self.name, %error, "a batch contradicts the leader epochs that are known: they are read from the batches again");
             }
             ReadError::Corrupt { offset, .. } => cx.damage_found.push((
                 self.id,
@@ -242,5 +276,18 @@ impl Partition {
                 self.storage_failed(cx, &error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_clean_mark_vouches_for_a_log_that_was_not_opened() {
+        let until = Instant::now();
+        assert!(Unusable::NotNow.is_unseen() && Unusable::Doubtful { until }.is_unseen());
+        // The one is marked by nobody, the other says itself what is wrong.
+        assert!(!Unusable::Offline.is_unseen() && !Unusable::Damaged.is_unseen());
     }
 }

@@ -277,9 +277,8 @@ impl Shard {
     /// Ends all roles, waits for the flushers, closes every log. True when all went well.
     fn close(&mut self) -> bool {
         // A log that is still being opened was left by a crash, and stays as that left it.
-        // So is one in doubt: the next start has to meet the doubt again.
-        let doubtful = |(_, why): &(_, Unusable)| matches!(why, Unusable::Doubtful { .. });
-        let mut clean = self.cx.opening.is_empty() && !self.cx.unusable.values().any(doubtful);
+        let unseen = |(_, why): &(_, Unusable)| why.is_unseen();
+        let mut clean = self.cx.opening.is_empty() && !self.cx.unusable.values().any(unseen);
         let mut word = Word::new();
         for partition in self.partitions.values_mut() {
             partition.leave_role(&mut self.cx, milena_types::ErrorCode::NotLeaderOrFollower);

@@ -105,6 +105,10 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
     let client = ControllerClient::new(&config.controller_voters)?;
     let cluster = cluster_id(config, &client).await?;
     let dirs = Arc::new(LogDirs::open(&config.log_dirs, config.node_id, &cluster)?);
+    // A saved image that cannot be read is the subscription's to tell of.
+    if let Ok(Some(image)) = SavedImage::in_dir(&config.metadata_dir()).load() {
+        dirs.remember_topics(&image);
+    }
     let me = introduce(config, cluster, &bound, &dirs);
     let metadata = Arc::new(MetadataCache::new());
     let registration = Arc::new(Registration::new(config.session_timeout));

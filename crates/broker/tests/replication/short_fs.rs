@@ -1,4 +1,5 @@
-//! The real file system, but that of copies, and tails for the quarantine, under way no file can be opened, or made, while a test says so.
+//! The real file system, but that of copies, tails for the quarantine, under way, and logs of the topic `short` no file can be opened,
+//! or made, while a test says so.
 
 use milena_log::env::{FileSystem, LogFile, OpenMode, StdFileSystem};
 use std::io;
@@ -34,7 +35,8 @@ impl FileSystem for ShortFs {
         // Without space a file can still be read.
         let concerned = errno != NO_SPACE || mode != OpenMode::Read;
         let text = path.to_string_lossy();
-        if errno != 0 && concerned && (text.contains("-future/") || text.contains("-delete/")) {
+        let named = ["-future/", "-delete/", "/short-"];
+        if errno != 0 && concerned && named.iter().any(|part| text.contains(part)) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(io::Error::from_raw_os_error(errno));
         }

@@ -1,10 +1,13 @@
 //! Damaged logs and failed directories: the replicas give way, and are repaired from the others.
 
 use crate::cluster::*;
+use crate::short_fs::ShortFs;
 use milena_broker::config::ReplicaConfig;
+use milena_log::Env;
 use milena_metadata::request::ReplicaState;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Somebody may have what a log in doubt lacks.
@@ -240,6 +243,34 @@ async fn a_stop_in_the_midst_of_a_doubt_is_not_a_clean_one() {
     cluster.stop().await;
 }
 
+/// Nor is one while a log could not be opened: it would not be recovered at the next start.
+#[tokio::test]
+async fn a_stop_while_a_log_waits_for_files_is_not_a_clean_one() {
+    let fs = ShortFs::default();
+    let env = Env::with(Arc::new(fs.clone()), 64);
+    let mut cluster = Cluster::start_with_two_disks_on(1, 1, Some(env)).await;
+    let id = partition(cluster.controller.create_topic("short", 1, &[1], &[]), 0);
+    fill(&cluster, 1, id).await;
+    cluster.stop_node(1).await;
+    for disk in [cluster.disk(1), cluster.second_disk(1)] {
+        for file in WRITTEN_AT_THE_END {
+            let _ = std::fs::remove_file(disk.join(file));
+        }
+    }
+    fs.refuse(rustix::io::Errno::MFILE.raw_os_error());
+    cluster.start_node(1).await;
+    until("the log to be refused", || async {
+        fetch(cluster.router(1), id, 0).await.error == ErrorCode::KafkaStorageError
+    })
+    .await;
+    assert!(fs.refused() > 0);
+    assert!(!cluster.stops_in_order(1).await);
+    fs.refuse(0);
+    cluster.start_node(1).await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.stop().await;
+}
+
 /// Its directory is gone, and with it more than the leader has kept: it begins where the leader does.
 #[tokio::test]
 async fn a_replica_without_its_directory_begins_anew() {
@@ -390,6 +421,40 @@ async fn a_log_that_does_not_say_whose_it_is_is_not_taken_for_the_replicas() {
     }
 }
 
+/// One flipped bit makes another valid id: it is the log all the same, and no empty one takes its place.
+#[tokio::test]
+async fn a_log_that_says_that_it_is_of_a_topic_that_nobody_knows_is_damaged() {
+    let mut cluster = Cluster::start(2, 1).await;
+    let (id, before) = killed_at_once(&mut cluster).await;
+    let marked = cluster.disk(2).join("t-0").join("partition.metadata");
+    let text = std::fs::read_to_string(&marked).unwrap();
+    let other = text.replace(
+        &id.topic.to_string(),
+        &milena_types::TopicId::random().to_string(),
+    );
+    assert_ne!(other, text);
+    std::fs::write(&marked, other).unwrap();
+    // It was the last one in sync.
+    cluster.start_node(2).await;
+    wait_reports(&cluster, &[(BrokerId(2), ReplicaState::Offline)]).await;
+    let error = fetch(cluster.router(2), id, 0).await.error;
+    assert_eq!(error, ErrorCode::KafkaStorageError);
+    assert_eq!(cluster.segments(2, "t", 0), before, "it lies where it was");
+    // The other one has everything too.
+    cluster.start_node(1).await;
+    cluster.controller.elect(id, 1);
+    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(2), state));
+    wait_reports(&cluster, &reports).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let disk = cluster.disk(2);
+    until("the same bytes", || async {
+        disk.join("t-0").exists() && cluster.segments(2, "t", 0) == before
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
+    cluster.stop().await;
+}
+
 /// Gives the last batch an epoch that no leader had: no checksum covers it.
 fn damage_epoch(cluster: &Cluster, broker: i32) {
     let path = logs(&cluster.disk(broker).join("t-0")).pop().unwrap();
@@ -424,6 +489,38 @@ async fn an_epoch_that_was_never_given_out_costs_no_record_when_no_log_is_whole(
         kept.starts_with(&before) && kept == cluster.segments(2, "t", 0)
     })
     .await;
+    cluster.stop().await;
+}
+
+/// The batches say what the epochs are: no record is lost, and no replica offline.
+#[tokio::test]
+async fn an_epoch_file_that_lacks_an_epoch_is_built_again_by_the_read_that_meets_it() {
+    let mut cluster = Cluster::start_with(1, 1, from_disk()).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], SMALL), 0);
+    let padding = "x".repeat(PADDING);
+    for number in 0..RECORDS {
+        if number > 0 && number % 3 == 0 {
+            cluster.controller.elect(id, 1);
+        }
+        cluster
+            .produce_until_ok(1, id, &format!("{number} {padding}"))
+            .await;
+    }
+    cluster.stop_node(1).await;
+    std::fs::remove_file(cluster.disk(1).join("milena-idle-logs")).unwrap();
+    let path = cluster.disk(1).join("t-0").join("leader-epoch-checkpoint");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n3\n0 0\n1 3\n2 6\n");
+    std::fs::write(&path, "0\n2\n0 0\n2 6\n").unwrap();
+    cluster.start_node(1).await;
+    until("the fourth record", || async {
+        let result = fetch(cluster.router(1), id, 3).await;
+        result.error == ErrorCode::None && !result.records.is_empty()
+    })
+    .await;
+    assert_complete(&cluster, 1, id).await;
+    assert_eq!(cluster.controller.reports(), []);
+    cluster.stop_node(1).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n3\n0 0\n1 3\n2 6\n");
     cluster.stop().await;
 }
 

@@ -72,7 +72,8 @@ pub struct CheckpointWrite {
 }
 
 impl CheckpointWrite {
-    /// Writes the files, durably, one after the other.
+    /// Writes the files, durably, one after the other: high watermarks before log starts, which they are never below. A log start that
+    /// is above them is damage, whenever the crash came.
     ///
     /// # Errors
     /// A file could not be written: tell [`DirOffsets::on_write_failed`].
@@ -218,6 +219,9 @@ fn replace(map: &mut BTreeMap<TopicPartition, Offset>, name: &TopicPartition, of
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::{Env, FaultyFileSystem, Survival};
+    use milena_types::{BrokerId, ClusterId};
+    use std::path::Path;
 
     #[test]
     fn nothing_past_the_floor_is_believed() {
@@ -232,6 +236,55 @@ mod tests {
         assert_eq!((high_watermark, log_start), (Offset(35), Offset(30)));
         assert_eq!(at(30).log_start, Offset(30));
         assert_eq!(at(29).log_start, Offset::ZERO);
+    }
+
+    /// Else a crash between the files would look like a log start that is damaged.
+    #[test]
+    fn no_log_start_is_on_disk_before_a_high_watermark_that_reaches_as_far() {
+        let name = crate::format::parse_partition_dir_name("t-0").unwrap();
+        let at = |offset| Checkpointed {
+            recovery_point: Offset(0),
+            high_watermark: Offset(offset),
+            log_start: Offset(offset),
+        };
+        let open = |fs: &FaultyFileSystem| {
+            let env = Env::with(Arc::new(fs.clone()), 4);
+            let cluster = ClusterId("c".to_owned());
+            LogDir::open_in(env, Path::new("/d"), BrokerId(1), Some(&cluster), None).unwrap()
+        };
+        let run = |budget| {
+            let fs = FaultyFileSystem::default();
+            let (dir, mut offsets) = (open(&fs), DirOffsets::default());
+            offsets.note(&name, at(10));
+            offsets.take_write().unwrap().write(&dir).unwrap();
+            offsets.note(&name, at(500));
+            let before = fs.spent();
+            if let Some(budget) = budget {
+                fs.die_after(budget);
+            }
+            let written = offsets.take_write().unwrap().write(&dir);
+            assert_eq!(written.is_ok(), budget.is_none());
+            (fs.spent() - before, fs)
+        };
+        let (bytes, _) = run(None);
+        let mut seen = std::collections::BTreeSet::new();
+        for budget in 0..bytes {
+            let (_, fs) = run(Some(budget));
+            for survival in [Survival::ProcessKilled, Survival::NothingUnsynced] {
+                let found = DirOffsets::read(&open(&fs.after_crash(survival)))
+                    .unwrap()
+                    .of(&name);
+                assert!(
+                    found.log_start <= found.high_watermark,
+                    "{budget} {survival:?} {found:?}"
+                );
+                seen.insert((found.high_watermark, found.log_start));
+            }
+        }
+        assert!(
+            seen.contains(&(Offset(500), Offset(10))),
+            "a crash came between the files"
+        );
     }
 
     /// After a stop in order nobody looks at floors, and the files are believed.

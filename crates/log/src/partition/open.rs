@@ -8,7 +8,7 @@ use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
 use crate::env::{FileSystem, OpenMode, read_small_file};
-use crate::epoch_cache::EpochCache;
+use crate::epoch_cache::{EpochCache, HeaderEpochs};
 use crate::error::{LogError, OpenError, ReadError};
 use crate::few::Few;
 use crate::format::{
@@ -172,7 +172,7 @@ impl PartitionLog {
             log.lower_compaction_mark(log.log_end)?;
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
-        log.load_epochs(known_epoch, scanned, opts.leader_epoch, &mut report)?;
+        log.load_epochs(known_epoch, scanned, &opts, &mut report)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -379,8 +379,14 @@ impl PartitionLog {
     /// Brings the log start between the first segment and the log end.
     fn settle_start(&mut self, opts: &OpenOptions, was_truncated: bool) -> Result<(), LogError> {
         if self.log_start > self.log_end && !self.segments.is_empty() {
-            if was_truncated {
-                // The checkpoint is older than the truncation.
+            let unfounded = opts.start_is_unfounded(self.log_end);
+            if unfounded {
+                tracing::warn!(partition = %self.partition, log_end = self.log_end.0, log_start = self.log_start.0,
+                    recovery_point = opts.recovery_point.0, high_watermark = opts.high_watermark.0,
+                    "the log start offset of the checkpoint is above all that the log and the other checkpoints know of: ignored");
+            }
+            if was_truncated || unfounded {
+                // Or the checkpoint is older than the truncation.
                 self.log_start = self.segments.first().map_or(self.log_end, |first| first.base);
             } else {
                 tracing::warn!(partition = %self.partition, log_end = self.log_end.0, log_start = self.log_start.0,
@@ -399,9 +405,10 @@ impl PartitionLog {
         &mut self,
         last_epoch: Option<LeaderEpoch>,
         scanned: Option<ScanStart>,
-        newest: LeaderEpoch,
+        opts: &OpenOptions,
         report: &mut OpenReport,
     ) -> Result<(), LogError> {
+        let newest = opts.leader_epoch;
         let path = self.dir().join(EPOCH_CHECKPOINT_FILE);
         let found = std::mem::take(&mut self.epochs);
         let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
@@ -421,6 +428,12 @@ impl PartitionLog {
                     Some(format!(
                         "it says {last:?} of the last batch, which has {last_epoch:?}"
                     ))
+                } else if let Some((epoch, at)) = self.epochs.first_below(&found) {
+                    Some(format!(
+                        "it says a newer epoch than {epoch} of offset {at}, which has that"
+                    ))
+                } else if opts.epochs_from_batches && self.may_rebuild_epochs(opts)? {
+                    Some("a batch contradicted it".to_owned())
                 } else {
                     None
                 }
@@ -433,7 +446,7 @@ impl PartitionLog {
             Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
             Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
-                self.epochs = self.epochs_from_headers(newest)?;
+                self.epochs = self.epochs_from_headers(newest)?.cache;
                 report.epochs_rebuilt = true;
                 self.epochs_dirty = true;
             }
@@ -498,16 +511,27 @@ impl PartitionLog {
         Ok(next.is_some_and(|next| next.partition_leader_epoch > epoch))
     }
 
+    /// Do the batches themselves say what the epochs are, whatever the file says? They do not where they fall: a batch is damaged.
+    /// Where others may have the log as it was, they do not either when an epoch that the file has not is that of one batch only: it
+    /// may be that batch which is damaged.
+    fn may_rebuild_epochs(&self, opts: &OpenOptions) -> Result<bool, LogError> {
+        let seen = self.epochs_from_headers(opts.leader_epoch)?;
+        let is_alone = opts.corruption == CorruptionPolicy::Refuse;
+        let filed = |epoch: &LeaderEpoch| self.epochs.entries().iter().any(|(known, _)| known == epoch);
+        let lone = || seen.lone.iter().any(|epoch| !filed(epoch));
+        Ok(!seen.falls && (is_alone || !lone()))
+    }
+
     /// A batch that claims a newer one is met by the read that wants it.
-    fn epochs_from_headers(&self, newest: LeaderEpoch) -> Result<EpochCache, LogError> {
-        let mut epochs = EpochCache::default();
+    fn epochs_from_headers(&self, newest: LeaderEpoch) -> Result<HeaderEpochs, LogError> {
+        let mut seen = HeaderEpochs::default();
         self.walk_headers(self.log_start, usize::MAX, |_, header, _| {
             if header.partition_leader_epoch <= newest {
-                epochs.assign(header.partition_leader_epoch, header.base_offset);
+                seen.add(header.partition_leader_epoch, header.base_offset);
             }
             Ok(())
         })?;
-        Ok(epochs)
+        Ok(seen)
     }
 
     fn load_producers(
@@ -548,25 +572,40 @@ impl PartitionLog {
 }
 
 /// Compares the directory's topic id with the expected one. The file is durable with the first flush: from then on a log
-/// without it, or with a damaged one, may be of any topic of the name. False: before, it has to be written again.
+/// without it, or with a damaged one, may be of any topic of the name. False: before, it has to be written again. Another id
+/// is damage too where the log counts and no topic of the name is known to have had that id.
 fn check_topic_id(opts: &OpenOptions, has_data: bool, trusted: Offset) -> Result<bool, OpenError> {
     if opts.topic_id.0.is_zero() || !has_data {
         return Ok(true);
     }
     let was_flushed = trusted > Offset::ZERO || opts.clean;
-    match read_topic_id(&*opts.env.fs, &opts.dir).map_err(OpenError::from)? {
-        Some(found) if found == opts.topic_id => Ok(true),
-        None if !was_flushed => Ok(false),
-        None if PartitionLog::refuse_damage(opts.corruption) => Err(OpenError::Corrupt {
+    let was_committed = opts.high_watermark > Offset::ZERO;
+    let damaged = |error| {
+        Err(OpenError::Corrupt {
             path: opts.dir.join(PARTITION_METADATA_FILE),
             position: 0,
             offset: opts.log_start_offset,
             recovery_point: trusted,
-            error: format!(
-                "it does not say that the log is of the topic {}; start again once it does",
-                opts.topic_id
-            ),
-        }),
+            error,
+        })
+    };
+    let (expected, refuses) = (opts.topic_id, PartitionLog::refuse_damage(opts.corruption));
+    match read_topic_id(&*opts.env.fs, &opts.dir).map_err(OpenError::from)? {
+        Some(found) if found == expected => Ok(true),
+        None if !was_flushed => Ok(false),
+        None if refuses => damaged(format!(
+            "it does not say that the log is of the topic {expected}; start again once it does"
+        )),
+        Some(found)
+            if refuses
+                && opts.counts
+                && (was_flushed || was_committed)
+                && !opts.former_topics.contains(&found) =>
+        {
+            damaged(format!(
+                "it says that the log is of the topic {found}, which nobody knows, and not of {expected}: put that id back if the file is damaged, or move the directory away if the log is of a deleted topic, and start again"
+            ))
+        }
         found => Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),
             found: found.unwrap_or(TopicId(Uuid::ZERO)),

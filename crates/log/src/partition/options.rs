@@ -44,6 +44,11 @@ pub struct OpenOptions {
     pub partition: TopicPartition,
     /// The topic's id; [`milena_types::Uuid::ZERO`] skips the comparison with `partition.metadata`.
     pub topic_id: TopicId,
+    /// This replica counts as one that has the log, and did before it was opened: a log that says that it is of another topic is
+    /// damaged there, unless that is one of the `former_topics`.
+    pub counts: bool,
+    /// Topics that are known to have had the name before.
+    pub former_topics: Vec<TopicId>,
     /// The topic's settings.
     pub config: Arc<LogConfig>,
     /// From the checkpoint: everything below it has been flushed.
@@ -61,6 +66,8 @@ pub struct OpenOptions {
     pub clean: bool,
     /// Word of the last shutdown says that the log has files: if there are none, they are lost.
     pub has_files: bool,
+    /// A batch contradicted the epoch file: what the headers of all batches say counts, if they do not contradict one another.
+    pub epochs_from_batches: bool,
     /// What to do about damage.
     pub corruption: CorruptionPolicy,
     /// The newest that the controller has given out: a batch cannot have a higher one.
@@ -85,6 +92,8 @@ impl OpenOptions {
             dir,
             partition,
             topic_id,
+            counts: false,
+            former_topics: Vec::new(),
             config,
             recovery_point: Offset::ZERO,
             stale_offset: Offset::ZERO,
@@ -93,10 +102,19 @@ impl OpenOptions {
             compacted: false,
             clean: false,
             has_files: false,
+            epochs_from_batches: false,
             corruption: CorruptionPolicy::Refuse,
             leader_epoch: LeaderEpoch(i32::MAX),
             now,
         }
+    }
+}
+
+impl OpenOptions {
+    /// A log start above the log's end, and above what the checkpoints say was ever flushed or committed, is no log start: those that
+    /// say more are written before the one that says where the log begins.
+    pub(super) fn start_is_unfounded(&self, log_end: Offset) -> bool {
+        self.log_start_offset > log_end.max(self.recovery_point).max(self.high_watermark)
     }
 }
 

@@ -219,6 +219,7 @@ impl ReadPlan {
             position,
             offset: offset.min(self.from).max(self.base),
             error: error.to_string(),
+            other_epoch: *error == OTHER_EPOCH,
         }
     }
 }

@@ -179,7 +179,7 @@ impl PartitionLog {
         }
         let doubt = match policy {
             CorruptionPolicy::Truncate => None,
-            _ => self.doubt(&tail, &scan, opts.high_watermark)?,
+            _ => self.doubt(&tail, &scan, opts)?,
         };
         if policy == CorruptionPolicy::RefuseDoubtful
             && let Some(doubt) = doubt
@@ -380,8 +380,10 @@ impl PartitionLog {
         reach: Reach,
         scan: &mut Scan,
     ) -> io::Result<()> {
-        let wrong = WrongEpoch::of(header, place, scan.progress.epoch, reach.newest_epoch);
-        let Some(wrong) = wrong else { return Ok(()) };
+        let previous = scan.progress.epoch;
+        let Some(wrong) = self.wrong_epoch(header, place, previous, reach.newest_epoch, scanner)? else {
+            return Ok(());
+        };
         if self.has_followers(&wrong, scanner)? {
             scan.newest_is_wrong = true;
         } else if reach.mends
@@ -422,13 +424,17 @@ impl PartitionLog {
     }
 
     /// What makes more of the tail than a write that was never completed.
-    fn doubt(&self, tail: &Tail, scan: &Scan, high_watermark: Offset) -> Result<Option<String>, LogError> {
+    fn doubt(&self, tail: &Tail, scan: &Scan, opts: &OpenOptions) -> Result<Option<String>, LogError> {
         let behind = match (&scan.wrong_epoch, &scan.stop) {
             (Some(wrong), _) => Some(wrong.to_string()),
             (None, Some(_)) => self.doubt_about(tail)?,
             (None, None) => None,
         };
-        let missing = below(tail.expected.max(self.log_start), high_watermark);
+        let end = match opts.start_is_unfounded(tail.expected) {
+            true => tail.expected,
+            false => tail.expected.max(self.log_start),
+        };
+        let missing = below(end, opts.high_watermark);
         if let Some(missing) = &missing {
             tracing::error!(partition = %self.partition, log_end = tail.expected.0, "records are missing at the end of the log: {missing}");
         }

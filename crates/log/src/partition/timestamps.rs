@@ -192,6 +192,7 @@ impl PartitionLog {
                         position: stop.position,
                         offset: meta.base,
                         error: stop.error.to_string(),
+                        other_epoch: false,
                     });
                 }
             };
@@ -224,6 +225,7 @@ impl PartitionLog {
                 position,
                 offset: self.segments[self.segment_of(header.base_offset).unwrap_or(0)].base,
                 error: error.to_string(),
+                other_epoch: false,
             });
         }
         let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)

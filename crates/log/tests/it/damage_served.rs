@@ -298,6 +298,49 @@ fn a_log_that_lost_its_first_segments_is_refused_and_begins_anew() {
     }
 }
 
+/// The files that say more are on disk before the one that says where the log begins.
+#[test]
+fn a_log_start_above_all_that_is_known_takes_no_record() {
+    for (clean, corruption) in [
+        (true, CorruptionPolicy::Refuse),
+        (false, CorruptionPolicy::Refuse),
+        (false, CorruptionPolicy::RefuseDoubtful),
+    ] {
+        let (fs, all, _) = filled();
+        let end = Offset(60);
+        let open = |log_start, recovery_point, high_watermark| {
+            PartitionLog::open(OpenOptions {
+                clean,
+                log_start_offset: Offset(log_start),
+                recovery_point: Offset(recovery_point),
+                high_watermark: Offset(high_watermark),
+                corruption,
+                ..options(&fs, &small())
+            })
+        };
+        let (log, _) = open(90, 60, 60).unwrap();
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (Offset(0), end));
+        assert_eq!(read_all(&log, &all, 1000, "a wrong log start"), None);
+        drop(log);
+        if !clean {
+            // Nor does it hide that something is missing.
+            let refused = open(90, 0, 61);
+            assert_eq!(
+                matches!(refused, Err(OpenError::Doubtful { .. })),
+                corruption == CorruptionPolicy::RefuseDoubtful,
+                "{refused:?}"
+            );
+            drop(refused);
+        }
+        // Records up to it were deleted, and a power cut has taken the last of them.
+        let (log, _) = open(90, if clean { 60 } else { 0 }, 90).unwrap();
+        assert_eq!(
+            (log.log_start_offset(), log.log_end_offset()),
+            (Offset(90), Offset(90))
+        );
+    }
+}
+
 /// A batch whose header is damaged may claim any offset: the cut ends before it all the same.
 #[test]
 fn a_cut_at_damage_does_not_keep_the_damaged_batch() {

@@ -141,6 +141,52 @@ fn a_log_of_another_life_of_the_topic_is_not_opened() {
     assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
 }
 
+/// One flipped bit in `partition.metadata` makes another valid id.
+#[test]
+fn a_log_that_counts_and_says_that_it_is_of_a_topic_that_nobody_knows_is_damaged() {
+    let other = TopicId(Uuid([8; 16]));
+    let flushed = [(1, 0, false), (0, 1, false), (0, 0, true)];
+    for (recovery_point, high_watermark, clean) in flushed.into_iter().chain([(0, 0, false)]) {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &small());
+        append(&mut log, &["x"]);
+        log.close().unwrap();
+        drop(log);
+        let open = |corruption, counts, former: &[TopicId]| {
+            PartitionLog::open(milena_log::OpenOptions {
+                topic_id: other,
+                recovery_point: Offset(recovery_point),
+                high_watermark: Offset(high_watermark),
+                clean,
+                corruption,
+                counts,
+                former_topics: former.to_vec(),
+                ..options(&fs, &small())
+            })
+            .unwrap_err()
+        };
+        let known = options(&fs, &small()).topic_id;
+        let was_flushed = flushed.contains(&(recovery_point, high_watermark, clean));
+        for policy in [CorruptionPolicy::Refuse, CorruptionPolicy::RefuseDoubtful] {
+            let error = open(policy, true, &[other]);
+            assert_eq!(matches!(error, OpenError::Corrupt { .. }), was_flushed, "{error}");
+            if was_flushed {
+                let text = error.to_string();
+                assert!(
+                    text.contains(&known.to_string()) && text.contains(&other.to_string()),
+                    "{text}"
+                );
+            }
+            for error in [open(policy, false, &[]), open(policy, true, &[other, known])] {
+                assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
+            }
+        }
+        // The leader's takes its place.
+        let error = open(CorruptionPolicy::Truncate, true, &[]);
+        assert!(matches!(error, OpenError::TopicIdMismatch { .. }), "{error}");
+    }
+}
+
 /// It may be the log of a deleted topic of the same name.
 #[test]
 fn a_log_that_does_not_say_whose_it_is_is_not_opened_once_it_was_flushed() {

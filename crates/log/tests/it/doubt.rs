@@ -83,10 +83,23 @@ fn damage_anywhere_past_the_recovery_point_is_in_doubt() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             flipped.overwrite(path, &bytes);
-            // The leader epoch is outside the checksum: a higher one makes those behind it wrong.
-            let good = at / size + usize::from(matches!(at % size, 12..16));
-            let end = Offset(offset + 2 * good as i64);
-            assert_in_doubt(&flipped, end, &format!("{} {at}", path.display()));
+            let end = Offset(offset + 2 * (at / size) as i64);
+            let context = format!("{} {at}", path.display());
+            // The leader epoch is outside the checksum. What it was the batches around it say; before the first one is none.
+            let in_epoch = matches!(at % size, 12..16);
+            let is_first = number == 0 && at < size;
+            if !in_epoch || is_first {
+                let behind = if in_epoch { Offset(2) } else { end };
+                assert_in_doubt(&flipped, behind, &context);
+                continue;
+            }
+            match open_as(&flipped, CorruptionPolicy::RefuseDoubtful, 0) {
+                Err(OpenError::Doubtful { offset, .. }) => assert_eq!(offset, end, "{context}"),
+                other => panic!("{context}: {other:?}"),
+            }
+            let (_, report) = open_as(&flipped, CorruptionPolicy::Refuse, 0).unwrap();
+            assert_eq!((report.cut, report.epochs_mended), (None, 1), "{context}");
+            assert_eq!(flipped.content(path).unwrap(), whole, "{context}");
         }
         offset += 2 * batches as i64;
     }

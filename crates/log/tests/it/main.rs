@@ -14,6 +14,7 @@ mod damage;
 mod damage_served;
 mod dirs;
 mod doubt;
+mod epoch_file;
 mod failed_calls;
 mod idle;
 mod kafka_made;

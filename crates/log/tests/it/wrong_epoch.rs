@@ -115,6 +115,66 @@ fn a_log_with_peers_is_refused_and_one_that_is_refilled_ends_there() {
     }
 }
 
+/// Epochs that were given out, but neither to the batch before nor to the batch behind.
+#[test]
+fn a_batch_between_two_of_another_epoch_is_put_right() {
+    let (_, size) = filled();
+    // The first one has the epoch file before it.
+    // And the fifth has one before it that begins an epoch.
+    for (batch, epochs) in [(0, [-1, 0, 5]), (1, [-1, 2, 9]), (4, [3, 8, 9])] {
+        for epoch in epochs {
+            for (recovery_point, clean, segments) in [
+                (0, false, false),
+                (4, false, false),
+                (6, false, false),
+                (0, false, true),
+            ] {
+                let fs = if segments { in_segments(size) } else { filled().0 };
+                let path = files(&fs, ".log").remove(if segments { batch / 2 } else { 0 });
+                let at = if segments { batch % 2 } else { batch } * size + AT_EPOCH;
+                let whole = fs.content(&path).unwrap();
+                let mut bytes = whole.clone();
+                bytes[at..at + 4].copy_from_slice(&i32::to_be_bytes(epoch));
+                fs.overwrite(&path, &bytes);
+                let open = |corruption| reopen(&fs, recovery_point, corruption, clean);
+                let refused = open(CorruptionPolicy::RefuseDoubtful).unwrap_err();
+                let offset = match &refused {
+                    OpenError::Doubtful { offset, .. } | OpenError::Corrupt { offset, .. } => *offset,
+                    other => panic!("{other}"),
+                };
+                assert_eq!(offset, Offset(batch as i64), "{refused}");
+                assert_eq!(fs.content(&path).unwrap(), bytes);
+                let (log, report) = open(CorruptionPolicy::Refuse).unwrap();
+                assert_as_written(&log);
+                assert_eq!((report.cut, report.epochs_mended), (None, 1));
+                drop(log);
+                let after = fs.after_crash(Survival::NothingUnsynced);
+                assert_eq!(after.content(&path).unwrap(), whole);
+            }
+        }
+    }
+}
+
+/// An epoch begins, or there is nothing to compare with.
+#[test]
+fn an_epoch_that_only_one_neighbour_contradicts_is_taken() {
+    for (batch, epoch) in [(2, 5), (3, 5), (5, 9)] {
+        let (fs, size) = filled();
+        put_epoch(&fs, batch * size + AT_EPOCH, epoch);
+        let written = fs.content(&last_log(&fs));
+        let (log, report) = reopen(&fs, 0, CorruptionPolicy::RefuseDoubtful, false).unwrap();
+        assert_eq!((log.log_end_offset(), report.epochs_mended), (Offset(6), 0));
+        assert_eq!(fs.content(&last_log(&fs)), written);
+    }
+    // A truncation left word of itself: what has an older epoch is what it took.
+    let (fs, size) = filled();
+    let dir = last_log(&fs).parent().unwrap().to_owned();
+    put_epoch(&fs, size + AT_EPOCH, 4);
+    fs.overwrite(&dir.join("recovery-floor"), b"0\n");
+    let (log, report) = reopen(&fs, 0, CorruptionPolicy::Refuse, false).unwrap();
+    assert_eq!((log.log_end_offset(), report.epochs_mended), (Offset(2), 0));
+}
+
 #[test]
 fn what_nothing_else_says_is_not_made_up() {
     // No batch before it, and no epoch file.
