@@ -32,6 +32,10 @@ test *steps:
 sim seeds="1..1001":
     cargo run --profile sim -p milena-sim -- run --seeds {{seeds}}
 
+# Real nodes in network namespaces on disks of their own: every fault of tests/drills, as root (`just drills D3`: one; a minute each).
+drills *arguments:
+    tests/drills/run.sh {{arguments}}
+
 # Formats and lints.
 lint:
     cargo fmt --all

@@ -20,5 +20,5 @@ pub use lines::sample_lines;
 pub use load::{Acked, Load, LoadReport};
 pub use once::is_acknowledged;
 pub use ports::free_ports;
-pub use replicas::assert_replicas_identical;
+pub use replicas::{assert_replicas_identical, replicas_difference};
 pub use wait::until;

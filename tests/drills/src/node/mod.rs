@@ -1,0 +1,16 @@
+//! A cluster of real processes, each in its own network namespace and with its data on its own disk.
+
+mod cluster;
+mod disk;
+mod layout;
+mod power;
+mod preflight;
+mod process;
+mod properties;
+
+pub use cluster::Cluster;
+pub use disk::Disk;
+pub use layout::Layout;
+pub use preflight::may_run;
+pub use process::{Figures, binary, tool};
+pub use properties::{ADMIN_PORT, CLIENT_PORT, CONTROLLER_PORT};
