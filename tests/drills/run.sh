@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [NAME...] [--seconds N] [--out FOLDER]   builds the node and the drills and runs all of them, or those that are named, as root.
-# Environment: CARGO_TARGET_DIR (the user's cache), MILENA_BIN (test this binary), DRILL_LOGS (a folder: nodes' output of runs that failed).
+# Environment: CARGO_TARGET_DIR (the user's cache), MILENA_BIN (test this binary), DRILL_LOGS (a folder: the nodes' output).
 set -euo pipefail
 MILENA_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=deploy/rocksdb.sh

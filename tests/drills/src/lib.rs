@@ -7,6 +7,7 @@
 pub mod client;
 mod clock;
 mod command;
+pub mod control;
 pub mod drills;
 pub mod net;
 pub mod node;

@@ -1,7 +1,9 @@
-//! `drill [NAME...] [--seconds N] [--out FOLDER]`: runs drills, one after the other, each with a cluster of its own.
+//! `drill [NAME...] [control] [--seconds N] [--out FOLDER]`: runs drills, one after the other, each with a cluster of its own.
+//! Without names all of them, and the control run, which passes when a drill fails that has to.
 //!
 //! Exit status: 0 when all passed, 1 when one did not, 2 for a wrong command line, 77 when nothing was run because this is not root.
 
+use milena_drills::control;
 use milena_drills::drills::{DRILLS, Drill, Options};
 use milena_drills::node::binary;
 use milena_drills::report::Report;
@@ -13,6 +15,10 @@ const NOT_RUN: u8 = 77;
 
 struct Arguments {
     drills: Vec<&'static Drill>,
+    /// The control run, too.
+    control: bool,
+    seconds: u64,
+    mutant: Option<String>,
     options: Options,
     out: PathBuf,
 }
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         eprintln!("{}: {}", drill.name, drill.about);
         let mut report = (drill.run)(&arguments.options);
         name(&mut report, drill.name);
+        report.mutant.clone_from(&arguments.mutant);
         match report.write(&arguments.out) {
             Ok(file) => println!("{}\n  {}", report.summary(), file.display()),
             Err(error) => {
@@ -56,6 +63,15 @@ fn main() -> ExitCode {
             failed.push(drill.name);
         }
     }
+    if arguments.control {
+        match control::run(arguments.seconds, &arguments.out) {
+            Ok(line) => println!("{line}"),
+            Err(error) => {
+                println!("control: fail: {error}");
+                failed.push("control");
+            }
+        }
+    }
     if failed.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -64,7 +80,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> String {
-    let mut text = "drill [NAME...] [--seconds N] [--out FOLDER]\n".to_owned();
+    let mut text = "drill [NAME...] [control] [--seconds N] [--out FOLDER] [--mutant RULE]\n".to_owned();
     for drill in DRILLS {
         text.push_str(&format!("  {:4} {}\n", drill.name, drill.about));
     }
@@ -73,12 +89,15 @@ fn usage() -> String {
 
 fn arguments(given: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let (mut drills, mut seconds, mut out) = (Vec::new(), 30, PathBuf::from("drill-reports"));
+    let (mut control, mut mutant) = (false, None);
     let mut given = given.peekable();
     while let Some(word) = given.next() {
         let mut value = || given.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--seconds" => seconds = value()?.parse().map_err(|error| format!("--seconds: {error}"))?,
             "--out" => out = PathBuf::from(value()?),
+            "--mutant" => mutant = Some(value()?),
+            "control" => control = true,
             "-h" | "--help" => return Err("drills with real processes".to_owned()),
             name => {
                 let named = DRILLS.iter().find(|drill| drill.name.eq_ignore_ascii_case(name));
@@ -86,14 +105,25 @@ fn arguments(given: impl Iterator<Item = String>) -> Result<Arguments, String> {
             }
         }
     }
-    if drills.is_empty() {
+    if drills.is_empty() && !control {
         drills.extend(DRILLS);
+        control = true;
     }
     let options = Options {
         time: Duration::from_secs(seconds),
-        environment: Vec::new(),
+        environment: mutant
+            .iter()
+            .map(|rule: &String| ("MILENA_MUTANT".to_owned(), rule.clone()))
+            .collect(),
     };
-    Ok(Arguments { drills, options, out })
+    Ok(Arguments {
+        drills,
+        control,
+        seconds,
+        mutant,
+        options,
+        out,
+    })
 }
 
 fn is_root() -> bool {

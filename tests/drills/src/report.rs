@@ -92,6 +92,28 @@ pub struct Report {
 }
 
 impl Report {
+    /// Takes another run of the same drill in, on another cluster.
+    pub fn join(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.cluster.nodes = self.cluster.nodes.max(other.cluster.nodes);
+        self.faults.extend(other.faults);
+        self.ops.add(other.ops);
+        self.elections += other.elections;
+        self.failovers += other.failovers;
+        self.unclean += other.unclean;
+        self.unavailable_ms.extend(other.unavailable_ms);
+        self.rss_max = self.rss_max.max(other.rss_max);
+        self.fd_max = self.fd_max.max(other.fd_max);
+        self.panics += other.panics;
+        self.unknown_server_errors += other.unknown_server_errors;
+        self.invariants.extend(other.invariants);
+        for (what, count) in other.coverage {
+            *self.coverage.entry(what).or_default() += count;
+        }
+        self.missing.extend(other.missing);
+        self.conclude();
+    }
+
     /// Decides the verdict.
     pub fn conclude(&mut self) {
         self.verdict = if self.passes() { "pass" } else { "fail" };

@@ -159,6 +159,7 @@ impl Stage {
     pub fn need(&mut self, what: &str, count: usize) {
         let happened = match what {
             "failovers" => self.watch.failovers(),
+            "elections" => self.watch.elections(),
             other => self.report.coverage.get(other).copied().unwrap_or(0),
         };
         self.report.coverage.insert(what.to_owned(), happened);
@@ -209,10 +210,13 @@ impl Stage {
     pub fn wait_progress(&self, partitions: &[i32], since: Duration, deadline: Duration) -> Outcome<()> {
         let mut waiting = partitions.to_vec();
         wait("acknowledgements in every partition", deadline, || {
+            if let Some(reason) = self.ledger.why_fatal() {
+                return Some(Err(format!("a producer has given up for good: {reason}")));
+            }
             waiting.retain(|partition| self.ledger.acknowledged_of(&[*partition], since) == 0);
-            waiting.is_empty().then_some(())
+            waiting.is_empty().then_some(Ok(()))
         })
-        .map_err(|error| format!("{error}: not in {waiting:?}"))
+        .map_err(|error| format!("{error}: not in {waiting:?}"))?
     }
 
     /// Waits until every partition has a leader and all of its replicas in sync, and all brokers show it.
@@ -254,7 +258,7 @@ impl Stage {
     /// Heals everything, starts what is down, reads everything back and judges.
     #[must_use]
     pub fn close(mut self, outcome: Outcome<()>) -> Report {
-        let whole = outcome.and_then(|()| self.settle());
+        let whole = outcome.and(self.heal()).and_then(|()| self.settle());
         let came = whole
             .clone()
             .err()
@@ -262,9 +266,8 @@ impl Stage {
         self.expect("L the drill comes to its end, and all heals", whole.is_ok(), came);
         self.windows_to_report();
         self.judge_nodes();
-        if whole.is_ok() {
-            self.judge_history();
-        }
+        self.stop_clients();
+        self.judge_history();
         let mut report = std::mem::take(&mut self.report);
         report.elections = self.watch.elections();
         report.failovers = self.watch.failovers();
@@ -282,15 +285,13 @@ impl Stage {
             version: rdkafka::util::get_rdkafka_version().1,
         }];
         report.conclude();
-        if report.verdict == "fail"
-            && let Some(folder) = std::env::var_os("DRILL_LOGS")
-        {
+        if let Some(folder) = std::env::var_os("DRILL_LOGS") {
             self.cluster.keep_logs(std::path::Path::new(&folder));
         }
         report
     }
 
-    fn settle(&mut self) -> Outcome<()> {
+    fn heal(&mut self) -> Outcome<()> {
         self.cluster.net.heal()?;
         if let Some(proxies) = &self.cluster.proxies {
             proxies.release();
@@ -299,16 +300,26 @@ impl Stage {
             self.cluster.start_node(id)?;
         }
         self.cluster.wait_ready(&self.cluster.layout().nodes())?;
-        self.wait_whole()?;
+        self.wait_whole()
+    }
+
+    fn settle(&mut self) -> Outcome<()> {
         let healed = self.clock.now();
         self.wait_progress(&self.all(), healed, HEAL)?;
-        if let Some(load) = self.load.take() {
-            load.finish()?;
+        match self.load.take() {
+            Some(load) => load.finish(),
+            None => Ok(()),
+        }
+    }
+
+    /// Those that a drill has left running which did not come to its end, too.
+    fn stop_clients(&mut self) {
+        if let Some(Err(error)) = self.load.take().map(Load::finish) {
+            eprintln!("  {error}");
         }
         if let Some(consumers) = self.consumers.take() {
             consumers.finish();
         }
-        Ok(())
     }
 
     fn windows_to_report(&mut self) {

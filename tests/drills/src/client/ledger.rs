@@ -13,6 +13,8 @@ struct Pages {
     index: HashMap<Id, usize>,
     acknowledged: usize,
     polled: Vec<Seen>,
+    /// Why a producer gave up for good.
+    fatal: Option<String>,
 }
 
 /// Shared by the clients of one topic.
@@ -67,6 +69,17 @@ impl Ledger {
         if let Some(at) = pages.index.get(&id).copied() {
             pages.ops[at].end = Some((now, end));
         }
+    }
+
+    /// A producer sends nothing any more: it was told what cannot be, such as a gap in the sequence of its records.
+    pub fn fatal(&self, reason: &str) {
+        self.pages().fatal.get_or_insert_with(|| reason.to_owned());
+    }
+
+    /// Why a producer sends nothing any more.
+    #[must_use]
+    pub fn why_fatal(&self) -> Option<String> {
+        self.pages().fatal.clone()
     }
 
     /// A consumer was given it.

@@ -1,5 +1,6 @@
 //! The clients of a drill: librdkafka's producers and consumers, and single requests that no client library would send.
 
+mod churn;
 mod consumer;
 mod ledger;
 mod probe;
@@ -7,6 +8,7 @@ mod producer;
 mod raw;
 mod watch;
 
+pub use churn::{Churn, configured, topic_ids};
 pub use consumer::Consumers;
 pub use ledger::Ledger;
 pub use probe::{Probe, Said};

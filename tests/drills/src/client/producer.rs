@@ -41,7 +41,12 @@ impl Default for LoadSettings {
 struct Context(Ledger);
 
 impl ClientContext for Context {
-    fn error(&self, _: KafkaError, _: &str) {}
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::Fatal) {
+            self.0.fatal(reason);
+        }
+    }
+
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
 }
 
@@ -118,7 +123,13 @@ impl Load {
             };
             threads.push(std::thread::spawn(move || {
                 sender.run(&client);
-                client.flush(PATIENCE).map_err(|error| format!("flush: {error}"))
+                // After a fatal error nothing is acknowledged any more.
+                let patience = if sender.ledger.why_fatal().is_some() {
+                    Duration::ZERO
+                } else {
+                    PATIENCE
+                };
+                client.flush(patience).map_err(|error| format!("flush: {error}"))
             }));
         }
         Ok(Self { stop, threads })

@@ -3,20 +3,17 @@
 //! Without the controller it is deposed: others lead, and from the moment in which another one acknowledges it acknowledges nothing, not
 //! even with acks=1. Without its followers the ISR shrinks to it alone, and nothing is acknowledged below min.insync.replicas.
 
+use super::victim::{OTHERS, VICTIM, at_most_one, lead_again, probe, wait_taken_over};
 use super::{Options, staged};
 use crate::Outcome;
-use crate::client::{Probe, Said};
 use crate::net::{Cut, Peer};
 use crate::node::{CONTROLLER_PORT, Layout};
 use crate::report::Report;
-use crate::stage::{Stage, StageSettings, addresses, create_topic};
+use crate::stage::{Stage, StageSettings};
 use crate::wait::wait;
 use std::time::Duration;
 
-/// The broker that is cut off; it leads partition 0 of each topic while nothing has happened.
-const VICTIM: i32 = 1;
 const CONTROLLER: i32 = 101;
-const OTHERS: [i32; 2] = [2, 3];
 /// HTTP/2 notices a dead connection after so long, which is what a one-way cut is to it.
 const KEEP_ALIVE: Duration = Duration::from_secs(9);
 const SLACK: Duration = Duration::from_secs(4);
@@ -57,33 +54,10 @@ pub(super) fn run(options: &Options) -> Report {
     })
 }
 
-/// Partition 0 of every topic prefers the victim, which leads again once it is in sync.
-fn lead_again(stage: &mut Stage) -> Outcome<()> {
-    stage.wait_whole()?;
-    super::elect_preferred(&stage.cluster)?;
-    wait("the victim to lead again", Duration::from_secs(30), || {
-        let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
-        (!led.is_empty()).then_some(())
-    })
-}
-
 fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: i32) -> Outcome<()> {
     lead_again(stage)?;
     let topic = format!("probe-{}-{round}", what.replace(' ', "-"));
-    create_topic(&stage.cluster, &topic, 1, &[])?;
-    let brokers = addresses(&stage.cluster, &stage.cluster.brokers());
-    let probe = Probe::start(&brokers, &topic, 1, stage.clock);
-    let by = |broker: i32, probe: &Probe| {
-        probe
-            .said()
-            .iter()
-            .rev()
-            .find(|said| said.broker == broker && said.is_ok())
-            .cloned()
-    };
-    wait("the victim to take acks=1", Duration::from_secs(20), || {
-        by(VICTIM, &probe)
-    })?;
+    let probe = probe(stage, &topic)?;
     let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
     let from = stage.clock.now();
     let kind = format!("cut {what}");
@@ -91,9 +65,7 @@ fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: i32) -
         stage.cluster.net.cut(cuts)
     })?;
     let bound = Layout::SESSION + KEEP_ALIVE + SLACK;
-    let taken = wait("another one to take acks=1", bound, || {
-        OTHERS.iter().find_map(|id| by(*id, &probe))
-    });
+    let taken = wait_taken_over(&probe, bound);
     let moved = stage.wait_progress(&led, stage.clock.now(), bound);
     stage.outage(&kind, &led, from);
     // The deposed one goes on to be asked for a while.
@@ -102,41 +74,10 @@ fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: i32) -
     let said = probe.said();
     drop(probe);
     let told = |outcome: &Outcome<()>| outcome.clone().err().unwrap_or_default();
-    let moved = taken.map(drop).and(moved);
+    let moved = taken.and(moved);
     stage.expect(&format!("D3 others lead: {what}"), moved.is_ok(), told(&moved));
-    at_most_one(stage, what, &said);
+    at_most_one(stage, &format!("D3 at most one acceptor: {what}"), &said, from);
     stage.wait_whole()
-}
-
-/// Nobody acknowledges after a newer leader has: neither the victim, nor anybody else.
-fn at_most_one(stage: &mut Stage, what: &str, said: &[Said]) {
-    let first_other = said
-        .iter()
-        .filter(|said| OTHERS.contains(&said.broker) && said.is_ok())
-        .map(|said| said.answered)
-        .min();
-    let Some(deposed) = first_other else { return };
-    let late = said
-        .iter()
-        .find(|said| said.broker == VICTIM && said.is_ok() && said.sent > deposed);
-    let last = said
-        .iter()
-        .filter(|said| said.broker == VICTIM && said.is_ok())
-        .map(|said| said.answered)
-        .max();
-    let codes: std::collections::BTreeSet<i16> = said
-        .iter()
-        .filter(|said| said.broker == VICTIM && said.sent > deposed)
-        .filter_map(Said::code)
-        .collect();
-    let evidence = format!(
-        "the old one's last {last:?}, the new one's first {deposed:?}, then {codes:?}; late: {late:?}"
-    );
-    stage.expect(
-        &format!("D3 at most one acceptor: {what}"),
-        late.is_none(),
-        evidence,
-    );
 }
 
 fn without_followers(stage: &mut Stage, what: &str, cuts: &[Cut]) -> Outcome<()> {

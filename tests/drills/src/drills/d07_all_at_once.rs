@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const KILL: &str = "kill -9 of all";
 const POWER: &str = "power cut of all";
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::combined()), |stage| {

@@ -1,9 +1,19 @@
 //! The drills, one fault a file.
 
 mod d01_leader_killed;
+mod d02_leader_stopped;
 mod d03_leader_cut_off;
+mod d04_client_cut_off;
+mod d05_controller_killed;
+mod d06_majority_killed;
 mod d07_all_at_once;
+mod d08_last_in_sync;
+mod d10_disk_full;
+mod d11_disk_fails;
+mod d15_disk_replaced;
+mod d16_held_back;
 mod list;
+mod victim;
 
 pub use list::{DRILLS, Drill};
 
@@ -50,17 +60,4 @@ fn not_opened(error: String) -> Report {
     };
     report.conclude();
     report
-}
-
-/// Asks for the preferred leaders everywhere, with Milena's own tool; where they lead already is no error.
-fn elect_preferred(cluster: &crate::node::Cluster) -> Outcome<()> {
-    crate::node::tool(&[
-        "leader-election",
-        "--bootstrap-server",
-        &cluster.bootstrap(),
-        "--election-type",
-        "preferred",
-        "--all-topic-partitions",
-    ])
-    .map(drop)
 }

@@ -105,16 +105,17 @@ impl Cluster {
     }
 
     fn advertised(&self, id: i32) -> String {
-        match &self.proxies {
-            Some(proxies) => proxies.of_broker(id),
-            None => self.address(id),
-        }
+        let proxied = self.proxies.as_ref().and_then(|proxies| proxies.of_broker(id));
+        proxied.unwrap_or_else(|| self.address(id))
     }
 
-    fn voters(&self) -> String {
+    /// Brokers reach controllers through the proxies, controllers each other directly.
+    fn voters(&self, node: i32) -> String {
         let voter = |id: &i32| match &self.proxies {
-            Some(proxies) => format!("{id}@{}", proxies.of_controller(*id)),
-            None => format!("{id}@{}:{CONTROLLER_PORT}", self.net.address(*id)),
+            Some(proxies) if self.layout.brokers.contains(&node) => {
+                format!("{id}@{}", proxies.of_controller(*id))
+            }
+            _ => format!("{id}@{}:{CONTROLLER_PORT}", self.net.address(*id)),
         };
         let all: Vec<String> = self.layout.controllers.iter().map(voter).collect();
         all.join(",")
@@ -137,7 +138,7 @@ impl Cluster {
             id,
             address: self.net.address(id),
             advertised: self.advertised(id),
-            voters: self.voters(),
+            voters: self.voters(id),
             metadata: dir(&disks[0]),
             log_dirs,
         }
@@ -244,6 +245,17 @@ impl Cluster {
         self.processes
             .get_mut(&id)
             .is_some_and(|process| process.ended().is_none())
+    }
+
+    /// The process id of a node.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self, id: i32) -> Outcome<u32> {
+        let process = self.processes.get(&id);
+        process
+            .map(Process::pid)
+            .ok_or_else(|| format!("node {id} does not run"))
     }
 
     /// Forgets a process that has ended by itself, where that is what is expected; its exit status.

@@ -86,7 +86,19 @@ impl Disk {
     /// When the file cannot be made.
     pub fn fill(&self) -> Outcome<PathBuf> {
         let filler = self.mount.join("filler");
-        let mut file = std::fs::File::create(&filler).map_err(|error| format!("filler: {error}"))?;
+        let path = filler.display().to_string();
+        let free = run(
+            "df",
+            &["-B1", "--output=avail", &self.mount.display().to_string()],
+        )?;
+        let free = free.lines().last().unwrap_or_default().trim().to_owned();
+        // Reserved and not written, so that the machine's own disk is not busy with it; the rest, whatever the map of it takes, is.
+        let _ = run("fallocate", &["-l", &free, &path]);
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&filler)
+            .map_err(|error| format!("filler: {error}"))?;
         for size in [1 << 20, 1 << 12, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }

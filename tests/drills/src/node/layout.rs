@@ -16,7 +16,7 @@ pub struct Layout {
     pub disk_mebibytes: u32,
     /// More `key=value` for every node.
     pub extra: Vec<(String, String)>,
-    /// Clients and brokers reach brokers, and brokers reach controllers, through a proxy at the clients' address.
+    /// Clients and brokers reach brokers, and brokers reach controllers that are nothing else, through proxies at the clients' address.
     pub proxied: bool,
 }
 

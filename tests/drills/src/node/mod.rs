@@ -2,6 +2,7 @@
 
 mod cluster;
 mod disk;
+mod flush;
 mod layout;
 mod power;
 mod preflight;
@@ -10,6 +11,7 @@ mod properties;
 
 pub use cluster::Cluster;
 pub use disk::Disk;
+pub use flush::fail_one_flush;
 pub use layout::Layout;
 pub use preflight::may_run;
 pub use process::{Figures, binary, tool};

@@ -74,6 +74,21 @@ pub struct Counts {
     pub offsets_inconsistent: usize,
 }
 
+impl Counts {
+    /// Adds those of another history.
+    pub fn add(&mut self, other: Self) {
+        self.invoked += other.invoked;
+        self.ok += other.ok;
+        self.fail += other.fail;
+        self.info += other.info;
+        self.lost += other.lost;
+        self.phantom += other.phantom;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.offsets_inconsistent += other.offsets_inconsistent;
+    }
+}
+
 /// Judges a history of idempotent producers.
 #[must_use]
 pub fn judge(history: &History) -> (Counts, Vec<Invariant>) {

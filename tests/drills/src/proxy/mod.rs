@@ -39,6 +39,8 @@ impl Proxies {
             .build()
             .map_err(told)?;
         let holds = Arc::new(Holds::default());
+        let named = layout.nodes().into_iter().map(|id| (net.address(id), id));
+        let hosts = Arc::new(named.collect());
         let gateway = net.gateway();
         let listen = |id: i32, side: Side, port: u16| -> Outcome<(i32, String)> {
             let target = format!("{}:{port}", net.address(id));
@@ -48,7 +50,13 @@ impl Proxies {
                 FIRST_PORT + u16::try_from(id).unwrap_or(0) + port % 10 * 1000
             );
             let listener = runtime.block_on(TcpListener::bind(&own)).map_err(told)?;
-            runtime.spawn(relay::serve(listener, target, id, side, Arc::clone(&holds)));
+            runtime.spawn(relay::serve(
+                listener,
+                target,
+                (id, side),
+                Arc::clone(&hosts),
+                Arc::clone(&holds),
+            ));
             Ok((id, own))
         };
         let brokers = layout
@@ -67,10 +75,10 @@ impl Proxies {
         })
     }
 
-    /// `host:port` in front of a broker.
+    /// `host:port` in front of a broker; `None` for a node that is none.
     #[must_use]
-    pub fn of_broker(&self, id: i32) -> String {
-        self.brokers[&id].clone()
+    pub fn of_broker(&self, id: i32) -> Option<String> {
+        self.brokers.get(&id).cloned()
     }
 
     /// `host:port` in front of a controller.
