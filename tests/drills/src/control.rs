@@ -13,14 +13,15 @@ const DRILL: &str = "D7";
 /// What it must find broken.
 const BROKEN: &str = "I1 acked-never-lost";
 
-/// The program with the feature `mutants`: `MILENA_MUTANTS_BIN`, or `milena-mutants` beside this program.
+/// The program with the feature `mutants`: `MILENA_MUTANTS_BIN`, or `mutants/release/milena` in the target directory.
 #[must_use]
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("MILENA_MUTANTS_BIN") {
         return PathBuf::from(path);
     }
     let beside = std::env::current_exe().unwrap_or_default();
-    beside.parent().unwrap_or(Path::new(".")).join("milena-mutants")
+    let target = beside.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    target.join("mutants/release/milena")
 }
 
 /// Runs the drill in a process of its own against that program; the line to print.

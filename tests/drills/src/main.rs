@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
+    milena_drills::node::step_back();
     let mut failed = Vec::new();
     for drill in &arguments.drills {
         eprintln!("{}: {}", drill.name, drill.about);

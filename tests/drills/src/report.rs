@@ -144,7 +144,7 @@ impl Report {
     #[must_use]
     pub fn summary(&self) -> String {
         let mut lines = vec![format!(
-            "{}: {} in {:.0} s: {} faults, {} failovers, {} sent, {} acknowledged, {} lost, {} twice",
+            "{}: {} in {:.0} s: {} faults, {} failovers, {} sent, {} acknowledged, {} lost, {} twice, {} twice by the client",
             self.drill,
             self.verdict,
             self.seconds,
@@ -153,7 +153,8 @@ impl Report {
             self.ops.invoked,
             self.ops.ok,
             self.ops.lost,
-            self.ops.duplicated
+            self.ops.duplicated,
+            self.ops.renumbered
         )];
         for (kind, spread) in &self.unavailable_ms {
             lines.push(format!(

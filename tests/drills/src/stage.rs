@@ -1,7 +1,7 @@
 //! Where a drill takes place: cluster, clients, clock, and what is noted for the report.
 
 use crate::Outcome;
-use crate::client::{Consumers, Ledger, Load, LoadSettings, Watch};
+use crate::client::{Consumers, Ledger, Load, LoadSettings, Watch, written_under};
 use crate::clock::Clock;
 use crate::node::{Cluster, Layout};
 use crate::oracle::{Invariant, Spread, gap_in, judge};
@@ -10,7 +10,9 @@ use crate::wait::wait;
 use milena_cluster_tests::{admin, replicas_difference};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The topic of the load.
@@ -286,7 +288,7 @@ impl Stage {
         }];
         report.conclude();
         if let Some(folder) = std::env::var_os("DRILL_LOGS") {
-            self.cluster.keep_logs(std::path::Path::new(&folder));
+            self.cluster.keep(std::path::Path::new(&folder), TOPIC);
         }
         report
     }
@@ -345,6 +347,7 @@ impl Stage {
         };
         let mut history = self.ledger.history();
         history.in_the_end = in_the_end;
+        history.written_under = self.written_under();
         let (counts, invariants) = judge(&history);
         let unknown = |op: &&crate::oracle::Op| format!("{:?}", op.end).contains("Some(Unknown)");
         self.report.unknown_server_errors = history.ops.iter().filter(unknown).count();
@@ -368,15 +371,35 @@ impl Stage {
         self.expect("I5 prefix-agreement", same.is_ok(), differences.join("; "));
     }
 
+    /// Where a broker keeps a partition of the topic.
+    fn partition_dir(&self, broker: i32, partition: i32) -> Option<PathBuf> {
+        let name = format!("{TOPIC}-{partition}");
+        let mut dirs = self
+            .cluster
+            .log_dirs(broker)
+            .into_iter()
+            .map(|dir| dir.join(&name));
+        dirs.find(|dir| dir.is_dir())
+    }
+
+    /// From the leaders' disks; what cannot be read there is left out, so that a duplicate counts as one.
+    fn written_under(&self) -> HashMap<(i32, i64), (i64, i16)> {
+        let mut all = HashMap::new();
+        for partition in self.all() {
+            let leader = self.watch.newest(partition).map_or(-1, |shown| shown.leader);
+            let dir = self.partition_dir(leader, partition);
+            let found = dir.and_then(|dir| written_under(&dir).ok()).unwrap_or_default();
+            all.extend(
+                found
+                    .into_iter()
+                    .map(|(offset, under)| ((partition, offset), under)),
+            );
+        }
+        all
+    }
+
     fn difference(&self, partition: i32) -> Option<String> {
-        let dir = |id: i32| {
-            let mut dirs = self
-                .cluster
-                .log_dirs(id)
-                .into_iter()
-                .map(|dir| dir.join(format!("{TOPIC}-{partition}")));
-            (id, dirs.find(|dir| dir.is_dir()))
-        };
+        let dir = |id: i32| (id, self.partition_dir(id, partition));
         replicas_difference(&self.cluster.brokers().into_iter().map(dir).collect::<Vec<_>>())
     }
 

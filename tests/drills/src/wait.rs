@@ -16,6 +16,6 @@ pub fn wait<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> Op
         if start.elapsed() > deadline {
             return Err(format!("not within {deadline:?}: {what}"));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(40));
     }
 }

@@ -124,7 +124,7 @@ impl Ledger {
         History {
             ops: pages.ops.clone(),
             polled: pages.polled.clone(),
-            in_the_end: Default::default(),
+            ..History::default()
         }
     }
 }

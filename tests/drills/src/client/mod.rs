@@ -2,6 +2,7 @@
 
 mod churn;
 mod consumer;
+mod disk;
 mod ledger;
 mod probe;
 mod producer;
@@ -10,6 +11,7 @@ mod watch;
 
 pub use churn::{Churn, configured, topic_ids};
 pub use consumer::Consumers;
+pub use disk::written_under;
 pub use ledger::Ledger;
 pub use probe::{Probe, Said};
 pub use producer::{Load, LoadSettings};

@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::client::{Probe, Said};
 use crate::node::tool;
+use crate::oracle::{Acknowledged, succession};
 use crate::stage::{Stage, addresses, create_topic};
 use crate::wait::wait;
 use std::collections::BTreeSet;
@@ -57,27 +58,20 @@ pub(super) fn wait_taken_over(probe: &Probe, bound: Duration) -> Outcome<()> {
     })
 }
 
-/// Nobody acknowledges any more once another one has. What was sent before the fault may have been taken before it, too.
+/// The victim acknowledges nothing any more once another one has.
 pub(super) fn at_most_one(stage: &mut Stage, id: &str, said: &[Said], fault: Duration) {
-    let ok = |broker: &[i32]| {
-        let of: Vec<&Said> = said
-            .iter()
-            .filter(|said| broker.contains(&said.broker) && said.is_ok())
-            .collect();
-        of
-    };
-    let Some(deposed) = ok(&OTHERS).iter().map(|said| said.answered).min() else {
-        stage.expect(id, false, "nobody took over");
-        return;
-    };
-    let late: Vec<&Said> = ok(&[VICTIM])
-        .into_iter()
-        .filter(|said| said.answered > deposed && said.sent > fault)
+    let ok = said.iter().filter(|said| said.is_ok());
+    let acknowledged: Vec<Acknowledged> = ok
+        .map(|said| Acknowledged {
+            broker: said.broker,
+            sent: said.sent,
+            answered: said.answered,
+        })
         .collect();
-    let last = ok(&[VICTIM]).iter().map(|said| said.answered).max();
-    let evidence = format!("the old one's last {last:?}, the new one's first {deposed:?}; late: {late:?}");
-    let held = late.is_empty();
-    stage.expect(id, held, evidence);
+    match succession(&acknowledged, VICTIM, fault) {
+        Some(found) => stage.expect(id, found.late.is_empty(), format!("{found:?}")),
+        None => stage.expect(id, false, "nobody took over"),
+    }
 }
 
 /// Kafka's error codes that the victim gave to what was sent after a moment.

@@ -2,10 +2,12 @@
 
 use super::disk::Disk;
 use super::layout::Layout;
+use super::leftovers;
 use super::power;
 use super::process::{Figures, Process, ask, binary};
 use super::properties::{CLIENT_PORT, CONTROLLER_PORT, Place, properties};
 use crate::Outcome;
+use crate::command::run;
 use crate::net::Network;
 use crate::proxy::Proxies;
 use crate::wait::wait;
@@ -37,8 +39,9 @@ impl Cluster {
     /// # Errors
     /// When a tool of the system fails, or a node is not ready within a minute.
     pub fn start(layout: Layout, environment: Vec<(String, String)>) -> Outcome<Self> {
+        leftovers::remove();
         let work = tempfile::Builder::new()
-            .prefix("milena-drill")
+            .prefix(&leftovers::prefix())
             .tempdir()
             .map_err(|error| format!("temporary directory: {error}"))?;
         let nodes = layout.nodes();
@@ -147,7 +150,10 @@ impl Cluster {
     /// The directories in which a broker keeps partitions.
     #[must_use]
     pub fn log_dirs(&self, id: i32) -> Vec<PathBuf> {
-        self.place(id).log_dirs
+        match self.disks.contains_key(&id) {
+            true => self.place(id).log_dirs,
+            false => Vec::new(),
+        }
     }
 
     /// Starts a node that does not run.
@@ -330,10 +336,37 @@ impl Cluster {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// Copies the nodes' output, for one who wants to know why.
-    pub fn keep_logs(&self, to: &Path) {
+    /// Copies the nodes' output and the logs of a topic, for one who wants to know why.
+    pub fn keep(&self, to: &Path, topic: &str) {
+        let _ = std::fs::create_dir_all(to);
         for id in self.layout.nodes() {
             let _ = std::fs::copy(self.log_file(id), to.join(format!("node-{id}.log")));
+        }
+        let to = to.display().to_string();
+        for id in self.brokers() {
+            let node = format!("{to}/node-{id}");
+            let _ = run("mkdir", &["-p", &node]);
+            for dir in self.log_dirs(id) {
+                let partitions = std::fs::read_dir(&dir)
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|entry| entry.path());
+                let of_topic = |path: &PathBuf| {
+                    let name = path
+                        .file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned();
+                    name.starts_with(&format!("{topic}-"))
+                };
+                for partition in partitions.filter(of_topic) {
+                    let _ = run(
+                        "cp",
+                        &["-r", "--sparse=always", &partition.display().to_string(), &node],
+                    );
+                }
+            }
         }
     }
 }

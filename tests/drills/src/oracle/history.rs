@@ -1,6 +1,6 @@
 //! The history of one topic: what was sent, what came of it, what consumers saw meanwhile, and what is there in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// Which record: the producer that sent it and its number there. Its value begins with `producer:sequence`.
@@ -84,6 +84,8 @@ pub struct History {
     pub polled: Vec<Seen>,
     /// What a new consumer reads from offset 0 to the end, after the run, by partition in the order of the log.
     pub in_the_end: BTreeMap<i32, Vec<Seen>>,
+    /// By partition and offset: the producer id and epoch in the batch.
+    pub written_under: HashMap<(i32, i64), (i64, i16)>,
 }
 
 impl History {

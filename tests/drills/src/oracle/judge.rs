@@ -4,6 +4,7 @@
 
 use super::history::{End, History, Id, Seen};
 use serde::Serialize;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How many findings of one invariant are told.
@@ -27,8 +28,12 @@ pub enum Finding {
     Lost(Id),
     /// In the log, and never sent, or sent to another partition, or refused.
     Phantom(Seen),
-    /// In the log at a second offset.
-    Duplicate(Id, i64),
+    /// In the log twice: where it is first, and where it is again.
+    Duplicate(Id, (i32, i64), (i32, i64)),
+    /// As a duplicate, but the producer has taken another epoch in between and numbered its records anew: no broker can know them again.
+    /// librdkafka does that when a batch is refused (NOT_ENOUGH_REPLICAS) and the next one, under way already, would leave a gap: with all
+    /// that it has no answer for, in all partitions, though some of that may have been written.
+    Renumbered(Id, (i32, i64), (i32, i64)),
     /// Two records were seen at one offset: by an acknowledgement, a consumer, or in the end.
     Disagreement(i32, i64, String),
     /// A producer's earlier record lies behind a later one.
@@ -44,7 +49,10 @@ impl std::fmt::Display for Finding {
                 "{}@{}: {:?} does not belong there",
                 seen.partition, seen.offset, seen.id
             ),
-            Self::Duplicate(id, offset) => write!(f, "{id} is there again at {offset}"),
+            Self::Duplicate(id, (p, at), (again_p, again))
+            | Self::Renumbered(id, (p, at), (again_p, again)) => {
+                write!(f, "{id} is at {p}@{at} and again at {again_p}@{again}")
+            }
             Self::Disagreement(partition, offset, who) => write!(f, "{partition}@{offset}: {who}"),
             Self::Reordered(id) => write!(f, "{id} lies behind a later record of its producer"),
         }
@@ -68,6 +76,8 @@ pub struct Counts {
     pub phantom: usize,
     /// See [`Finding::Duplicate`].
     pub duplicated: usize,
+    /// See [`Finding::Renumbered`]; not a fault of the cluster.
+    pub renumbered: usize,
     /// See [`Finding::Reordered`].
     pub reordered: usize,
     /// See [`Finding::Disagreement`].
@@ -84,6 +94,7 @@ impl Counts {
         self.lost += other.lost;
         self.phantom += other.phantom;
         self.duplicated += other.duplicated;
+        self.renumbered += other.renumbered;
         self.reordered += other.reordered;
         self.offsets_inconsistent += other.offsets_inconsistent;
     }
@@ -108,6 +119,7 @@ pub fn judge(history: &History) -> (Counts, Vec<Invariant>) {
     counts.lost = lost.len();
     counts.phantom = phantom.len();
     counts.duplicated = duplicated.len();
+    counts.renumbered = of(|f| matches!(f, Finding::Renumbered(..))).len();
     counts.reordered = reordered.len();
     counts.offsets_inconsistent = disagreement.len();
     let looked_at: usize = history.in_the_end.values().map(Vec::len).sum();
@@ -191,7 +203,7 @@ fn in_the_log(history: &History, found: &mut Vec<Finding>) {
             .filter(|seen| is_phantom(seen))
             .map(|seen| Finding::Phantom(*seen)),
     );
-    let mut once = HashSet::new();
+    let mut once: HashMap<Id, (i32, i64)> = HashMap::new();
     for records in history.in_the_end.values() {
         let mut last: HashMap<u8, u64> = HashMap::new();
         for seen in records {
@@ -199,10 +211,22 @@ fn in_the_log(history: &History, found: &mut Vec<Finding>) {
                 found.push(Finding::Phantom(*seen));
             }
             let Some(id) = seen.id else { continue };
-            if !once.insert(id) {
-                found.push(Finding::Duplicate(id, seen.offset));
-                continue;
-            }
+            let at = (seen.partition, seen.offset);
+            match once.entry(id) {
+                Entry::Occupied(first) => {
+                    let under = |at| history.written_under.get(at);
+                    let (before, now) = (under(first.get()), under(&at));
+                    let anew = before.is_some() && now.is_some() && before != now;
+                    let kind = if anew {
+                        Finding::Renumbered
+                    } else {
+                        Finding::Duplicate
+                    };
+                    found.push(kind(id, *first.get(), at));
+                    continue;
+                }
+                Entry::Vacant(free) => free.insert(at),
+            };
             if last
                 .insert(id.producer, id.sequence)
                 .is_some_and(|before| before > id.sequence)

@@ -31,6 +31,7 @@ fn good() -> History {
         ops: (0..4).map(op).collect(),
         polled: (0..4).map(seen).collect(),
         in_the_end: [(0, (0..4).map(seen).collect())].into(),
+        written_under: (0..4).map(|offset| ((0, offset), (7, 0))).collect(),
     }
 }
 
@@ -115,6 +116,21 @@ fn a_duplicate_is_a_duplicate() {
         id: Some(id(1)),
     });
     assert_eq!(wrong(&history), ["I3 no-duplicates"]);
+}
+
+#[test]
+fn a_duplicate_under_another_epoch_of_its_producer_is_the_producers_own() {
+    let mut history = good();
+    log(&mut history).push(Seen {
+        partition: 0,
+        offset: 4,
+        id: Some(id(1)),
+    });
+    history.written_under.insert((0, 4), (7, 0));
+    assert_eq!(wrong(&history), ["I3 no-duplicates"]);
+    history.written_under.insert((0, 4), (7, 1));
+    assert!(wrong(&history).is_empty());
+    assert_eq!(judge(&history).0.renumbered, 1);
 }
 
 #[test]
