@@ -205,6 +205,19 @@ impl Stage {
         Spread::of(&gaps)
     }
 
+    /// Notes whether 99 of 100 partitions could be written again within this time, for each of these kinds of fault that happened.
+    pub fn bound(&mut self, kinds: &[&str], bound: Duration) {
+        for kind in kinds {
+            let (spread, most) = (self.spread(kind), bound.as_millis());
+            let evidence = format!("p99 {} ms of {}, bound {most} ms", spread.p99, spread.count);
+            self.expect(
+                &format!("unavailability: {kind}"),
+                u128::from(spread.p99) < most,
+                evidence,
+            );
+        }
+    }
+
     /// Waits until records that were sent after `since` are acknowledged in each of these partitions.
     ///
     /// # Errors

@@ -96,7 +96,7 @@ fn step(client: &Admin, catalogue: &Mutex<Catalogue>, number: u64) {
             let told = create(client, &name, &value);
             note(&|catalogue| catalogue.created(&name, &value, told));
         }
-        3 if number / 80 % 2 == 0 => {
+        3 if (number / 80).is_multiple_of(2) => {
             let told = delete(client, &name);
             note(&|catalogue| catalogue.deleted(&name, told));
         }

@@ -19,10 +19,7 @@ pub(super) fn run(options: &Options) -> Report {
             kill_one(stage, round)?;
             round += 1;
         }
-        let spread = stage.spread(KIND);
-        let bound = (Layout::SESSION + Duration::from_secs(2)).as_millis();
-        let evidence = format!("p99 {} ms of {}, bound {bound} ms", spread.p99, spread.count);
-        stage.expect("D1 unavailability", u128::from(spread.p99) < bound, evidence);
+        stage.bound(&[KIND], Layout::SESSION + Duration::from_secs(2));
         stage.need(KIND, 1);
         stage.need("failovers", 1);
         Ok(())

@@ -13,6 +13,8 @@ use std::time::Duration;
 const KIND: &str = "SIGSTOP of a leader";
 /// HTTP/2 gives up a connection after so long.
 const KEEP_ALIVE: Duration = Duration::from_secs(9);
+/// A client waits so long for the answer of one that stands still.
+const CLIENT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(4);
 /// NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH.
 const REFUSALS: [i16; 2] = [6, 74];
@@ -25,6 +27,7 @@ pub(super) fn run(options: &Options) -> Report {
             stop_and_go_on(stage, round)?;
             round += 1;
         }
+        stage.bound(&[KIND], Layout::SESSION + CLIENT + SLACK);
         stage.need(KIND, 1);
         stage.need("failovers", 1);
         Ok(())

@@ -18,6 +18,8 @@ const CONTROLLER: i32 = 101;
 const KEEP_ALIVE: Duration = Duration::from_secs(9);
 /// Runs of this length have time for cuts of both directions at once.
 const BOTH_TOO: Duration = Duration::from_secs(30);
+/// A client waits so long for the answer of one that cannot know it was deposed.
+const CLIENT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(4);
 
 pub(super) fn run(options: &Options) -> Report {
@@ -57,6 +59,8 @@ pub(super) fn run(options: &Options) -> Report {
             round += 1;
         }
         for at in 0..directions {
+            let kind = format!("cut {}", controller_cuts[at].0);
+            stage.bound(&[&kind], Layout::SESSION + KEEP_ALIVE + CLIENT + SLACK);
             stage.need(&format!("cut {}", controller_cuts[at].0), 1);
             stage.need(&format!("cut {}", follower_cuts[at].0), 1);
         }
@@ -111,8 +115,8 @@ fn without_followers(stage: &mut Stage, what: &str, cuts: &[Cut]) -> Outcome<()>
     let after = stage.clock.now() - cut;
     // Below min.insync.replicas for a while.
     stage.pass(Duration::from_secs(3));
-    let (settled, now) = (cut + Duration::from_secs(1), stage.clock.now());
-    let below = stage.ledger.acknowledged_within(&led, settled, now);
+    // What was sent after the cut: an acknowledgement from before it may still be on its way through the client.
+    let (now, below) = (stage.clock.now(), stage.ledger.acknowledged_of(&led, cut));
     stage.cluster.net.heal()?;
     stage.expect(
         &format!("D3 the ISR shrinks: {what}"),

@@ -28,6 +28,7 @@ pub(super) fn run(options: &Options) -> Report {
         stage.cluster.wait_ready(&[1, 2, 3])?;
         stage.wait_whole()?;
         judge(stage, &catalogue)?;
+        stage.bound(&[KIND], Layout::SESSION + Duration::from_secs(2));
         stage.need(KIND, 3);
         stage.need("failovers", 1);
         if catalogue.succeeded() > 20 {

@@ -48,9 +48,7 @@ fn kill_two(stage: &mut Stage, round: i32) -> Outcome<()> {
 
     let shown = admin::partitions(&stage.cluster.address(left), &name);
     let up = stage.clock.now();
-    let silent = stage
-        .ledger
-        .acknowledged_within(&all, down + Duration::from_secs(1), up);
+    let silent = stage.ledger.acknowledged_of(&all, down);
     stage.expect(
         "D6 no ack below min.isr",
         silent == 0,

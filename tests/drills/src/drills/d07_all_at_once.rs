@@ -20,6 +20,7 @@ pub(super) fn run(options: &Options) -> Report {
             all_at_once(stage, round % 2 == 0)?;
             round += 1;
         }
+        stage.bound(&[KILL, POWER], PATIENCE);
         stage.need(KILL, 1);
         stage.need(POWER, 1);
         Ok(())

@@ -31,6 +31,7 @@ pub(super) fn run(options: &Options) -> Report {
             controller(stage, round)?;
             round += 1;
         }
+        stage.bound(&[BROKER, CONTROLLER], Layout::SESSION + Duration::from_secs(2));
         stage.need(BROKER, 1);
         stage.need(CONTROLLER, 1);
         stage.need(RESTART, 1);
@@ -44,6 +45,7 @@ pub(super) fn run(options: &Options) -> Report {
             both(stage, round)?;
             round += 1;
         }
+        stage.bound(&[BOTH], Layout::SESSION + Duration::from_secs(2));
         stage.need(BOTH, 1);
         stage.need("failovers", 1);
         Ok(())

@@ -25,6 +25,7 @@ pub(super) fn run(options: &Options) -> Report {
             fails(stage, if round % 2 == 0 { ALWAYS } else { ONCE })?;
             round += 1;
         }
+        stage.bound(&[ALWAYS, ONCE], Layout::SESSION + Duration::from_secs(2));
         stage.need(ALWAYS, 1);
         stage.need(ONCE, 1);
         stage.need("failovers", 1);

@@ -27,6 +27,7 @@ pub(super) fn run(options: &Options) -> Report {
             controller(stage, round)?;
             round += 1;
         }
+        stage.bound(&[BROKER], Layout::SESSION + Duration::from_secs(2));
         stage.need(BROKER, 1);
         stage.need(CONTROLLER, 1);
         stage.need("failovers", 1);
