@@ -36,6 +36,10 @@ sim seeds="1..1001":
 rules:
     tests/run.sh mutants
 
+# Real nodes in network namespaces on disks of their own: every fault of tests/drills, as root (`just drills D3`: one; a minute each).
+drills *arguments:
+    tests/drills/run.sh {{arguments}}
+
 # Formats and lints.
 lint:
     cargo fmt --all

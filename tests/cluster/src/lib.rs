@@ -22,5 +22,5 @@ pub use load::{Acked, Load, LoadReport};
 pub use metrics::metrics;
 pub use once::is_acknowledged;
 pub use ports::free_ports;
-pub use replicas::assert_replicas_identical;
+pub use replicas::{assert_replicas_identical, replicas_difference};
 pub use wait::until;

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::wait::until;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Waits until all nodes hold the same bytes, and some, for each partition of `topic`; call it when nothing is written any more.
@@ -13,7 +13,8 @@ pub fn assert_replicas_identical(cluster: &Cluster, topic: &str, partitions: i32
     for partition in 0..partitions {
         let mut difference = String::new();
         let start = std::time::Instant::now();
-        let same = || match difference_now(cluster, topic, partition) {
+        let dir = |id: i32| (id, cluster.partition_dir(id, topic, partition));
+        let same = || match replicas_difference(&cluster.ids().into_iter().map(dir).collect::<Vec<_>>()) {
             None => Some(true),
             Some(found) => {
                 difference = found;
@@ -21,29 +22,32 @@ pub fn assert_replicas_identical(cluster: &Cluster, topic: &str, partitions: i32
             }
         };
         let identical = until("identical replicas", Duration::from_secs(20), same);
-        assert!(identical, "{difference}\n{}", cluster.tails());
+        assert!(
+            identical,
+            "{topic}-{partition}: {difference}\n{}",
+            cluster.tails()
+        );
     }
 }
 
-fn difference_now(cluster: &Cluster, topic: &str, partition: i32) -> Option<String> {
+/// How the logs in these directories, of one partition on several nodes, differ now; `None`: they are the same, and not empty.
+#[must_use]
+pub fn replicas_difference(dirs: &[(i32, Option<PathBuf>)]) -> Option<String> {
     let mut first: Option<(i32, Vec<u8>)> = None;
-    for id in cluster.ids() {
-        let bytes = cluster
-            .partition_dir(id, topic, partition)
-            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-            .and_then(|dir| log_bytes(&dir));
-        let bytes = match bytes {
+    for (id, dir) in dirs {
+        let bytes = dir.as_ref().ok_or_else(|| std::io::ErrorKind::NotFound.into());
+        let bytes = match bytes.and_then(|dir| log_bytes(dir)) {
             Ok(bytes) if !bytes.is_empty() => bytes,
-            nothing => return Some(format!("{topic}-{partition}: node {id} has {nothing:?}")),
+            nothing => return Some(format!("node {id} has {nothing:?}")),
         };
         let Some((node, expected)) = &first else {
-            first = Some((id, bytes));
+            first = Some((*id, bytes));
             continue;
         };
         if bytes != *expected {
             let at = expected.iter().zip(&bytes).position(|(a, b)| a != b);
             return Some(format!(
-                "{topic}-{partition}: node {node} has {} bytes, node {id} has {}; they differ first at {at:?}",
+                "node {node} has {} bytes, node {id} has {}; they differ first at {at:?}",
                 expected.len(),
                 bytes.len()
             ));

@@ -35,6 +35,9 @@ pub enum NodeError {
     /// A role ended by itself without saying why.
     #[error("the {0} stopped without being asked to")]
     Ended(&'static str),
+    /// No rule can be switched off under that name.
+    #[error("MILENA_MUTANT: there is no rule {0:?}")]
+    Mutant(String),
     /// The runtime or its signal handlers cannot be made.
     #[error("cannot start the node's runtime")]
     Runtime(#[from] std::io::Error),

@@ -2,6 +2,7 @@
 
 mod error;
 mod limits;
+mod mutant;
 mod node;
 mod readiness;
 mod signals;

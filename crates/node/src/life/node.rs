@@ -2,6 +2,7 @@
 
 use super::error::NodeError;
 use super::limits::raise_open_files;
+use super::mutant;
 use super::readiness::Roles;
 use super::signals::Signals;
 use super::stop::stop_roles;
@@ -46,6 +47,7 @@ pub fn run(
         "node starting"
     );
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    mutant::from_environment().map_err(NodeError::Mutant)?;
     let limit = raise_open_files();
     tracing::debug!(?limit, "open files");
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,0 +1,134 @@
+//! D3: a leader is cut off from the controller only, or from its followers only, in each direction and in both.
+//!
+//! Without the controller it is deposed: others lead, and from the moment in which another one acknowledges it acknowledges nothing, not
+//! even with acks=1. Without its followers the ISR shrinks to it alone, and nothing is acknowledged below min.insync.replicas.
+
+use super::victim::{OTHERS, VICTIM, at_most_one, lead_again, probe, wait_taken_over};
+use super::{Options, staged};
+use crate::Outcome;
+use crate::net::{Cut, Peer};
+use crate::node::{CONTROLLER_PORT, Layout};
+use crate::report::Report;
+use crate::stage::{Stage, StageSettings};
+use crate::wait::wait;
+use std::time::Duration;
+
+const CONTROLLER: i32 = 101;
+/// HTTP/2 notices a dead connection after so long, which is what a one-way cut is to it.
+const KEEP_ALIVE: Duration = Duration::from_secs(9);
+/// Runs of this length have time for cuts of both directions at once.
+const BOTH_TOO: Duration = Duration::from_secs(30);
+/// A client waits so long for the answer of one that cannot know it was deposed.
+const CLIENT: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(4);
+
+pub(super) fn run(options: &Options) -> Report {
+    staged(options, StageSettings::of(Layout::separate(1)), |stage| {
+        let victim = Peer::Node(VICTIM);
+        let controller = Peer::Node(CONTROLLER);
+        let to_controller = Cut::requests(victim, controller, CONTROLLER_PORT);
+        let from_controller = Cut::answers(controller, victim, CONTROLLER_PORT);
+        let to_followers: Vec<Cut> = OTHERS
+            .iter()
+            .map(|id| Cut::all(victim, Peer::Node(*id)))
+            .collect();
+        let from_followers: Vec<Cut> = OTHERS
+            .iter()
+            .map(|id| Cut::all(Peer::Node(*id), victim))
+            .collect();
+        let both_followers = [to_followers.clone(), from_followers.clone()].concat();
+        let controller_cuts: [(&str, &[Cut]); 3] = [
+            ("leader to controller", &[to_controller]),
+            ("controller to leader", &[from_controller]),
+            ("leader and controller", &[to_controller, from_controller]),
+        ];
+        let follower_cuts: [(&str, &[Cut]); 3] = [
+            ("leader to followers", &to_followers),
+            ("followers to leader", &from_followers),
+            ("leader and followers", &both_followers),
+        ];
+        // In one direction is the rarer case, and each of them is seen even in the shortest run.
+        let directions = if options.time < BOTH_TOO { 2 } else { 3 };
+        let begun = stage.clock.now();
+        let mut round = 0;
+        while round == 0 || stage.clock.now() - begun < options.time {
+            for at in 0..directions {
+                without_controller(stage, controller_cuts[at].0, controller_cuts[at].1, round)?;
+                without_followers(stage, follower_cuts[at].0, follower_cuts[at].1)?;
+            }
+            round += 1;
+        }
+        for at in 0..directions {
+            let kind = format!("cut {}", controller_cuts[at].0);
+            stage.bound(&[&kind], Layout::SESSION + KEEP_ALIVE + CLIENT + SLACK);
+            stage.need(&format!("cut {}", controller_cuts[at].0), 1);
+            stage.need(&format!("cut {}", follower_cuts[at].0), 1);
+        }
+        stage.need("failovers", 2);
+        Ok(())
+    })
+}
+
+fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: i32) -> Outcome<()> {
+    lead_again(stage)?;
+    let topic = format!("probe-{}-{round}", what.replace(' ', "-"));
+    let probe = probe(stage, &topic)?;
+    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
+    let from = stage.clock.now();
+    let kind = format!("cut {what}");
+    stage.fault(&kind, &format!("node {VICTIM}"), |stage| {
+        stage.cluster.net.cut(cuts)
+    })?;
+    let bound = Layout::SESSION + KEEP_ALIVE + SLACK;
+    let taken = wait_taken_over(&probe, bound);
+    let moved = stage.wait_progress(&led, stage.clock.now(), bound);
+    stage.outage(&kind, &led, from);
+    // The deposed one goes on to be asked for a while.
+    stage.pass(Duration::from_secs(2));
+    stage.cluster.net.heal()?;
+    let said = probe.said();
+    drop(probe);
+    let told = |outcome: &Outcome<()>| outcome.clone().err().unwrap_or_default();
+    let moved = taken.and(moved);
+    stage.expect(&format!("D3 others lead: {what}"), moved.is_ok(), told(&moved));
+    at_most_one(stage, &format!("D3 at most one acceptor: {what}"), &said, from);
+    stage.wait_whole()
+}
+
+fn without_followers(stage: &mut Stage, what: &str, cuts: &[Cut]) -> Outcome<()> {
+    lead_again(stage)?;
+    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
+    let from = stage.clock.now();
+    let kind = format!("cut {what}");
+    stage.fault(&kind, &format!("node {VICTIM}"), |stage| {
+        stage.cluster.net.cut(cuts)
+    })?;
+    let cut = stage.clock.now();
+    let alone = |partition: &i32| {
+        let shown = stage.watch.shown_by(OTHERS[0], *partition);
+        shown.is_some_and(|shown| shown.leader == VICTIM && shown.isr == [VICTIM])
+    };
+    let bound = Layout::LAG + KEEP_ALIVE + SLACK;
+    let shrunk = wait("the ISR to be the leader alone", bound, || {
+        led.iter().all(alone).then_some(())
+    });
+    let after = stage.clock.now() - cut;
+    // Below min.insync.replicas for a while.
+    stage.pass(Duration::from_secs(3));
+    // What was sent after the cut: an acknowledgement from before it may still be on its way through the client.
+    let (now, below) = (stage.clock.now(), stage.ledger.acknowledged_of(&led, cut));
+    stage.cluster.net.heal()?;
+    stage.expect(
+        &format!("D3 the ISR shrinks: {what}"),
+        shrunk.is_ok(),
+        format!("after {after:?}"),
+    );
+    stage.expect(
+        &format!("D3 no ack below min.isr: {what}"),
+        below == 0,
+        format!("{below} acknowledged"),
+    );
+    stage.wait_progress(&led, now, Duration::from_secs(60))?;
+    stage.outage(&kind, &led, from);
+    stage.wait_whole()
+}
