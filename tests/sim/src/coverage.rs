@@ -56,6 +56,7 @@ counters! {
     attach_stale: "an attach of a former process or stream was refused",
     attach_fenced: "an attach of another epoch was refused",
     truncated: "records were cut off",
+    loss_told: "a replica that came back told what an unclean election had cost",
     doubtful: "a log was in doubt",
     refilled: "a replica in doubt was cut and filled again",
     segment_rolled: "a log had more than one segment",

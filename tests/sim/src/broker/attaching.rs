@@ -154,11 +154,17 @@ impl Process {
             return;
         };
         let log = &partition.log;
+        let registered = self.image.partition(id);
         let summary = LogSummary::new(
             log.log_start_offset(),
             log.last_epoch(),
             request.last_epoch,
             |epoch| log.end_offset_for_epoch(epoch),
+        )
+        .with_unclean(
+            request.last_epoch,
+            log.epoch_entries().iter().map(|(epoch, _)| *epoch),
+            |after, up_to| registered?.unclean_between(after, up_to),
         );
         let Some(role) = partition.leading() else {
             refuse(cx, Frame::Refused(ErrorCode::NotLeaderOrFollower));
@@ -172,7 +178,7 @@ impl Process {
                 cx.coverage.attach_fenced += u64::from(fenced);
                 return refuse(cx, Frame::Refused(error));
             }
-            AttachAnswer::Diverged { epoch, end, .. } => {
+            AttachAnswer::Diverged { epoch, end, unclean } => {
                 say!(
                     cx,
                     "{}: {request:?} of {} has parted; epochs {:?}",
@@ -180,12 +186,14 @@ impl Process {
                     partition.name,
                     partition.log.epoch_entries()
                 );
-                return refuse(cx, Frame::Diverged(epoch, end));
+                return refuse(cx, Frame::Diverged(epoch, end, unclean));
             }
             AttachAnswer::OutOfRange {
-                log_start, log_end, ..
+                log_start,
+                log_end,
+                unclean,
             } => {
-                return refuse(cx, Frame::OutOfRange(log_start, log_end));
+                return refuse(cx, Frame::OutOfRange(log_start, log_end, unclean));
             }
         }
         role.feeds.retain(|feed| feed.follower != request.broker);

@@ -5,13 +5,14 @@ use super::process::Process;
 use crate::cx::Cx;
 use crate::event::{BrokerTimer, Event};
 use crate::network::stream::{self, End, Frame, Message};
+use crate::oracle::{losses, truth};
 use crate::say;
 use crate::time::{MILLI, Micros};
 use bytes::Bytes;
 use milena_log::{FollowerAppendError, LogError};
 use milena_record::BatchHeader;
 use milena_replication::{
-    Truncated, Truncation, adopted_log_start, restart_for_batch, truncation_for_divergence,
+    LogTail, Truncated, Truncation, adopted_log_start, loss, restart_for_batch, truncation_for_divergence,
     truncation_out_of_range,
 };
 use milena_types::mutants::Mutant;
@@ -244,8 +245,10 @@ impl Process {
                     self.on_append_failed(cx, leader, attach, id);
                 }
             },
-            Frame::Diverged(epoch, end) => self.on_diverged(cx, leader, id, epoch, end),
-            Frame::OutOfRange(start, end) => self.on_out_of_range(cx, leader, id, start, end),
+            Frame::Diverged(epoch, end, unclean) => self.on_diverged(cx, (leader, id), (epoch, end), unclean),
+            Frame::OutOfRange(start, end, unclean) => {
+                self.on_out_of_range(cx, (leader, id), (start, end), unclean);
+            }
             Frame::Refused(_) => cx.timer(self.host, REFUSED_PAUSE, BrokerTimer::Attach(id)),
         }
     }
@@ -322,10 +325,9 @@ impl Process {
     fn on_diverged(
         &mut self,
         cx: &mut Cx,
-        leader: BrokerId,
-        id: TopicIdPartition,
-        epoch: LeaderEpoch,
-        end: Offset,
+        (leader, id): (BrokerId, TopicIdPartition),
+        (epoch, end): (LeaderEpoch, Offset),
+        unclean: Option<LeaderEpoch>,
     ) {
         let Some(partition) = self.partitions.get_mut(&id) else {
             return;
@@ -349,16 +351,15 @@ impl Process {
             role.rounds += 1;
             cx.coverage.attach_diverged_again += u64::from(role.rounds > 1);
         }
-        self.truncate(cx, leader, id, truncation);
+        self.truncate(cx, (leader, id), truncation, unclean);
     }
 
     fn on_out_of_range(
         &mut self,
         cx: &mut Cx,
-        leader: BrokerId,
-        id: TopicIdPartition,
-        start: Offset,
-        end: Offset,
+        (leader, id): (BrokerId, TopicIdPartition),
+        (start, end): (Offset, Offset),
+        unclean: Option<LeaderEpoch>,
     ) {
         let Some(partition) = self.partitions.get(&id) else {
             return;
@@ -366,15 +367,34 @@ impl Process {
         cx.coverage.attach_out_of_range += 1;
         let own = (partition.log.log_start_offset(), partition.log.log_end_offset());
         let truncation = truncation_out_of_range(own.0, own.1, start, end);
-        self.truncate(cx, leader, id, truncation);
+        self.truncate(cx, (leader, id), truncation, unclean);
     }
 
-    fn truncate(&mut self, cx: &mut Cx, leader: BrokerId, id: TopicIdPartition, truncation: Truncation) {
+    fn truncate(
+        &mut self,
+        cx: &mut Cx,
+        (leader, id): (BrokerId, TopicIdPartition),
+        truncation: Truncation,
+        unclean: Option<LeaderEpoch>,
+    ) {
         let node = self.node();
         let Some(partition) = self.partitions.get_mut(&id) else {
             return;
         };
         let before = (partition.log.log_start_offset(), partition.log.log_end_offset());
+        let tail = LogTail {
+            log_start: before.0,
+            log_end: before.1,
+            last_epoch: partition.log.last_epoch(),
+            high_watermark: partition.known_committed.get(),
+        };
+        let loss = loss(truncation, &tail, unclean);
+        let from = match truncation {
+            Truncation::To(offset) => offset,
+            Truncation::FullyAndStartAt(_) => before.0,
+        };
+        // A log that cannot be read is judged elsewhere.
+        let removed = truth::read(&partition.log, from, before.1).unwrap_or_default();
         let result: Result<(), LogError> = match truncation {
             Truncation::To(offset) => partition.log.truncate_to(offset),
             Truncation::FullyAndStartAt(offset) => partition.log.truncate_fully_and_start_at(offset),
@@ -389,6 +409,7 @@ impl Process {
             cx.coverage.truncated += 1;
             say!(cx, "{node}: {} truncated: {done:?}", partition.name);
         }
+        losses::on_truncated(cx, self.host, id, (truncation, &removed), loss.as_ref());
         let known = partition.known_committed.get();
         if partition.known_committed.on_truncated(start, end) {
             crate::oracle::durability::on_committed_truncated(cx, self.host, partition, known, end);

@@ -73,9 +73,9 @@ pub enum Frame {
         log_start: Offset,
     },
     /// The logs have parted.
-    Diverged(LeaderEpoch, Offset),
+    Diverged(LeaderEpoch, Offset, Option<LeaderEpoch>),
     /// The follower's end lies outside of the leader's log.
-    OutOfRange(Offset, Offset),
+    OutOfRange(Offset, Offset, Option<LeaderEpoch>),
     /// Not now.
     Refused(ErrorCode),
 }

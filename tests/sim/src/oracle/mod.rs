@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod contract;
 pub mod durability;
 pub mod leadership;
+pub mod losses;
 pub mod metadata;
 pub mod truth;
 pub mod watermark;

@@ -5,7 +5,7 @@ use crate::event::Host;
 use milena_log::{PartitionLog, ReadError};
 use milena_record::{BatchHeader, batches};
 use milena_types::{BrokerId, LeaderEpoch, Offset};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A batch that a producer has made.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Truth {
     pub life: Option<LeaderEpoch>,
     /// How far records were to be deleted.
     pub deleted: Offset,
+    /// Acknowledged batches that the unclean election of a later life has taken.
+    pub lost_acked: BTreeSet<(Offset, u64)>,
     /// Acknowledged batches that recorded unclean elections have cost.
     pub lost: u64,
 }
@@ -65,6 +67,12 @@ impl Truth {
     ) {
         self.life = life;
         let before = self.acked.len();
+        let gone = self
+            .acked
+            .iter()
+            .filter(|(base, identity)| **base >= start && !has(batches, **base, **identity));
+        self.lost_acked
+            .extend(gone.map(|(base, identity)| (*base, *identity)));
         self.committed.retain(|base, _| *base < start);
         self.committed_end = start;
         self.acked
