@@ -315,10 +315,8 @@ pub(super) async fn broker(asker: Asker, id: i32, told: Arc<std::sync::Mutex<Tol
             want_fence: false,
             want_shutdown: false,
         });
-        let ask = |front: Arc<Front>| {
-            let heartbeat = heartbeat.clone();
-            async move { front.controller.heartbeat(Request::new(heartbeat)).await }
-        };
+        let ask =
+            |front: Arc<Front>| async move { front.controller.heartbeat(Request::new(heartbeat)).await };
         let Some((answer, _)) = asker.ask(ask).await else {
             return;
         };
@@ -411,7 +409,6 @@ pub(super) async fn subscriber(asker: Asker) {
             subscriber: -1,
             from_version: image.version.0,
             cluster: image.cluster.clone().map(|id| id.0),
-            ..proto::SubscribeRequest::default()
         };
         let to = asker.target();
         let life = asker.world.life(to);

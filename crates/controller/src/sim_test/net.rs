@@ -242,7 +242,7 @@ impl Wire for SimWire {
             let (arrived, input) = mpsc::channel(16);
             let (back, output) = mpsc::channel(16);
             tokio::spawn(wire.carry(requests, arrived));
-            let mut answers = front.raft.appends(ReceiverStream::new(input));
+            let mut answers = front.raft.appends(ReceiverStream::new(input))?;
             drop(front);
             tokio::spawn(async move {
                 while let Some(answer) = answers.next().await {

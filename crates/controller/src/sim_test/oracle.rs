@@ -218,10 +218,8 @@ impl Oracle {
     fn judge_records(&mut self, batch: &MetadataBatch) {
         for record in &batch.records {
             match record {
-                MetadataRecord::Topic { name, .. } => {
-                    if !self.topics.insert(name.to_string()) {
-                        self.fail(format!("topic {name} was created twice"));
-                    }
+                MetadataRecord::Topic { name, .. } if !self.topics.insert(name.to_string()) => {
+                    self.fail(format!("topic {name} was created twice"));
                 }
                 MetadataRecord::Config {
                     resource: resource @ ConfigResource::Topic(_),

@@ -12,6 +12,7 @@ use crate::running::{Outside, Running};
 use crate::store::Store;
 use crate::store::memory::{Flaw, MemoryDisk};
 use milena_metadata::config::BrokerDefaults;
+use milena_metadata::image::MetadataImage;
 use milena_types::{BrokerId, ClusterId};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
@@ -48,8 +49,9 @@ enum Mend {
     Calm,
 }
 
-struct Script {
-    world: World,
+/// See the module.
+pub(super) struct Script {
+    pub(super) world: World,
     rng: StdRng,
     flaw: Flaw,
     voters: Vec<Voter>,
@@ -93,8 +95,13 @@ fn voter(id: u64) -> Voter {
 
 impl Script {
     fn new(seed: u64, flaw: Flaw, world: &World) -> Self {
+        let size = if seed % 10 < 7 { 3 } else { 5 };
+        Self::with(seed, size, flaw, world)
+    }
+
+    /// Voters that are not started yet.
+    pub(super) fn with(seed: u64, size: usize, flaw: Flaw, world: &World) -> Self {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5c21_97f0);
-        let size = if rng.random_bool(0.7) { 3 } else { 5 };
         Self {
             world: world.clone(),
             flaw,
@@ -135,7 +142,7 @@ impl Script {
             })
             .collect();
         others.push(tokio::spawn(subscriber(asker(3_000))));
-        if self.rng.random_bool(0.8) {
+        if self.rng.random_bool(0.7) {
             // The others show that a founding that is disturbed goes on.
             while self.world.active().is_none() && !self.world.failed() {
                 sleep(Duration::from_millis(20)).await;
@@ -169,8 +176,11 @@ impl Script {
 
     fn config(&self, id: u64) -> ControllerConfig {
         let defaults = BrokerDefaults::new(None, []);
-        let mut config =
-            ControllerConfig::new(voter(id).id, self.voters.clone(), PathBuf::from("sim"), defaults);
+        // As an operator would keep it: without those who went.
+        let removed = self.removed.lock().unwrap().clone();
+        let kept = |voter: &&Voter| !removed.contains(&u64::try_from(voter.id.0).unwrap());
+        let voters = self.voters.iter().filter(kept).cloned().collect();
+        let mut config = ControllerConfig::new(voter(id).id, voters, PathBuf::from("sim"), defaults);
         config.cluster_id = Some(ClusterId("simulated".to_owned()));
         config.heartbeat = Duration::from_millis(100);
         config.election_min = Duration::from_millis(300);
@@ -183,7 +193,7 @@ impl Script {
         config
     }
 
-    async fn start(&mut self, id: u64) {
+    pub(super) async fn start(&mut self, id: u64) {
         if self.removed.lock().unwrap().contains(&id) || self.world.front(id).is_some() {
             return;
         }
@@ -211,7 +221,7 @@ impl Script {
                 world: self.world.clone(),
                 from: id,
             }),
-            seeds: Seeds::Fixed(Mutex::new(StdRng::seed_from_u64(self.rng.random()))),
+            seeds: Seeds::Fixed(Box::new(Mutex::new(StdRng::seed_from_u64(self.rng.random())))),
         };
         match Running::assemble(self.config(id), outside).await {
             Ok((running, front)) => {
@@ -241,7 +251,7 @@ impl Script {
     }
 
     /// Ends a node without a goodbye; what was not synced is lost but for a prefix.
-    async fn kill(&mut self, id: u64, vanished: bool) {
+    pub(super) async fn kill(&mut self, id: u64, vanished: bool) {
         let Some((alive, disk)) = self.take(id, vanished) else {
             return;
         };
@@ -373,7 +383,7 @@ impl Script {
         }
     }
 
-    fn raft(&self, id: u64) -> Option<Raft> {
+    pub(super) fn raft(&self, id: u64) -> Option<Raft> {
         let inner = self.world.lock();
         Some(
             inner
@@ -448,34 +458,61 @@ impl Script {
 
     /// A voter loses its disk: one at a time, and not while another is down.
     async fn wipe(&mut self, victim: u64) {
-        let fit = {
-            let removed = self.removed.lock().unwrap().clone();
-            let inner = self.world.lock();
-            let mut kept = inner.nodes.iter().filter(|(id, _)| !removed.contains(id));
-            kept.all(|(_, node)| {
-                let alive = node.alive.as_ref();
-                !node.restoring && alive.is_some_and(|alive| alive.running.shared.quorum.gate.is_open())
-            })
-        };
-        if !fit || self.change.as_ref().is_some_and(|change| !change.is_finished()) {
+        if !self.is_whole() || self.change.as_ref().is_some_and(|change| !change.is_finished()) {
             return;
         }
-        self.kill(victim, false).await;
-        {
-            let mut inner = self.world.lock();
-            inner.trace.tell(&format!("node {victim} gets a new disk"));
-            let node = inner.nodes.get_mut(&victim).unwrap();
-            node.disk.wipe();
-            node.restoring = true;
-            inner.trace.count("wiped voters");
-        }
+        self.exchange_disk(victim).await;
         self.later(50..1_500, Mend::Start(victim));
+    }
+
+    /// Everybody runs and votes.
+    fn is_whole(&self) -> bool {
+        let removed = self.removed.lock().unwrap().clone();
+        let inner = self.world.lock();
+        let mut kept = inner.nodes.iter().filter(|(id, _)| !removed.contains(id));
+        kept.all(|(_, node)| {
+            let alive = node.alive.as_ref();
+            !node.restoring && alive.is_some_and(|alive| alive.running.shared.quorum.gate.is_open())
+        })
+    }
+
+    pub(super) async fn exchange_disk(&mut self, victim: u64) {
+        self.kill(victim, false).await;
+        let mut inner = self.world.lock();
+        inner.trace.tell(&format!("node {victim} gets a new disk"));
+        let node = inner.nodes.get_mut(&victim).unwrap();
+        node.disk.wipe();
+        node.restoring = true;
+        inner.trace.count("wiped voters");
+    }
+
+    /// Cuts nodes off from everybody, or joins them to everybody again.
+    pub(super) fn cut_off(&self, nodes: &[u64], cut: bool) {
+        let mut inner = self.world.lock();
+        let all: Vec<u64> = inner.nodes.keys().copied().collect();
+        for node in nodes {
+            for other in &all {
+                for link in [(*node, *other), (*other, *node)] {
+                    if cut {
+                        inner.weather.cuts.insert(link);
+                    } else {
+                        inner.weather.cuts.remove(&link);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn image(&self, id: u64) -> Arc<MetadataImage> {
+        let inner = self.world.lock();
+        let alive = inner.nodes[&id].alive.as_ref().unwrap();
+        alive.running.shared.quorum.committed.image()
     }
 
     /// Adds or removes a voter, through the leader.
     async fn change_members(&mut self) {
-        // A new voter votes as late as one with a new disk: with both at once there may be no majority left.
-        if self.world.lock().nodes.values().any(|node| node.restoring) {
+        // A new voter votes as late as one with a new disk: with several of them there may be no majority that does.
+        if !self.is_whole() {
             return;
         }
         let Some(leader) = self.world.active() else { return };
@@ -588,7 +625,7 @@ impl Script {
         Some(raft.voter_ids().collect())
     }
 
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         let Some(members) = self.members() else {
             return false;
         };

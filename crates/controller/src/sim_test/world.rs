@@ -5,6 +5,7 @@ use super::oracle::Oracle;
 use super::trace::Trace;
 use crate::running::{Front, Running};
 use crate::store::memory::MemoryDisk;
+use openraft::async_runtime::WatchReceiver;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -136,10 +137,34 @@ impl World {
         oracle.judge_durability(nodes.iter().map(|(id, node)| (*id, &node.disk)));
     }
 
+    /// Where every node stands.
+    pub(super) fn describe(&self) {
+        let mut inner = self.lock();
+        let describe = |(id, node): (&u64, &Node)| {
+            let Some(alive) = &node.alive else {
+                return format!("node {id} is down");
+            };
+            let quorum = &alive.running.shared.quorum;
+            let (votes, version) = (quorum.gate.is_open(), quorum.committed.image().version);
+            let metrics = quorum.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            format!("node {id}: votes {votes}, version {version}, {}", *metrics)
+        };
+        let lines: Vec<_> = inner.nodes.iter().map(describe).collect();
+        for line in lines {
+            inner.trace.tell(&line);
+        }
+    }
+
     pub(super) fn fail(&self, why: String) {
+        self.describe();
         let mut inner = self.lock();
         inner.trace.tell(&format!("VIOLATION: {why}"));
         inner.oracle.fail(why);
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        self.lock().oracle.failure().map(str::to_owned)
     }
 
     pub(super) fn failed(&self) -> bool {

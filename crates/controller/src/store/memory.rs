@@ -1,6 +1,6 @@
 //! A simulated disk: what was written is readable at once and survives a crash only when it was synced. No threads.
 
-use super::backend::{Backend, Batch, Change, SeePair, SeeValue};
+use super::backend::{Backend, Batch, Change, Pair, SeePair, SeeValue};
 use super::flusher::{Waiter, complete};
 use super::keys::{Family, StateKey};
 use crate::raft::codec;
@@ -258,7 +258,7 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
-    fn last(&self, family: Family) -> io::Result<Option<(Box<[u8]>, Box<[u8]>)>> {
+    fn last(&self, family: Family) -> io::Result<Option<Pair>> {
         let disk = self.disk()?;
         let last = disk.live.of(family).last_key_value();
         Ok(last.map(|(key, value)| (key.clone(), value.as_ref().into())))
