@@ -366,6 +366,9 @@ impl Stage {
         self.report.unknown_server_errors = history.ops.iter().filter(unknown).count();
         self.report.ops = counts;
         self.report.invariants.extend(invariants);
+        let pending = history.pending();
+        let told = format!("(producer, partition): (records, first): {pending:?}");
+        self.expect("L1 every pending op resolves", pending.is_empty(), told);
         let acknowledged = counts.ok > 0;
         self.expect("records were acknowledged", acknowledged, counts.ok.to_string());
         let unknown = self.report.unknown_server_errors;

@@ -89,6 +89,19 @@ pub struct History {
 }
 
 impl History {
+    /// Records that nobody said anything about: how many of each producer in each partition, and the first of them.
+    #[must_use]
+    pub fn pending(&self) -> BTreeMap<(u8, i32), (usize, Id)> {
+        let mut pending: BTreeMap<(u8, i32), (usize, Id)> = BTreeMap::new();
+        for op in self.ops.iter().filter(|op| op.end.is_none()) {
+            let entry = pending
+                .entry((op.id.producer, op.partition))
+                .or_insert((0, op.id));
+            entry.0 += 1;
+        }
+        pending
+    }
+
     /// When acknowledgements of these partitions came, in order.
     #[must_use]
     pub fn acknowledged_at(&self, partition: i32) -> Vec<Duration> {

@@ -82,6 +82,7 @@ fn what_was_never_acknowledged_may_be_missing_or_there() {
         assert!(wrong(&history).is_empty());
         history.ops[3].end = None;
         assert!(wrong(&history).is_empty());
+        assert_eq!(history.pending(), [((0, 0), (1, id(3)))].into());
         assert_eq!(judge(&history).0.info, 1);
     }
 }
