@@ -4,6 +4,9 @@
 //! records (KIP-101, KIP-279). A follower that kept more would diverge; one that kept less would lose, if the others are gone,
 //! what was acknowledged.
 
+// Helpers of tests may panic as tests do.
+#![allow(clippy::unwrap_used)]
+
 use milena_log::EpochCache;
 use milena_replication::{
     Attach, AttachAnswer, AttachmentId, Leader, LeaderRules, LeaderTerm, LogEnds, LogSummary, Moment,
