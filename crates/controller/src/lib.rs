@@ -21,6 +21,8 @@ mod publish;
 mod raft;
 mod running;
 mod service;
+#[cfg(test)]
+mod sim_test;
 mod store;
 
 pub use config::{ControllerConfig, ControllerError, Listen, StoreOptions, Voter};

@@ -272,6 +272,31 @@ impl Running {
     }
 }
 
+#[cfg(test)]
+impl Running {
+    /// It stopped by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.planner.is_finished()
+    }
+
+    /// Ends everything at once, without a goodbye.
+    pub(crate) async fn halt(self) {
+        self.planner.abort();
+        self.joiner.abort();
+        for task in &self.background {
+            task.abort();
+        }
+        // An error is the end that is wanted.
+        let _ = self.raft.shutdown().await;
+    }
+
+    /// Hands leadership over and ends, as `until` does.
+    pub(crate) async fn leave(self) {
+        self.hand_over().await;
+        self.halt().await;
+    }
+}
+
 fn planner_settings(config: ControllerConfig, seeds: Seeds) -> PlannerSettings {
     PlannerSettings {
         defaults: config.defaults,

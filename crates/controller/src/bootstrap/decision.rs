@@ -20,6 +20,18 @@ pub(super) struct Survey {
     pub(super) any_initialized: bool,
     /// How many of them grant votes.
     pub(super) voting: usize,
+    /// The highest vote that one of them has given, as (term, node).
+    pub(super) vote: (u64, u64),
+}
+
+impl Survey {
+    /// Whether so many answered that every majority which this voter may have been part of has one of them: what it has
+    /// forgotten to have promised to a leader, one of these knows.
+    pub(super) fn knows_all_leaders(&self) -> bool {
+        let voters = self.others + 1;
+        let majority = voters / 2 + 1;
+        self.answered > voters - majority
+    }
 }
 
 /// What an empty voter does next.
@@ -62,6 +74,21 @@ pub(super) fn decide(survey: &Survey, rank: u32, waited: Duration) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_answers_meet_every_majority() {
+        for (others, needed) in [(1, 1), (2, 2), (3, 2), (4, 3), (6, 4)] {
+            let knows = |answered| {
+                let survey = Survey {
+                    others,
+                    answered,
+                    ..Survey::default()
+                };
+                survey.knows_all_leaders()
+            };
+            assert!(knows(needed) && !knows(needed - 1), "{others} others");
+        }
+    }
 
     /// Two others, of whom so many answered and so many vote.
     fn survey(answered: usize, voting: usize) -> Survey {

@@ -5,10 +5,11 @@ use super::decision::{Decision, Survey, decide};
 use super::gate::VoteGate;
 use crate::config::Voter;
 use crate::raft::peers::{Peers, voter_key};
-use crate::raft::types::{Raft, TypeConfig};
-use crate::store::JoinMarker;
+use crate::raft::types::{Raft, TypeConfig, Vote};
+use crate::store::{JoinMarker, Memory};
 use openraft::errors::Fatal;
 use openraft::impls::BasicNode;
+use openraft::raft::VoteRequest;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -39,12 +40,14 @@ pub(crate) struct Joiner {
 }
 
 impl Joiner {
-    /// Before raft runs: closes the gate when the log is empty or was never restored to its end.
+    /// Before raft runs: closes the gate when the log was never restored to its end, or is empty and there is no telling
+    /// why. True when [`Joiner::join`] is to run.
     pub(crate) async fn prepare(&self) -> io::Result<bool> {
-        let joining = self.marker.check().await?;
-        self.gate.set(!joining);
-        self.raft.runtime_config().elect(!joining);
-        Ok(joining)
+        let memory = self.marker.check().await?;
+        let votes = memory != Memory::Lost;
+        self.gate.set(votes);
+        self.raft.runtime_config().elect(votes);
+        Ok(memory != Memory::Whole)
     }
 
     /// After raft runs, when [`Joiner::prepare`] said true: returns when this voter is one like any other.
@@ -58,13 +61,19 @@ impl Joiner {
         let rank = u32::try_from(lower).unwrap_or(u32::MAX);
         let begun = Instant::now();
         loop {
-            if self.raft.is_initialized().await? {
+            let initialized = self.raft.is_initialized().await?;
+            if initialized && self.gate.follows() {
                 // A leader has reached this voter, or it was stopped while it was being restored.
                 return self.restore(None).await;
             }
             let survey = self.ask().await;
+            if !self.gate.follows() && survey.knows_all_leaders() {
+                self.follow(survey.vote).await?;
+            }
             match decide(&survey, rank, begun.elapsed()) {
+                _ if initialized => {}
                 Decision::Wait => {}
+                Decision::Restore if !self.gate.follows() => {}
                 Decision::Restore => return self.restore(survey.cluster.as_deref()).await,
                 Decision::Vote => self.open().await?,
                 Decision::Initialize => {
@@ -79,9 +88,31 @@ impl Joiner {
         }
     }
 
+    /// Takes the highest vote of the others for its own, so that no leader before that one gets anything confirmed, and
+    /// then takes what a leader sends.
+    async fn follow(&self, (term, node): (u64, u64)) -> Result<(), JoinError> {
+        let (own, last) = self
+            .raft
+            .with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()))
+            .await?;
+        let reached = |own: Vote| (own.leader_id.term, own.leader_id.node_id) >= (term, node);
+        if !reached(own) {
+            // As if it were asked by that candidate; nobody hears the answer.
+            let mut request = VoteRequest::new(Vote::new(term, node), last);
+            request.leadership_transfer = true;
+            let answer = self.raft.vote(request).await;
+            let answer = answer.map_err(|error| JoinError::Initialize(error.to_string()))?;
+            if !reached(answer.vote) {
+                return Ok(());
+            }
+        }
+        self.gate.follow();
+        Ok(())
+    }
+
     async fn open(&self) -> Result<(), JoinError> {
         if !self.gate.is_open() {
-            self.marker.clear().await?;
+            self.marker.lift().await?;
             self.raft.runtime_config().elect(true);
             self.gate.set(true);
         }
@@ -136,6 +167,7 @@ impl Joiner {
         for (_, answer) in ask_others(&self.peers, own, ASK_TIMEOUT).await {
             survey.answered += 1;
             survey.voting += usize::from(answer.may_vote);
+            survey.vote = survey.vote.max((answer.vote_term, answer.vote_node));
             survey.any_initialized |= answer.initialized;
             survey.cluster = answer.cluster.or(survey.cluster);
         }

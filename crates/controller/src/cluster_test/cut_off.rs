@@ -61,6 +61,18 @@ async fn a_living_leader_is_not_deposed_by_a_voter_that_cannot_see_it() {
     }
     let leader = cluster.wait_active().await;
     cluster.broker(1).await;
+    // It comes in where it sees everybody: with an empty log it has to.
+    cluster.start(2).await;
+    let found = proto::FindClusterRequest {};
+    while !cluster
+        .client(2)
+        .find_cluster(found)
+        .await
+        .is_ok_and(|answer| answer.into_inner().may_vote)
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    cluster.stop(2).await;
     let mut config = cluster.config(2);
     config.voters[leader].port = listener().local_addr().unwrap().port();
     let started = tokio::task::spawn_blocking(move || Controller::start(config)).await;

@@ -34,7 +34,7 @@ pub(crate) enum Seeds {
     Random,
     /// Always the same ones: a simulation.
     #[cfg(test)]
-    Fixed(std::sync::Mutex<rand::rngs::StdRng>),
+    Fixed(Box<std::sync::Mutex<rand::rngs::StdRng>>),
 }
 
 impl Seeds {

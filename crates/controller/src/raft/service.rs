@@ -59,10 +59,14 @@ impl RaftService {
     }
 
     /// Takes a leader's requests one by one and answers each, in order, until one is refused.
-    pub(crate) fn appends<S>(&self, messages: S) -> BoxStream<'static, Result<RaftMessage, Status>>
+    pub(crate) fn appends<S>(
+        &self,
+        messages: S,
+    ) -> Result<BoxStream<'static, Result<RaftMessage, Status>>, Status>
     where
         S: Stream<Item = Result<RaftMessage, Status>> + Send + Unpin + 'static,
     {
+        self.gate.check_follows()?;
         let input = AppendInput {
             messages,
             identity: Arc::clone(&self.identity),
@@ -73,7 +77,7 @@ impl RaftService {
             let payload = codec::encode(&result.map_err(stopped)?).map_err(stopped)?;
             Ok(answer(payload))
         });
-        output.boxed()
+        Ok(output.boxed())
     }
 
     /// Takes a whole snapshot in the place of the log.
@@ -83,6 +87,7 @@ impl RaftService {
         meta: SnapshotMeta,
         content: Bytes,
     ) -> Result<Response<RaftMessage>, Status> {
+        self.gate.check_follows()?;
         // Checked before raft takes it: an image that cannot be read would stop this node.
         milena_rpc::decode_image(&content).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let snapshot = Snapshot {
@@ -153,6 +158,7 @@ impl milena_rpc::proto::raft_server::Raft for RaftService {
 
     async fn append(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
         let append: AppendEntriesRequest<TypeConfig> = self.open(request.get_ref())?;
+        self.gate.check_follows()?;
         self.answer(&self.raft.append_entries(append).await.map_err(stopped)?)
     }
 
@@ -160,7 +166,7 @@ impl milena_rpc::proto::raft_server::Raft for RaftService {
         &self,
         request: Request<Streaming<RaftMessage>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        Ok(Response::new(self.appends(request.into_inner())))
+        Ok(Response::new(self.appends(request.into_inner())?))
     }
 
     async fn snapshot(

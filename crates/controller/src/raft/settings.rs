@@ -8,6 +8,9 @@ const ENTRIES_PER_SNAPSHOT: u64 = 5_000;
 /// How many entries stay in the log behind a snapshot, so that a follower that was away for a moment needs none.
 const ENTRIES_KEPT: u64 = 2_000;
 
+/// The log is cut in pieces of at least so many entries.
+const PURGED_AT_ONCE: u64 = 1_024;
+
 /// Time from a leader's silent death to its successor: election max (the lease) plus a random timeout.
 pub(crate) fn raft_config(config: &ControllerConfig) -> Result<Config, ControllerError> {
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -19,6 +22,8 @@ pub(crate) fn raft_config(config: &ControllerConfig) -> Result<Config, Controlle
         enable_pre_vote: Some(true),
         // A restarted leader asks for votes like anybody else: its image may be behind what it had answered.
         enable_leader_restore: Some(false),
+        // A voter that comes back with a new disk gets everything again; that it does no harm is seen to in `bootstrap`.
+        allow_log_reversion: Some(true),
         install_snapshot_timeout: 30_000,
         max_payload_entries: 64,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(
@@ -29,7 +34,9 @@ pub(crate) fn raft_config(config: &ControllerConfig) -> Result<Config, Controlle
             .snapshot_entries
             .unwrap_or(ENTRIES_PER_SNAPSHOT)
             .saturating_mul(2),
-        purge_batch_size: 1_024,
+        purge_batch_size: config
+            .snapshot_entries
+            .map_or(PURGED_AT_ONCE, |entries| entries.min(PURGED_AT_ONCE)),
         api_channel_size: Some(1_024),
         notification_channel_size: Some(1_024),
         state_machine_channel_size: Some(256),

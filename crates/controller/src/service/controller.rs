@@ -138,6 +138,10 @@ impl proto::controller_server::Controller for ControllerService {
             return Err(self.refused(Refusal::NotActive));
         }
         let committed = std::sync::Arc::clone(&self.quorum.committed);
+        if request.get_ref().from_version > committed.image().version.0 && !self.quorum.is_current().await {
+            // Its successor has told the follower more than this node has: nobody is sent back.
+            return Err(self.refused(Refusal::NotActive));
+        }
         let stream = subscribe::stream(request.get_ref(), committed, active, self.prober.clone());
         Ok(Response::new(stream.boxed()))
     }
@@ -206,6 +210,9 @@ impl proto::controller_server::Controller for ControllerService {
         &self,
         _request: Request<proto::FindClusterRequest>,
     ) -> Result<Response<proto::FindClusterResponse>, Status> {
-        Ok(Response::new(self.quorum.find_cluster().await))
+        match self.quorum.find_cluster().await {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(error) => Err(Status::unavailable(error.to_string())),
+        }
     }
 }

@@ -13,9 +13,10 @@ use milena_metadata::liveness::Contact;
 use milena_rpc::NotLeader;
 use milena_rpc::proto;
 use milena_types::{BrokerId, ClusterId, Timestamp};
-use openraft::Instant;
 use openraft::alias::InstantOf;
 use openraft::async_runtime::WatchReceiver;
+use openraft::errors::Fatal;
+use openraft::{Instant, ReadPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,12 @@ impl Quorum {
         self.raft.metrics().borrow_watched().state.is_leader() || self.heard.within(self.patience)
     }
 
+    /// This node leads, as a majority confirms now, and has applied everything that was committed before.
+    pub(crate) async fn is_current(&self) -> bool {
+        let confirmed = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        matches!(tokio::time::timeout(self.patience, confirmed).await, Ok(Ok(_)))
+    }
+
     pub(crate) fn cluster(&self) -> Option<ClusterId> {
         self.committed.image().cluster.clone()
     }
@@ -144,9 +151,11 @@ impl Quorum {
         }
     }
 
-    pub(crate) async fn find_cluster(&self) -> proto::FindClusterResponse {
+    pub(crate) async fn find_cluster(&self) -> Result<proto::FindClusterResponse, Fatal<TypeConfig>> {
         let leader = self.leader();
-        proto::FindClusterResponse {
+        // Not from the metrics: these are published later.
+        let vote = self.raft.with_raft_state(|state| *state.vote_ref()).await?;
+        Ok(proto::FindClusterResponse {
             cluster: self.cluster().map(|id| id.0),
             leader_id: leader.map(|id| id.0),
             leader_address: leader.and_then(|id| self.address(id)).unwrap_or_default(),
@@ -154,7 +163,9 @@ impl Quorum {
             initialized: self.raft.is_initialized().await.unwrap_or(true),
             may_vote: self.gate.is_open(),
             has_leader: self.has_leader(),
-        }
+            vote_term: vote.leader_id.term,
+            vote_node: vote.leader_id.node_id,
+        })
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) type SeePair<'a> = dyn FnMut(&[u8], &[u8]) -> io::Result<ControlFlow<
 /// Sees a value.
 pub(super) type SeeValue<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
+/// A key and its value.
+pub(super) type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// What raft's log, vote, snapshot and marker are kept in.
 pub(super) trait Backend: Send + Sync {
     /// Shows the value of `key`; false when there is none.
@@ -33,7 +36,7 @@ pub(super) trait Backend: Send + Sync {
         see: &mut SeePair<'_>,
     ) -> io::Result<()>;
     /// The pair with the largest key.
-    fn last(&self, family: Family) -> io::Result<Option<(Box<[u8]>, Box<[u8]>)>>;
+    fn last(&self, family: Family) -> io::Result<Option<Pair>>;
     /// Makes all of these changes, or none.
     fn write(&self, batch: Batch) -> io::Result<()>;
     /// Completes `callback` once everything written before this call is durable.

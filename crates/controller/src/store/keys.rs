@@ -42,7 +42,7 @@ pub(super) enum StateKey {
     Purged = 3,
     /// The last snapshot: generation, chunk count and raft's meta.
     Snapshot = 4,
-    /// Present while this voter's log is empty or being restored.
+    /// 1 while this voter's log is empty or being restored, 2 since it is not; absent where a log was there before.
     Joining = 5,
 }
 

@@ -1,6 +1,6 @@
 //! A simulated disk: what was written is readable at once and survives a crash only when it was synced. No threads.
 
-use super::backend::{Backend, Batch, Change, SeePair, SeeValue};
+use super::backend::{Backend, Batch, Change, Pair, SeePair, SeeValue};
 use super::flusher::{Waiter, complete};
 use super::keys::{Family, StateKey};
 use crate::raft::codec;
@@ -30,10 +30,8 @@ pub(crate) enum Flaw {
     ForgetsVote,
     /// Says that a write is durable when it is not.
     LiesAboutSyncs,
-    /// The mark of a voter that lost its disk does not stand.
-    ForgetsMark,
-    /// A crash brings back what was truncated.
-    ForgetsTruncation,
+    /// A new disk says that its voter has forgotten nothing.
+    HidesLoss,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,11 +42,9 @@ impl Tables {
         &self.0[family as usize]
     }
 
-    fn apply(&mut self, batch: &Batch, flaw: Flaw) {
+    fn apply(&mut self, batch: &Batch) {
         for change in &batch.0 {
             match change {
-                Change::Put(Family::State, key, _)
-                    if flaw == Flaw::ForgetsMark && **key == StateKey::Joining.bytes() => {}
                 Change::Put(family, key, value) => {
                     self.0[*family as usize].insert(key.clone(), value.clone());
                 }
@@ -70,6 +66,8 @@ struct Disk {
     /// What is read: the durable and what was written since.
     live: Tables,
     pending: Vec<Batch>,
+    /// What the disk before this one had when it was lost.
+    former: Tables,
     /// Grows with every crash: who opened the disk before it is cut off.
     life: u64,
     flaw: Flaw,
@@ -115,7 +113,7 @@ impl MemoryDisk {
         let flaw = disk.flaw;
         let pending = std::mem::take(&mut disk.pending);
         for batch in pending.iter().take(kept) {
-            disk.durable.apply(batch, flaw);
+            disk.durable.apply(batch);
         }
         if flaw == Flaw::ForgetsVote {
             disk.durable.0[Family::State as usize].remove(StateKey::Vote.bytes().as_slice());
@@ -128,10 +126,17 @@ impl MemoryDisk {
     pub(crate) fn wipe(&self) {
         let mut disk = self.lock();
         *disk = Disk {
+            former: std::mem::take(&mut disk.durable),
             life: disk.life + 1,
             flaw: disk.flaw,
             ..Disk::default()
         };
+        if disk.flaw == Flaw::HidesLoss {
+            let mut lifted = Batch::default();
+            lifted.put(Family::State, StateKey::Joining.bytes(), vec![2]);
+            disk.live.apply(&lifted);
+            disk.durable.apply(&lifted);
+        }
     }
 
     /// The entry with this index as a running node reads it; `None` when it was purged or never there.
@@ -144,16 +149,17 @@ impl MemoryDisk {
         Some(codec::decode(value).unwrap())
     }
 
-    /// Whether a crash now would leave this entry, or a snapshot in its place.
+    /// Whether a crash now would leave this entry, or a snapshot in its place; or the disk before this one had it.
     pub(crate) fn is_durable(&self, id: LogId) -> bool {
         let disk = self.lock();
-        let tables = &disk.durable;
-        let entry = tables
-            .of(Family::Log)
-            .get(super::keys::log_key(id.index).as_slice());
-        let has = entry.is_some_and(|value| codec::decode::<Entry>(value).unwrap().log_id() == id);
-        let purged = tables.of(Family::State).get(StateKey::Purged.bytes().as_slice());
-        has || purged.is_some_and(|value| codec::decode::<LogId>(value).unwrap().index >= id.index)
+        [&disk.durable, &disk.former].into_iter().any(|tables| {
+            let entry = tables
+                .of(Family::Log)
+                .get(super::keys::log_key(id.index).as_slice());
+            let has = entry.is_some_and(|value| codec::decode::<Entry>(value).unwrap().log_id() == id);
+            let purged = tables.of(Family::State).get(StateKey::Purged.bytes().as_slice());
+            has || purged.is_some_and(|value| codec::decode::<LogId>(value).unwrap().index >= id.index)
+        })
     }
 
     fn sync(&self, life: u64, count: usize) -> io::Result<()> {
@@ -161,16 +167,9 @@ impl MemoryDisk {
         if disk.life != life {
             return Err(cut_off());
         }
-        let flaw = disk.flaw;
         let synced: Vec<_> = disk.pending.drain(..count).collect();
         for batch in &synced {
-            let cuts = batch
-                .0
-                .iter()
-                .any(|change| matches!(change, Change::DeleteRange(Family::Log, ..)));
-            if flaw != Flaw::ForgetsTruncation || !cuts {
-                disk.durable.apply(batch, flaw);
-            }
+            disk.durable.apply(batch);
         }
         Ok(())
     }
@@ -259,7 +258,7 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
-    fn last(&self, family: Family) -> io::Result<Option<(Box<[u8]>, Box<[u8]>)>> {
+    fn last(&self, family: Family) -> io::Result<Option<Pair>> {
         let disk = self.disk()?;
         let last = disk.live.of(family).last_key_value();
         Ok(last.map(|(key, value)| (key.clone(), value.as_ref().into())))
@@ -267,8 +266,7 @@ impl Backend for MemoryBackend {
 
     fn write(&self, batch: Batch) -> io::Result<()> {
         let mut disk = self.disk()?;
-        let flaw = disk.flaw;
-        disk.live.apply(&batch, flaw);
+        disk.live.apply(&batch);
         disk.pending.push(batch);
         Ok(())
     }

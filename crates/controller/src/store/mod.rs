@@ -29,5 +29,5 @@ mod suite_test;
 
 pub(crate) use db::Store;
 pub use db::{StoreError, StoreOptions};
-pub(crate) use marker::JoinMarker;
+pub(crate) use marker::{JoinMarker, Memory};
 pub(crate) use state_machine::StateMachine;

@@ -1,6 +1,6 @@
 //! RocksDB as the backend, with bounds on its memory and threads.
 
-use super::backend::{Backend, Batch, Change, SeePair, SeeValue};
+use super::backend::{Backend, Batch, Change, Pair, SeePair, SeeValue};
 use super::db::{StoreError, StoreOptions};
 use super::flusher::{FlushHandle, Flusher};
 use super::keys::Family;
@@ -126,7 +126,7 @@ impl Backend for RocksBackend {
         iterator.status().map_err(io_error)
     }
 
-    fn last(&self, family: Family) -> io::Result<Option<(Box<[u8]>, Box<[u8]>)>> {
+    fn last(&self, family: Family) -> io::Result<Option<Pair>> {
         let mut pairs = self.db.iterator_cf(self.family(family)?, IteratorMode::End);
         pairs.next().transpose().map_err(io_error)
     }
