@@ -3,7 +3,7 @@
 use super::{
     Options, d01_leader_killed, d02_leader_stopped, d03_leader_cut_off, d04_client_cut_off,
     d05_controller_killed, d06_majority_killed, d07_all_at_once, d08_last_in_sync, d10_disk_full,
-    d11_disk_fails, d15_disk_replaced, d16_held_back,
+    d11_disk_fails, d15_disk_replaced, d16_held_back, d23_starved,
 };
 use crate::report::Report;
 
@@ -78,5 +78,10 @@ pub const DRILLS: &[Drill] = &[
         name: "D16",
         about: "messages arrive seconds late, none is dropped",
         run: d16_held_back::run,
+    },
+    Drill {
+        name: "D23",
+        about: "too little processor for all, and nobody fails",
+        run: d23_starved::run,
     },
 ];

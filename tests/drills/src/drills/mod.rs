@@ -12,6 +12,7 @@ mod d10_disk_full;
 mod d11_disk_fails;
 mod d15_disk_replaced;
 mod d16_held_back;
+mod d23_starved;
 mod list;
 mod victim;
 

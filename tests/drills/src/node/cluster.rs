@@ -190,6 +190,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// One row of a node's metrics, named with its labels.
+    #[must_use]
+    pub fn row(&self, id: i32, row: &str) -> Option<f64> {
+        let text = ask(&self.net.address(id), "/metrics")?;
+        let rows = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let mut found = rows.filter(|(name, _)| *name == row).map(|(_, value)| value);
+        found.next()?.parse().ok()
+    }
+
     /// A counter or gauge of a node's metrics.
     #[must_use]
     pub fn metric(&self, id: i32, name: &str) -> Option<f64> {
