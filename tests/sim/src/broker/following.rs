@@ -409,7 +409,7 @@ impl Process {
             cx.coverage.truncated += 1;
             say!(cx, "{node}: {} truncated: {done:?}", partition.name);
         }
-        losses::on_truncated(cx, self.host, id, (truncation, &removed), loss.as_ref());
+        losses::on_truncated(cx, self.host, id, &removed, loss.as_ref());
         let known = partition.known_committed.get();
         if partition.known_committed.on_truncated(start, end) {
             crate::oracle::durability::on_committed_truncated(cx, self.host, partition, known, end);

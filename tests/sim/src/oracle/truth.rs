@@ -29,6 +29,8 @@ pub struct Sent {
 pub struct Truth {
     /// Batches below a leader's high watermark: what they are.
     pub committed: BTreeMap<Offset, u64>,
+    /// The epochs of those batches: a batch that was sent again may lie at the same offset in a later epoch.
+    pub epochs: BTreeMap<Offset, LeaderEpoch>,
     /// Where the committed batches end.
     pub committed_end: Offset,
     /// Batches that were acknowledged by all.
@@ -44,7 +46,7 @@ pub struct Truth {
     /// How far records were to be deleted.
     pub deleted: Offset,
     /// Acknowledged batches that the unclean election of a later life has taken.
-    pub lost_acked: BTreeSet<(Offset, u64)>,
+    pub lost_acked: BTreeSet<(Offset, LeaderEpoch, u64)>,
     /// Acknowledged batches that recorded unclean elections have cost.
     pub lost: u64,
 }
@@ -71,9 +73,10 @@ impl Truth {
             .acked
             .iter()
             .filter(|(base, identity)| **base >= start && !has(batches, **base, **identity));
-        self.lost_acked
-            .extend(gone.map(|(base, identity)| (*base, *identity)));
+        let gone = gone.filter_map(|(base, identity)| Some((*base, *self.epochs.get(base)?, *identity)));
+        self.lost_acked.extend(gone);
         self.committed.retain(|base, _| *base < start);
+        self.epochs.retain(|base, _| *base < start);
         self.committed_end = start;
         self.acked
             .retain(|base, identity| *base < start || has(batches, *base, *identity));
@@ -87,8 +90,10 @@ impl Truth {
         let more = batches
             .iter()
             .filter(|batch| batch.base >= self.committed_end && batch.end <= known);
-        let more: Vec<_> = more.map(|batch| (batch.base, batch.identity)).collect();
-        self.committed.extend(more);
+        for batch in more {
+            self.committed.insert(batch.base, batch.identity);
+            self.epochs.insert(batch.base, batch.epoch);
+        }
         self.committed_end = self.committed_end.max(known);
     }
 }

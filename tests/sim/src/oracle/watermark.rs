@@ -36,6 +36,7 @@ pub fn on_moved(cx: &mut Cx, host: Host, partition: &Partition, before: Offset) 
             None if batch.base < truth.committed_end => differs = Some(batch.base),
             None => {
                 truth.committed.insert(batch.base, batch.identity);
+                truth.epochs.insert(batch.base, batch.epoch);
                 truth.committed_end = batch.end;
             }
         }
