@@ -9,18 +9,10 @@ fn ids(list: &[i32]) -> Vec<BrokerId> {
 
 fn partition(replicas: &[i32], isr: &[i32], leader: Option<i32>) -> PartitionRegistration {
     PartitionRegistration {
-        replicas: ids(replicas),
-        isr: ids(isr),
-        elr: vec![],
-        last_known_elr: vec![],
-        offline: vec![],
-        adding: vec![],
-        removing: vec![],
         leader: leader.map(BrokerId),
-        recovering: false,
-        unclean_epochs: vec![],
         leader_epoch: LeaderEpoch(5),
         partition_epoch: PartitionEpoch(9),
+        ..PartitionRegistration::new(ids(replicas), ids(isr))
     }
 }
 

@@ -7,6 +7,7 @@ use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, MetadataVersion,
     PartitionEpoch, TopicId, TopicIdPartition, TopicName,
 };
+use std::collections::BTreeMap;
 
 /// What one proposal commits: all its records, or none if the image has moved on.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,18 @@ pub struct MetadataBatch {
     pub expected_version: MetadataVersion,
     /// Applied in this order.
     pub records: Vec<MetadataRecord>,
+}
+
+impl MetadataBatch {
+    /// The state of each of its partitions after it.
+    #[must_use]
+    pub fn last_states(&self) -> BTreeMap<TopicIdPartition, &PartitionRegistration> {
+        let states = self.records.iter().filter_map(|record| match record {
+            MetadataRecord::Partition { id, state } => Some((*id, state)),
+            _ => None,
+        });
+        states.collect()
+    }
 }
 
 /// One change of cluster state.
@@ -133,6 +146,25 @@ pub struct PartitionRegistration {
 }
 
 impl PartitionRegistration {
+    /// The first registration of a partition: of its replicas these are in sync, and the first of those leads.
+    #[must_use]
+    pub fn new(replicas: Vec<BrokerId>, isr: Vec<BrokerId>) -> Self {
+        Self {
+            leader: isr.first().copied(),
+            replicas,
+            isr,
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            offline: Vec::new(),
+            adding: Vec::new(),
+            removing: Vec::new(),
+            recovering: false,
+            unclean_epochs: Vec::new(),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+        }
+    }
+
     /// True when a replica of `broker` cannot have a log yet. One that was added and counts for something has one, also while
     /// the others that were added with it are on their way.
     #[must_use]
@@ -197,18 +229,10 @@ mod tests {
     fn an_added_replica_is_new_until_it_counts_for_something() {
         let node = BrokerId(3);
         let state = PartitionRegistration {
-            replicas: vec![BrokerId(1), node, BrokerId(4)],
-            isr: vec![BrokerId(1)],
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
             adding: vec![node, BrokerId(4)],
-            removing: Vec::new(),
-            leader: Some(BrokerId(1)),
-            recovering: false,
-            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(2),
             partition_epoch: PartitionEpoch(7),
+            ..PartitionRegistration::new(vec![BrokerId(1), node, BrokerId(4)], vec![BrokerId(1)])
         };
         assert!(state.is_new_to(node) && !state.is_new_to(BrokerId(1)));
         for at in 0..3 {
@@ -226,18 +250,9 @@ mod tests {
     #[test]
     fn the_last_unclean_elections_are_remembered_and_older_ones_are_not_denied() {
         let mut state = PartitionRegistration {
-            replicas: vec![BrokerId(1)],
-            isr: Vec::new(),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
-            adding: Vec::new(),
-            removing: Vec::new(),
-            leader: None,
-            recovering: false,
-            unclean_epochs: Vec::new(),
             leader_epoch: LeaderEpoch(90),
             partition_epoch: PartitionEpoch(99),
+            ..PartitionRegistration::new(vec![BrokerId(1)], Vec::new())
         };
         let between = |state: &PartitionRegistration, after, up_to| {
             let found = state.unclean_between(LeaderEpoch(after), LeaderEpoch(up_to));

@@ -62,25 +62,15 @@ pub fn wanted_report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milena_types::{LeaderEpoch, PartitionEpoch};
 
     const ME: BrokerId = BrokerId(1);
 
     fn registered(leader: Option<i32>, isr: &[i32], offline: &[i32]) -> PartitionRegistration {
         let ids = |list: &[i32]| list.iter().copied().map(BrokerId).collect();
         PartitionRegistration {
-            replicas: ids(&[1, 2, 3]),
-            isr: ids(isr),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: ids(offline),
-            adding: Vec::new(),
-            removing: Vec::new(),
             leader: leader.map(BrokerId),
-            recovering: false,
-            unclean_epochs: Vec::new(),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
+            offline: ids(offline),
+            ..PartitionRegistration::new(ids(&[1, 2, 3]), ids(isr))
         }
     }
 

@@ -86,10 +86,7 @@ fn count(image: &MetadataImage, node: BrokerId, defaults: &BrokerDefaults) -> Co
 mod tests {
     use super::*;
     use milena_metadata::record::{MetadataRecord, PartitionRegistration};
-    use milena_types::{
-        LeaderEpoch, MetadataVersion, PartitionEpoch, PartitionIndex, TopicId, TopicIdPartition, TopicName,
-        Uuid,
-    };
+    use milena_types::{MetadataVersion, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid};
 
     fn ids(list: &[i32]) -> Vec<BrokerId> {
         list.iter().map(|b| BrokerId(*b)).collect()
@@ -97,18 +94,8 @@ mod tests {
 
     fn partition(leader: i32, isr: &[i32]) -> PartitionRegistration {
         PartitionRegistration {
-            replicas: ids(&[1, 2, 3]),
-            isr: ids(isr),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
-            adding: Vec::new(),
-            removing: Vec::new(),
             leader: Some(BrokerId(leader)),
-            recovering: false,
-            unclean_epochs: Vec::new(),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
+            ..PartitionRegistration::new(ids(&[1, 2, 3]), ids(isr))
         }
     }
 

@@ -82,20 +82,7 @@ impl Drill {
             fenced: false,
             in_controlled_shutdown: false,
         };
-        let state = PartitionRegistration {
-            replicas: vec![NODE],
-            isr: vec![NODE],
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
-            adding: Vec::new(),
-            removing: Vec::new(),
-            leader: Some(NODE),
-            recovering: false,
-            unclean_epochs: Vec::new(),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-        };
+        let state = PartitionRegistration::new(vec![NODE], vec![NODE]);
         vec![
             MetadataRecord::Broker(broker),
             MetadataRecord::Topic {

@@ -140,9 +140,7 @@ mod tests {
     use milena_log::Env;
     use milena_log::env::{FaultyFileSystem, FileSystem, OpenMode, Survival};
     use milena_metadata::record::{MetadataBatch, MetadataRecord, PartitionRegistration};
-    use milena_types::{
-        ClusterId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicIdPartition, TopicName,
-    };
+    use milena_types::{ClusterId, PartitionIndex, TopicId, TopicIdPartition, TopicName};
     use std::path::PathBuf;
     use std::sync::Arc;
 
@@ -153,20 +151,7 @@ mod tests {
             name: TopicName::new("t").unwrap(),
         };
         let replicas: Vec<_> = replicas.iter().copied().map(BrokerId).collect();
-        let state = PartitionRegistration {
-            isr: replicas.clone(),
-            leader: replicas.first().copied(),
-            replicas,
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
-            adding: Vec::new(),
-            removing: Vec::new(),
-            recovering: false,
-            unclean_epochs: Vec::new(),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-        };
+        let state = PartitionRegistration::new(replicas.clone(), replicas);
         let partition = MetadataRecord::Partition {
             id: TopicIdPartition {
                 topic: id,

@@ -10,8 +10,8 @@ use milena_metadata::record::{
 use milena_metadata::request::{AlterPartitionItem, ReplicaState, ReplicaStateItem, ReplicaStates};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex,
-    Timestamp, TopicId, TopicIdPartition, TopicName,
+    BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, PartitionIndex, Timestamp,
+    TopicId, TopicIdPartition, TopicName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -153,20 +153,7 @@ impl Controller {
         }
         let replicas: Vec<BrokerId> = replicas.iter().map(|id| BrokerId(*id)).collect();
         for partition in 0..partitions {
-            let state = PartitionRegistration {
-                replicas: replicas.clone(),
-                isr: replicas.clone(),
-                elr: Vec::new(),
-                last_known_elr: Vec::new(),
-                offline: Vec::new(),
-                adding: Vec::new(),
-                removing: Vec::new(),
-                leader: replicas.first().copied(),
-                recovering: false,
-                unclean_epochs: Vec::new(),
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: PartitionEpoch(0),
-            };
+            let state = PartitionRegistration::new(replicas.clone(), replicas.clone());
             let id = TopicIdPartition {
                 topic: id,
                 partition: PartitionIndex(partition),

@@ -3,27 +3,13 @@
 use crate::image::MetadataImage;
 use crate::record::PartitionRegistration;
 use crate::request::Outcome;
-use milena_types::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch};
+use milena_types::{BrokerId, ErrorCode};
 
 /// The first registration of a partition: the active replicas are in sync, the first of them leads. `None` when no
 /// replica is active.
 pub(super) fn new_partition(image: &MetadataImage, replicas: &[BrokerId]) -> Option<PartitionRegistration> {
     let isr: Vec<BrokerId> = replicas.iter().copied().filter(|b| image.is_active(*b)).collect();
-    let leader = *isr.first()?;
-    Some(PartitionRegistration {
-        replicas: replicas.to_vec(),
-        isr,
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        offline: Vec::new(),
-        adding: Vec::new(),
-        removing: Vec::new(),
-        leader: Some(leader),
-        recovering: false,
-        unclean_epochs: Vec::new(),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
-    })
+    (!isr.is_empty()).then(|| PartitionRegistration::new(replicas.to_vec(), isr))
 }
 
 /// Checks one partition of a manual assignment. `factor` is the count of replicas that the topic's others have.

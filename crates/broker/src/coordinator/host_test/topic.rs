@@ -6,8 +6,8 @@ use milena_metadata::MetadataImage;
 use milena_metadata::record::{BrokerRegistration, MetadataBatch, MetadataRecord, PartitionRegistration};
 use milena_metadata::request::AdminRequest;
 use milena_types::{
-    BrokerEpoch, BrokerId, ErrorCode, IncarnationId, LeaderEpoch, MetadataVersion, PartitionEpoch,
-    PartitionIndex, TopicId, TopicIdPartition, TopicName,
+    BrokerEpoch, BrokerId, ErrorCode, IncarnationId, MetadataVersion, PartitionIndex, TopicId,
+    TopicIdPartition, TopicName,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,18 +25,8 @@ fn image(leader: Option<BrokerId>, fenced: bool) -> Arc<MetadataImage> {
         in_controlled_shutdown: false,
     };
     let state = PartitionRegistration {
-        replicas: vec![BrokerId(1)],
-        isr: vec![BrokerId(1)],
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        offline: Vec::new(),
-        adding: Vec::new(),
-        removing: Vec::new(),
         leader,
-        recovering: false,
-        unclean_epochs: Vec::new(),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
+        ..PartitionRegistration::new(vec![BrokerId(1)], vec![BrokerId(1)])
     };
     let id = |partition| TopicIdPartition {
         topic,

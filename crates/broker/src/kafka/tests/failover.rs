@@ -31,18 +31,9 @@ fn led_by(leader: BrokerId, epoch: i32) -> MetadataRecord {
         partition: PartitionIndex(0),
     };
     let state = PartitionRegistration {
-        replicas: vec![DYING, BrokerId(1)],
-        isr: vec![leader],
-        elr: vec![],
-        last_known_elr: vec![],
-        offline: vec![],
-        adding: vec![],
-        removing: vec![],
-        leader: Some(leader),
-        recovering: false,
-        unclean_epochs: Vec::new(),
         leader_epoch: LeaderEpoch(epoch),
         partition_epoch: PartitionEpoch(epoch),
+        ..PartitionRegistration::new(vec![DYING, BrokerId(1)], vec![leader])
     };
     MetadataRecord::Partition { id: partition, state }
 }

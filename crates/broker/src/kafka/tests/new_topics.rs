@@ -3,9 +3,7 @@
 use super::broker::TestBroker;
 use super::client::{Client, batch, produce};
 use milena_metadata::record::{MetadataRecord, PartitionRegistration};
-use milena_types::{
-    BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
-};
+use milena_types::{BrokerId, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid};
 use milena_wire::WireUuid;
 use milena_wire::messages::{MetadataRequest, ProduceRequest};
 
@@ -13,20 +11,7 @@ const ID: [u8; 16] = [7; 16];
 
 fn topic() -> Vec<MetadataRecord> {
     let id = TopicId(Uuid(ID));
-    let state = PartitionRegistration {
-        replicas: vec![BrokerId(1)],
-        isr: vec![BrokerId(1)],
-        elr: vec![],
-        last_known_elr: vec![],
-        offline: vec![],
-        adding: vec![],
-        removing: vec![],
-        leader: Some(BrokerId(1)),
-        recovering: false,
-        unclean_epochs: Vec::new(),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
-    };
+    let state = PartitionRegistration::new(vec![BrokerId(1)], vec![BrokerId(1)]);
     let name = TopicName::new("new").unwrap();
     let partition = TopicIdPartition {
         topic: id,
