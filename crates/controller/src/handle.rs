@@ -114,12 +114,6 @@ impl ControllerHandle {
     pub fn metrics(&self) -> Vec<Metric> {
         let (image, planner) = (self.image(), &self.shared.planner);
         let mut metrics = cluster_metrics::metrics(&image, self.is_active());
-        metrics.push(Metric::count(
-            ("kafka.controller", "ControllerStats"),
-            "UncleanLeaderElections_total",
-            "Elections of leaders that may lack acknowledged records, since this node started.",
-            planner.unclean_elections.load(Ordering::Relaxed),
-        ));
         metrics.extend(planner.availability.metrics(&image, planner.clock.now()));
         metrics
     }

@@ -8,7 +8,6 @@ use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::Planned;
 use milena_types::{MetadataVersion, Timestamp};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many jobs may wait; more wait in front of the queue.
@@ -28,8 +27,6 @@ pub(crate) enum Refusal {
 pub(crate) struct Observed {
     /// The raft term in which this node is the active controller; `None` while it is not.
     pub(crate) active: watch::Receiver<Option<u64>>,
-    /// Unclean elections that it has held, since the start.
-    pub(crate) unclean_elections: Arc<AtomicU64>,
     /// What failures cost, by the times of this clock.
     pub(crate) availability: Arc<Availability>,
     pub(crate) clock: Clock,
@@ -46,7 +43,6 @@ pub(crate) struct PlannerHandle {
 pub(crate) struct PlannerInput {
     pub(super) queue: mpsc::Receiver<Box<dyn Job>>,
     pub(super) active: watch::Sender<Option<u64>>,
-    pub(super) unclean_elections: Arc<AtomicU64>,
     pub(super) availability: Arc<Availability>,
     pub(super) clock: Clock,
 }
@@ -55,19 +51,16 @@ impl PlannerHandle {
     pub(crate) fn channel() -> (Self, PlannerInput) {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (sender, active) = watch::channel(None);
-        let unclean_elections = Arc::default();
         let clock = Clock::start();
         let availability: Arc<Availability> = Arc::default();
         let input = PlannerInput {
             queue: jobs,
             active: sender,
-            unclean_elections: Arc::clone(&unclean_elections),
             availability: Arc::clone(&availability),
             clock,
         };
         let observed = Observed {
             active,
-            unclean_elections,
             availability,
             clock,
         };

@@ -76,7 +76,6 @@ impl Planner {
             defaults: settings.defaults,
             clock: input.clock,
             seeds: settings.seeds,
-            unclean_elections: Arc::clone(&input.unclean_elections),
             availability: Arc::clone(&input.availability),
         };
         Self {

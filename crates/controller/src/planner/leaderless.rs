@@ -4,7 +4,7 @@
 //! per batch says how many there are, and for a few of them what each waits for. Pure but for [`Leaderless::log`].
 
 use milena_metadata::image::MetadataImage;
-use milena_metadata::record::{MetadataBatch, MetadataRecord, PartitionRegistration};
+use milena_metadata::record::PartitionRegistration;
 use milena_types::{BrokerId, TopicIdPartition};
 use std::collections::BTreeMap;
 
@@ -43,17 +43,14 @@ impl Partitions {
 }
 
 impl Leaderless {
-    /// Compares each partition's last state in the batch with the one in `base`, on which the batch was planned.
-    pub(super) fn of(base: &MetadataImage, batch: &MetadataBatch) -> Self {
-        let mut states: BTreeMap<TopicIdPartition, &PartitionRegistration> = BTreeMap::new();
-        for record in &batch.records {
-            if let MetadataRecord::Partition { id, state } = record {
-                states.insert(*id, state);
-            }
-        }
+    /// Compares each partition's last state in a batch with the one in `base`, on which the batch was planned.
+    pub(super) fn of(
+        base: &MetadataImage,
+        states: &BTreeMap<TopicIdPartition, &PartitionRegistration>,
+    ) -> Self {
         let mut found = Self::default();
         for (id, after) in states {
-            let before = base.partition(id);
+            let before = base.partition(*id);
             let name = || match base.topics.get(&id.topic) {
                 Some(topic) => format!("{}-{}", topic.name, id.partition),
                 None => id.to_string(),
@@ -99,26 +96,15 @@ fn wait(state: &PartitionRegistration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milena_metadata::record::PartitionRegistration;
-    use milena_types::{
-        LeaderEpoch, MetadataVersion, PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid,
-    };
+    use milena_metadata::record::{MetadataBatch, MetadataRecord};
+    use milena_types::{MetadataVersion, PartitionIndex, TopicId, TopicName, Uuid};
 
     fn state(leader: Option<i32>, elr: &[i32], last: &[i32]) -> PartitionRegistration {
         let ids = |list: &[i32]| list.iter().map(|b| BrokerId(*b)).collect::<Vec<_>>();
         PartitionRegistration {
-            replicas: ids(&[1, 2, 3]),
-            isr: leader.into_iter().map(BrokerId).collect(),
             elr: ids(elr),
             last_known_elr: ids(last),
-            offline: Vec::new(),
-            adding: vec![],
-            removing: vec![],
-            leader: leader.map(BrokerId),
-            recovering: false,
-            unclean_epochs: Vec::new(),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
+            ..PartitionRegistration::new(ids(&[1, 2, 3]), leader.into_iter().map(BrokerId).collect())
         }
     }
 
@@ -152,7 +138,7 @@ mod tests {
             expected_version: base.version,
             records: batch(after),
         };
-        Leaderless::of(&base, &next).waiting.names()
+        Leaderless::of(&base, &next.last_states()).waiting.names()
     }
 
     #[test]

@@ -23,7 +23,6 @@ use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many jobs may wait for the next round.
 pub(super) const WAITING_MAX: usize = 1_024;
@@ -61,8 +60,6 @@ pub(super) struct Shared {
     pub(super) defaults: BrokerDefaults,
     pub(super) clock: Clock,
     pub(super) seeds: Seeds,
-    /// How many there were while this node was the active controller.
-    pub(super) unclean_elections: Arc<AtomicU64>,
     pub(super) availability: Arc<Availability>,
 }
 
@@ -143,10 +140,11 @@ impl<'a> Rounds<'a> {
                 expected_version: base.version,
                 records,
             };
+            let (states, defaults) = (batch.last_states(), &self.shared.defaults);
             let effects = Effects {
-                leaderless: Leaderless::of(&base, &batch),
-                unclean: UncleanElections::of(&base, &batch, &self.shared.defaults),
-                changes: Changes::of(&base, &batch, &working, &self.shared.defaults),
+                leaderless: Leaderless::of(&base, &states),
+                unclean: UncleanElections::of(&base, &batch, defaults),
+                changes: Changes::of(&base, &batch, &states, &working, defaults),
                 decided: now,
             };
             self.propose(&batch, jobs, effects).await;
@@ -206,14 +204,13 @@ impl<'a> Rounds<'a> {
         effects.leaderless.log();
         effects.unclean.log();
         let Shared {
-            unclean_elections,
             availability,
             defaults,
             clock,
             ..
         } = self.shared;
-        unclean_elections.fetch_add(effects.unclean.count(), Ordering::Relaxed);
-        availability.on_committed(&effects.changes, image, defaults, (effects.decided, clock.now()));
+        let (unclean, times) = (effects.unclean.count(), (effects.decided, clock.now()));
+        availability.on_committed(&effects.changes, image, defaults, unclean, times);
     }
 
     /// Gives up everything that is not answered.

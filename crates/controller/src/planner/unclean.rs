@@ -147,18 +147,10 @@ mod tests {
 
     fn state(epoch: i32, leader: Option<i32>, unclean: &[i32]) -> PartitionRegistration {
         PartitionRegistration {
-            replicas: ids(&[1, 2, 3]),
-            isr: leader.into_iter().map(BrokerId).collect(),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            offline: Vec::new(),
-            adding: Vec::new(),
-            removing: Vec::new(),
-            leader: leader.map(BrokerId),
-            recovering: false,
             unclean_epochs: unclean.iter().map(|epoch| LeaderEpoch(*epoch)).collect(),
             leader_epoch: LeaderEpoch(epoch),
             partition_epoch: PartitionEpoch(epoch),
+            ..PartitionRegistration::new(ids(&[1, 2, 3]), leader.into_iter().map(BrokerId).collect())
         }
     }
 

@@ -104,14 +104,13 @@ impl Changes {
     pub(in crate::planner) fn of(
         base: &MetadataImage,
         batch: &MetadataBatch,
+        states: &BTreeMap<TopicIdPartition, &PartitionRegistration>,
         after: &MetadataImage,
         defaults: &BrokerDefaults,
     ) -> Self {
-        let mut states: BTreeMap<TopicIdPartition, &PartitionRegistration> = BTreeMap::new();
         let mut found = Self::default();
         for record in &batch.records {
             match record {
-                MetadataRecord::Partition { id, state } => drop(states.insert(*id, state)),
                 MetadataRecord::BrokerRemoved(broker) => {
                     found.lost.extend(unfenced(base, *broker).map(|was| was.id))
                 }
@@ -125,7 +124,7 @@ impl Changes {
             }
         }
         for (id, state) in states {
-            let before = base.partition(id);
+            let (id, before) = (*id, base.partition(*id));
             let outage = outage(after, id, state, defaults);
             let lost_leader = before
                 .and_then(|b| b.leader)

@@ -24,6 +24,7 @@ struct State {
     signs: Signs,
     outages: Outages,
     elections: [u64; Reason::ALL.len()],
+    unclean_elections: u64,
 }
 
 impl Availability {
@@ -59,15 +60,17 @@ impl Availability {
         self.state().signs.clear(broker);
     }
 
-    /// A batch that was decided at `decided` is committed at `now`.
+    /// A batch that was decided at `decided` is committed at `now`, and with it so many unclean elections.
     pub(in crate::planner) fn on_committed(
         &self,
         changes: &Changes,
         after: &MetadataImage,
         defaults: &BrokerDefaults,
+        unclean_elections: u64,
         (decided, now): (Timestamp, Timestamp),
     ) {
         let mut state = self.state();
+        state.unclean_elections += unclean_elections;
         for broker in &changes.lost {
             let sign = state.signs.take(*broker).unwrap_or(decided);
             let moved = |change: &Change| change.lost_leader == Some(*broker);
@@ -106,6 +109,12 @@ impl Availability {
                 "From that decision to the commit of the new leaders.",
             ),
         ];
+        metrics.push(Metric::count(
+            ("kafka.controller", "ControllerStats"),
+            "UncleanLeaderElections_total",
+            "Elections of leaders that may lack acknowledged records, since this node started.",
+            state.unclean_elections,
+        ));
         for reason in Reason::ALL {
             let help = "Leaderships that moved, by why.";
             let count = state.elections[reason as usize];

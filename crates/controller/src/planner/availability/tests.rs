@@ -10,8 +10,8 @@ use milena_metadata::record::{
 use milena_metrics::Metric;
 use milena_types::BrokerId;
 use milena_types::{
-    BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
-    TopicIdPartition, TopicName, Uuid,
+    BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, PartitionIndex, TopicId, TopicIdPartition,
+    TopicName, Uuid,
 };
 
 const TOPIC: TopicId = TopicId(Uuid([1; 16]));
@@ -42,18 +42,8 @@ fn broker(id: i32, fenced: bool) -> MetadataRecord {
 
 fn state(leader: Option<i32>, isr: &[i32]) -> PartitionRegistration {
     PartitionRegistration {
-        replicas: ids(&[1, 2, 3]),
-        isr: ids(isr),
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        offline: Vec::new(),
-        adding: Vec::new(),
-        removing: Vec::new(),
         leader: leader.map(BrokerId),
-        recovering: false,
-        unclean_epochs: Vec::new(),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
+        ..PartitionRegistration::new(ids(&[1, 2, 3]), ids(isr))
     }
 }
 
@@ -110,9 +100,9 @@ impl Cluster {
             records: records.into_iter().collect(),
         };
         self.image.apply(&batch).unwrap();
-        let changes = Changes::of(&base, &batch, &self.image, &self.defaults);
+        let changes = Changes::of(&base, &batch, &batch.last_states(), &self.image, &self.defaults);
         self.figures
-            .on_committed(&changes, &self.image, &self.defaults, (decided, self.now));
+            .on_committed(&changes, &self.image, &self.defaults, 0, (decided, self.now));
     }
 
     fn pass(&mut self, seconds: i64) {
@@ -259,7 +249,8 @@ fn each_move_of_a_leadership_has_its_reason() {
         let batch = batch(&base, broker.into_iter().chain([set(0, after)]).collect());
         let mut image = base.clone();
         image.apply(&batch).unwrap();
-        Changes::of(&base, &batch, &image, &BrokerDefaults::default()).partitions[0].election
+        let states = batch.last_states();
+        Changes::of(&base, &batch, &states, &image, &BrokerDefaults::default()).partitions[0].election
     };
     let to = |leader| state(Some(leader), &[2, 3]);
     let again = match broker(1, false) {
