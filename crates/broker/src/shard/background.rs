@@ -37,7 +37,7 @@ const BACKGROUND_KEYS: &[&str] = &[
     MOVES_RATE,
 ];
 
-/// The background work of a broker, for all data threads.
+/// The background work of a broker, its rates and its figures, for all data threads.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
     pub(super) cleaner: Arc<Cleaner>,

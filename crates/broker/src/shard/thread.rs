@@ -223,7 +223,7 @@ async fn serve(mut mailbox: Mailbox, shard: &Rc<RefCell<Shard>>, config: &Broker
             Some(task) = mailbox.requests.recv() => Some(task),
             _ = isr.tick() => {
                 with_local(Shard::tick_isr);
-                with_local(Shard::tick_at_risk);
+                with_local(|shard| shard.tick_at_risk());
                 with_local(Shard::tick_flush_stall);
                 None
             }

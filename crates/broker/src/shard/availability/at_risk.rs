@@ -3,22 +3,15 @@
 use crate::shard::partition::Partition;
 use crate::shard::role::Role;
 use crate::shard::state::Shard;
-use milena_types::TopicIdPartition;
 
 impl Shard {
     /// Now and then: counts the records at risk of the led partitions whose ISR is not whole; the others have none to speak of.
-    pub(in crate::shard) fn tick_at_risk(&mut self) {
-        let incomplete: Vec<TopicIdPartition> = self.cx.incomplete.iter().copied().collect();
-        let mut records = 0;
-        for id in incomplete {
-            if let Ok((partition, _)) = self.partition(id) {
-                records += partition.at_risk();
-            }
-        }
-        self.cx
-            .background
-            .availability
-            .set_at_risk(self.cx.shard, records);
+    pub(in crate::shard) fn tick_at_risk(&self) {
+        let incomplete = self.cx.incomplete.iter();
+        let partitions = incomplete.filter_map(|id| self.partitions.get(id));
+        let records = partitions.map(|partition| partition.at_risk()).sum();
+        let figures = &self.cx.background.availability;
+        figures.set_at_risk(self.cx.shard, records);
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Lane;
 use super::body::BodySignal;
 use super::framing::{FramePart, encode_leader_message};
-use super::throttle::Pauses;
+use super::throttle::{Pauses, queue_after};
 use crate::shard::id::ShardId;
 use crate::shard::mailbox::with_local;
 use crate::shard::role::{Feed, Role};
@@ -202,6 +202,8 @@ pub(super) enum Turn {
     Nothing,
     /// It has records, but the follower takes none at the moment.
     NoCredit,
+    /// It has to wait for so long.
+    Throttled(Duration),
     /// Its part of the frame; `again`: there is more.
     Sent { part: FramePart, again: bool },
     /// The attachment ends after this part, with this answer.
@@ -286,10 +288,6 @@ impl Shard {
                 break;
             };
             let Some(id) = link.ready.pop_front() else { break };
-            if let Some(wait) = self.throttled(&shared, id) {
-                Self::queue_after(stream, id, wait);
-                continue;
-            }
             let has_credit = shared.credit.load(Ordering::Acquire) > bytes as i64;
             let turn = self.take_turn(
                 &shared,
@@ -302,6 +300,7 @@ impl Shard {
             };
             match turn {
                 Turn::Nothing => {}
+                Turn::Throttled(wait) => queue_after(stream, id, wait),
                 Turn::NoCredit => {
                     link.ready.push_front(id);
                     break;
@@ -339,6 +338,9 @@ impl Shard {
     ) -> Turn {
         match self.partition(id) {
             Ok((partition, cx)) => {
+                if let Some(wait) = partition.throttle(cx, shared) {
+                    return Turn::Throttled(wait);
+                }
                 let turn = partition.feed(cx, shared, has_credit, quantum);
                 partition.book_sent(cx, &turn);
                 turn

@@ -19,7 +19,7 @@ use crate::shard::state::Shard;
 use bytes::Bytes;
 use milena_metadata::config::ThrottledReplicas;
 use milena_rpc::proto::{PartitionFrame, Pause};
-use milena_types::{BrokerId, TopicIdPartition};
+use milena_types::TopicIdPartition;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -71,31 +71,15 @@ impl Pauses {
     }
 }
 
+/// The partition has its turn again when the wait is over.
+pub(super) fn queue_after(stream: u64, id: TopicIdPartition, wait: Duration) {
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(wait).await;
+        with_local(|shard| shard.cx.links_out.queue(stream, id));
+    });
+}
+
 impl Shard {
-    /// How long the partition has to wait before the follower of the stream gets more of it.
-    pub(super) fn throttled(&mut self, shared: &LinkShared, id: TopicIdPartition) -> Option<Duration> {
-        let partition = self.partitions.get(&id)?;
-        let link = self.cx.links_out.links.get_mut(&shared.stream)?;
-        if link.pauses.0.is_empty() && partition.settings.throttled.leader == ThrottledReplicas::None {
-            return None;
-        }
-        let (attach, now) = (partition.attached_by(shared)?, Instant::now());
-        if let Some(left) = link.pauses.left(attach, now) {
-            return Some(left.min(RENEW_AFTER));
-        }
-        let (partition, cx) = self.partition(id).ok()?;
-        let wait = partition.leader_throttle(cx, shared.follower, now)?;
-        Some(wait.min(RENEW_AFTER))
-    }
-
-    /// The partition has its turn again when the wait is over.
-    pub(super) fn queue_after(stream: u64, id: TopicIdPartition, wait: Duration) {
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(wait).await;
-            with_local(|shard| shard.cx.links_out.queue(stream, id));
-        });
-    }
-
     /// The follower asks not to be sent more of a partition for a while.
     pub(super) fn on_pause(&mut self, stream: u64, pause: &Pause) {
         if let Some(link) = self.cx.links_out.links.get_mut(&stream)
@@ -168,24 +152,22 @@ impl Partition {
         throttled.contains(self.id.partition, cx.node)
     }
 
-    /// The attachment that is fed by the stream.
-    fn attached_by(&self, shared: &LinkShared) -> Option<u64> {
-        let Role::Leader(role) = &self.role else {
-            return None;
-        };
-        let mut feeds = role.feeds.iter();
-        let feed = feeds.find(|feed| feed.attachment.stream == shared.stream)?;
-        Some(feed.attachment.attach)
-    }
-
-    /// How long a follower that is behind has to wait.
-    fn leader_throttle(&self, cx: &Context, follower: BrokerId, now: Instant) -> Option<Duration> {
-        let Role::Leader(role) = &self.role else {
-            return None;
-        };
-        if !self.is_throttled_leader(cx) || role.leader.is_member(follower) {
+    /// How long the follower of the stream has to wait before it gets more of the partition: it has asked for a pause, which it
+    /// does in the catch-up lane only, or is behind, and this broker's rate as a leader is used up.
+    pub(super) fn throttle(&self, cx: &mut Context, shared: &LinkShared) -> Option<Duration> {
+        let may_be_paused = shared.lane == Lane::CatchUp;
+        if !may_be_paused && self.settings.throttled.leader == ThrottledReplicas::None {
             return None;
         }
-        cx.background.quotas.leader.owed(now)
+        let Role::Leader(role) = &self.role else {
+            return None;
+        };
+        let (mut feeds, now) = (role.feeds.iter(), Instant::now());
+        let feed = feeds.find(|feed| feed.attachment.stream == shared.stream)?;
+        let link = cx.links_out.links.get_mut(&shared.stream)?;
+        let paused = link.pauses.left(feed.attachment.attach, now);
+        let behind = || self.is_throttled_leader(cx) && !role.leader.is_member(shared.follower);
+        let wait = paused.or_else(|| cx.background.quotas.leader.owed(now).filter(|_| behind()));
+        wait.map(|wait| wait.min(RENEW_AFTER))
     }
 }
