@@ -17,7 +17,7 @@ mod metadata;
 mod partition;
 mod process;
 mod produce;
-mod roles;
+pub(crate) mod roles;
 mod storage;
 
 pub use partition::{Partition, Role};

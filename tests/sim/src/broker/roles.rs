@@ -142,7 +142,7 @@ impl Process {
 }
 
 /// What the metadata says of a partition, as far as roles depend on it.
-pub(super) fn assigned(state: &PartitionRegistration) -> Assigned<'_> {
+pub(crate) fn assigned(state: &PartitionRegistration) -> Assigned<'_> {
     Assigned {
         leader: state.leader,
         leader_epoch: state.leader_epoch,

@@ -1,10 +1,10 @@
 //! A broker: its log, its role, and the metadata that it knows. The decisions are the product's own.
 
 use super::controller::Known;
+use crate::broker::roles::assigned;
 use milena_log::EpochCache;
-use milena_metadata::record::PartitionRegistration;
 use milena_replication::{
-    Assigned, AttachIds, AttachmentId, FollowerHighWatermark, Following, Held, Leader, LeaderRules, LogEnds,
+    AttachIds, AttachmentId, FollowerHighWatermark, Following, Held, Leader, LeaderRules, LogEnds,
     LogSummary, Moment, Transition, transition,
 };
 use milena_types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
@@ -201,16 +201,5 @@ impl Broker {
             (self.run, self.disk, self.epoch, self.known.image.version, self.at),
             (&self.log, self.known_committed, &self.role, &self.ids),
         )
-    }
-}
-
-fn assigned(state: &PartitionRegistration) -> Assigned<'_> {
-    Assigned {
-        leader: state.leader,
-        leader_epoch: state.leader_epoch,
-        partition_epoch: state.partition_epoch,
-        replicas: &state.replicas,
-        isr: &state.isr,
-        recovering: state.recovering,
     }
 }

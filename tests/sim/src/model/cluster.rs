@@ -124,6 +124,13 @@ impl Cluster {
         self.agrees && self.controller.is_sound() && eligible.all(has_everything)
     }
 
+    /// A broker is heard of again. False: that changes nothing.
+    pub(super) fn unfence(&mut self, at: usize) -> bool {
+        let broker = &self.brokers[at];
+        let (id, epoch, applied) = (broker.id, broker.epoch, broker.known.image.version);
+        self.controller.unfence(id, epoch, applied)
+    }
+
     /// A broker hears of the metadata as it is by now.
     pub(super) fn news(&mut self, at: usize) -> bool {
         let version = self.brokers[at].known.image.version;

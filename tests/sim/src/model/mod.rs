@@ -79,9 +79,7 @@ impl State {
             is_sound,
         }
     }
-}
 
-impl State {
     /// What cannot be: an assertion of the product failed at this step.
     fn broken_by(&self, action: Action) -> Self {
         Self {
@@ -134,9 +132,7 @@ impl Lives {
     fn back(&self) -> Cluster {
         let mut cluster = self.in_sync();
         cluster.start_again(2, false);
-        let broker = &cluster.brokers[2];
-        let (id, epoch, applied) = (broker.id, broker.epoch, broker.known.image.version);
-        cluster.controller.unfence(id, epoch, applied);
+        cluster.unfence(2);
         for at in 0..3 {
             cluster.news(at);
         }
@@ -175,11 +171,7 @@ fn apply(cluster: &mut Cluster, action: Action) -> bool {
         }
         Action::News(at) => cluster.news(at),
         Action::Retry(at) => cluster.retry(at),
-        Action::Unfence(at) => {
-            let broker = &cluster.brokers[at];
-            let (id, epoch, applied) = (broker.id, broker.epoch, broker.known.image.version);
-            cluster.controller.unfence(id, epoch, applied)
-        }
+        Action::Unfence(at) => cluster.unfence(at),
         Action::Fence(_) | Action::Restart(_) | Action::Wipe(_) | Action::TimeOut(_) | Action::Break(_) => {
             cluster.left.faults -= 1;
             fail(cluster, action)

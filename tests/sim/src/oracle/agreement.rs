@@ -168,10 +168,10 @@ fn check_member(cx: &mut Cx, member: BrokerId, partition: &Partition) {
     let truth = cx.oracle.truth(id);
     let mut own = batches.iter().peekable();
     let mut wrong = None;
-    for (base, identity) in truth.committed.range(start..) {
+    for (base, known) in truth.committed.range(start..) {
         while own.next_if(|batch| batch.base < *base).is_some() {}
         match own.peek() {
-            Some(batch) if batch.base == *base && batch.identity == *identity => {}
+            Some(batch) if batch.base == *base && batch.identity == known.identity => {}
             _ => {
                 wrong = Some(*base);
                 break;

@@ -20,7 +20,7 @@ pub fn on_acked(cx: &mut Cx, host: Host, partition: &Partition, asked: &ToLeader
         return;
     }
     // The high watermark has passed it, so that it is known by then.
-    match truth.committed.get(&base).copied() {
+    match truth.committed.get(&base).map(|batch| batch.identity) {
         Some(known) if known == identity => {
             truth.acked.insert(base, identity);
         }

@@ -46,7 +46,7 @@ pub fn on_leads(cx: &mut Cx, host: Host, partition: &Partition, state: &Partitio
         return;
     }
     let mut committed = truth.committed.range(start..);
-    let lacks = committed.find(|(base, identity)| !has(&batches, **base, **identity));
+    let lacks = committed.find(|(base, known)| !has(&batches, **base, known.identity));
     if let Some((base, _)) = lacks {
         let (base, acked) = (*base, truth.acked.contains_key(base));
         cx.oracle.fail(

@@ -27,10 +27,8 @@ pub struct Sent {
 /// A partition.
 #[derive(Debug, Default)]
 pub struct Truth {
-    /// Batches below a leader's high watermark: what they are.
-    pub committed: BTreeMap<Offset, u64>,
-    /// The epochs of those batches: a batch that was sent again may lie at the same offset in a later epoch.
-    pub epochs: BTreeMap<Offset, LeaderEpoch>,
+    /// Batches below a leader's high watermark, by where they begin.
+    pub committed: BTreeMap<Offset, Placed>,
     /// Where the committed batches end.
     pub committed_end: Offset,
     /// Batches that were acknowledged by all.
@@ -45,7 +43,8 @@ pub struct Truth {
     pub life: Option<LeaderEpoch>,
     /// How far records were to be deleted.
     pub deleted: Offset,
-    /// Acknowledged batches that the unclean election of a later life has taken.
+    /// Acknowledged batches that the unclean election of a later life has taken; one that was sent again may lie at the same
+    /// offset in a later epoch.
     pub lost_acked: BTreeSet<(Offset, LeaderEpoch, u64)>,
     /// Acknowledged batches that recorded unclean elections have cost.
     pub lost: u64,
@@ -73,10 +72,10 @@ impl Truth {
             .acked
             .iter()
             .filter(|(base, identity)| **base >= start && !has(batches, **base, **identity));
-        let gone = gone.filter_map(|(base, identity)| Some((*base, *self.epochs.get(base)?, *identity)));
+        let gone =
+            gone.filter_map(|(base, identity)| Some((*base, self.committed.get(base)?.epoch, *identity)));
         self.lost_acked.extend(gone);
         self.committed.retain(|base, _| *base < start);
-        self.epochs.retain(|base, _| *base < start);
         self.committed_end = start;
         self.acked
             .retain(|base, identity| *base < start || has(batches, *base, *identity));
@@ -90,10 +89,7 @@ impl Truth {
         let more = batches
             .iter()
             .filter(|batch| batch.base >= self.committed_end && batch.end <= known);
-        for batch in more {
-            self.committed.insert(batch.base, batch.identity);
-            self.epochs.insert(batch.base, batch.epoch);
-        }
+        self.committed.extend(more.map(|batch| (batch.base, *batch)));
         self.committed_end = self.committed_end.max(known);
     }
 }

@@ -31,12 +31,11 @@ pub fn on_moved(cx: &mut Cx, host: Host, partition: &Partition, before: Offset) 
     let mut differs = None;
     for batch in batches {
         match truth.committed.get(&batch.base) {
-            Some(known) if *known != batch.identity => differs = Some(batch.base),
+            Some(known) if known.identity != batch.identity => differs = Some(batch.base),
             Some(_) => {}
             None if batch.base < truth.committed_end => differs = Some(batch.base),
             None => {
-                truth.committed.insert(batch.base, batch.identity);
-                truth.epochs.insert(batch.base, batch.epoch);
+                truth.committed.insert(batch.base, batch);
                 truth.committed_end = batch.end;
             }
         }
@@ -86,8 +85,8 @@ pub fn on_read(cx: &mut Cx, host: Host, partition: &Partition, from: Offset, nex
             );
         }
         // A new leader may know less than its predecessor, but never something else.
-        let known = oracle.truth(id).committed.get(&batch.base).copied();
-        if !past && known.is_some_and(|known| known != batch.identity) {
+        let known = oracle.truth(id).committed.get(&batch.base);
+        if !past && known.is_some_and(|known| known.identity != batch.identity) {
             return oracle.fail(
                 "I6",
                 format!("{host:?} {id}: another batch is read at {}", batch.base),
