@@ -54,7 +54,7 @@ impl Background {
     pub(super) fn new(cleaner: Arc<Cleaner>, shards: usize) -> Self {
         Self {
             cleaner,
-            moves: Arc::new(Pacer::new(f64::MAX)),
+            moves: Arc::default(),
             gates: Arc::default(),
             truncated: Arc::default(),
             quotas: Arc::default(),

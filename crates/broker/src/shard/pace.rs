@@ -30,6 +30,13 @@ struct Account {
     at: Instant,
 }
 
+impl Default for Pacer {
+    /// Without a limit.
+    fn default() -> Self {
+        Self::new(f64::MAX)
+    }
+}
+
 impl Pacer {
     /// Bytes per second; below 1 it counts as 1.
     pub(super) fn new(bytes_per_second: f64) -> Self {

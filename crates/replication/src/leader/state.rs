@@ -219,12 +219,6 @@ impl Leader {
         }))
     }
 
-    /// Whether the follower is in the maximal ISR.
-    #[must_use]
-    pub fn is_member(&self, follower: BrokerId) -> bool {
-        self.in_maximal_isr(follower)
-    }
-
     pub(super) fn follower(&self, broker: BrokerId) -> Option<&Progress> {
         self.followers.iter().find(|f| f.broker == broker)
     }

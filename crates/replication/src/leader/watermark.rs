@@ -135,7 +135,9 @@ impl Leader {
         self.proposed.as_deref().map_or(&[], |proposed| proposed)
     }
 
-    pub(super) fn in_maximal_isr(&self, broker: BrokerId) -> bool {
+    /// Whether the broker is in the committed ISR, or in one proposed since.
+    #[must_use]
+    pub fn in_maximal_isr(&self, broker: BrokerId) -> bool {
         self.term.isr.contains(&broker) || (self.proposed().contains(&broker) && !on(Mutant::NoMaximalIsr))
     }
 

@@ -29,22 +29,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const RENEW_AFTER: Duration = Duration::from_secs(1);
 
 /// The rates of a broker: unlimited until they are set.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::shard) struct ReplicationQuotas {
     /// `leader.replication.throttled.rate`.
     pub(in crate::shard) leader: Pacer,
     /// `follower.replication.throttled.rate`.
     pub(in crate::shard) follower: Pacer,
-}
-
-impl Default for ReplicationQuotas {
-    fn default() -> Self {
-        let unlimited = || Pacer::new(f64::MAX);
-        Self {
-            leader: unlimited(),
-            follower: unlimited(),
-        }
-    }
 }
 
 /// Feeds of one stream that their follower has paused.
@@ -166,7 +156,7 @@ impl Partition {
         let feed = feeds.find(|feed| feed.attachment.stream == shared.stream)?;
         let link = cx.links_out.links.get_mut(&shared.stream)?;
         let paused = link.pauses.left(feed.attachment.attach, now);
-        let behind = || self.is_throttled_leader(cx) && !role.leader.is_member(shared.follower);
+        let behind = || self.is_throttled_leader(cx) && !role.leader.in_maximal_isr(shared.follower);
         let wait = paused.or_else(|| cx.background.quotas.leader.owed(now).filter(|_| behind()));
         wait.map(|wait| wait.min(RENEW_AFTER))
     }
