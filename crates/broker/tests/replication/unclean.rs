@@ -1,13 +1,12 @@
 //! Unclean elections: what the returning leader lost is in quarantine, told exactly, and never simply gone.
 
 use crate::cluster::*;
+use crate::opened_files::OpensFiles as _;
 use crate::short_fs::ShortFs;
 use milena_broker::config::{QuarantineRules, ReplicaConfig};
-use milena_log::Env;
 use milena_metadata::record::MetadataRecord;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The tails in quarantine on these disks: `loss.json`, and the values with their offsets.
@@ -231,8 +230,7 @@ async fn a_tail_that_may_not_be_kept_is_cut_all_the_same() {
 #[tokio::test]
 async fn without_space_to_keep_it_nothing_is_cut() {
     let fs = ShortFs::default();
-    let env = Env::with(Arc::new(fs.clone()), Env::SEALED_OPEN_MAX);
-    let (mut cluster, id) = lost(Cluster::start_with_two_disks_on(2, 1, Some(env)).await).await;
+    let (mut cluster, id) = lost(Cluster::start_with_two_disks_on(2, 1, Some(fs.env())).await).await;
     let disks = [cluster.disk(1), cluster.second_disk(1)];
     fs.refuse(rustix::io::Errno::NOSPC.raw_os_error());
     cluster.start_node(1).await;
