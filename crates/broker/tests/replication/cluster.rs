@@ -274,8 +274,14 @@ pub(crate) fn keyed(key: &str, value: Option<&str>) -> BytesMut {
 }
 
 pub(crate) fn batch(value: &str) -> BytesMut {
+    batch_of(&[value])
+}
+
+pub(crate) fn batch_of(values: &[&str]) -> BytesMut {
     let mut builder = BatchBuilder::plain(Offset(0));
-    builder.append(now(), None, Some(value.as_bytes()), &[]);
+    for value in values {
+        builder.append(now(), None, Some(value.as_bytes()), &[]);
+    }
     builder.build()
 }
 

@@ -13,6 +13,7 @@ mod fetching;
 mod idle;
 mod isr;
 mod moves;
+mod opened_files;
 mod producing;
 mod read_replica;
 mod short_fs;

@@ -1,9 +1,9 @@
 //! AlterReplicaLogDirs: replicas move between the directories of a broker while they serve.
 
 use crate::cluster::*;
+use crate::opened_files::OpensFiles as _;
 use crate::short_fs::ShortFs;
 use milena_broker::shard::AlterLogDirItem;
-use milena_log::Env;
 use milena_types::{Acks, ErrorCode, PartitionIndex, TopicIdPartition, TopicName, TopicPartition};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -247,8 +247,7 @@ async fn what_lies_in_the_destination_does_not_become_the_log() {
 /// A partition with 20 records, and the file system it lies on.
 async fn on_short_fs() -> (Cluster, ShortFs, TopicIdPartition) {
     let fs = ShortFs::default();
-    let env = Env::with(Arc::new(fs.clone()), 100);
-    let cluster = Cluster::start_with_two_disks_on(1, 1, Some(env)).await;
+    let cluster = Cluster::start_with_two_disks_on(1, 1, Some(fs.env())).await;
     let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
     for number in 0..20 {
         cluster.produce_until_ok(1, id, &number.to_string()).await;

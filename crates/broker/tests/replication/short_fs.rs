@@ -1,6 +1,7 @@
 //! The real file system, but that of copies, tails for the quarantine, under way, and logs of the topic `short` no file can be opened,
 //! or made, while a test says so.
 
+use crate::opened_files::OpensFiles;
 use milena_log::env::{FileSystem, LogFile, OpenMode, StdFileSystem};
 use std::io;
 use std::path::Path;
@@ -29,8 +30,8 @@ impl ShortFs {
     }
 }
 
-impl FileSystem for ShortFs {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+impl OpensFiles for ShortFs {
+    fn open_file(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
         let errno = self.errno.load(Ordering::SeqCst);
         // Without space a file can still be read.
         let concerned = errno != NO_SPACE || mode != OpenMode::Read;
@@ -41,45 +42,5 @@ impl FileSystem for ShortFs {
             return Err(io::Error::from_raw_os_error(errno));
         }
         StdFileSystem.open(path, mode)
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.create_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.create_dir_all(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
-        StdFileSystem.read_dir(path)
-    }
-
-    fn file_len(&self, path: &Path) -> io::Result<Option<u64>> {
-        StdFileSystem.file_len(path)
-    }
-
-    fn modified(&self, path: &Path) -> io::Result<i64> {
-        StdFileSystem.modified(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        StdFileSystem.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.sync_dir(path)
-    }
-
-    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.sync_file_system(path)
     }
 }

@@ -1,11 +1,10 @@
 //! A disk that does not come back from a flush: whoever else is in sync goes on.
 
 use crate::cluster::*;
+use crate::opened_files::OpensFiles as _;
 use crate::slow_fs::SlowFs;
 use milena_broker::config::ReplicaConfig;
-use milena_log::env::Env;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Two brokers that give a flush 600 ms and never put anybody out of an ISR for lagging; broker 1 leads.
@@ -16,8 +15,7 @@ async fn two_on_slow_disks() -> (Cluster, SlowFs, TopicIdPartition) {
         ..ReplicaConfig::default()
     };
     let fs = SlowFs::default();
-    let env = Env::with(Arc::new(fs.clone()), 100);
-    let cluster = Cluster::start_on(2, 1, replica, env).await;
+    let cluster = Cluster::start_on(2, 1, replica, fs.env()).await;
     let configs = [("min.insync.replicas", "1")];
     let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &configs), 0);
     cluster.produce_until_ok(1, id, "before").await;

@@ -1,5 +1,6 @@
 //! The real file system, but a flush of a file below one directory does not come back for as long as a test says so.
 
+use crate::opened_files::OpensFiles;
 use milena_log::env::{FileSystem, LogFile, OpenMode, StdFileSystem};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,53 +65,13 @@ impl LogFile for SlowFile {
     }
 }
 
-impl FileSystem for SlowFs {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
+impl OpensFiles for SlowFs {
+    fn open_file(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn LogFile>> {
         let file = StdFileSystem.open(path, mode)?;
         Ok(Arc::new(SlowFile {
             file,
             path: path.to_owned(),
             gate: Arc::clone(&self.0),
         }))
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.create_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.create_dir_all(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<(String, bool)>> {
-        StdFileSystem.read_dir(path)
-    }
-
-    fn file_len(&self, path: &Path) -> io::Result<Option<u64>> {
-        StdFileSystem.file_len(path)
-    }
-
-    fn modified(&self, path: &Path) -> io::Result<i64> {
-        StdFileSystem.modified(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        StdFileSystem.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.sync_dir(path)
-    }
-
-    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
-        StdFileSystem.sync_file_system(path)
     }
 }

@@ -1,13 +1,12 @@
 //! Damaged logs and failed directories: the replicas give way, and are repaired from the others.
 
 use crate::cluster::*;
+use crate::opened_files::OpensFiles as _;
 use crate::short_fs::ShortFs;
 use milena_broker::config::ReplicaConfig;
-use milena_log::Env;
 use milena_metadata::request::ReplicaState;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Somebody may have what a log in doubt lacks.
@@ -103,21 +102,8 @@ async fn a_leader_that_reads_damage_stands_down_and_is_repaired_by_the_next_one(
     assert_eq!(error, ErrorCode::KafkaStorageError);
     wait_leader(&cluster, id, Some(2)).await;
     assert_complete(&cluster, 2, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    until("the same bytes", || async {
-        cluster.segments(1, "t", 0) == before
-    })
-    .await;
+    wait_repaired(&cluster, 1, id, &before).await;
     assert_eq!(cluster.segments(2, "t", 0), before, "nobody cut the good replica");
-    let reports = cluster.controller.reports();
-    // One that it is well again may follow, where the metadata comes later than the answer.
-    assert_eq!(
-        reports[..2],
-        [
-            (BrokerId(1), ReplicaState::Offline),
-            (BrokerId(1), ReplicaState::Refill)
-        ]
-    );
     cluster.controller.elect(id, 1);
     until("the repaired replica to lead", || async {
         fetch(cluster.router(1), id, 0).await.error == ErrorCode::None
@@ -157,19 +143,7 @@ async fn a_log_that_lacks_a_segment_is_not_opened_before_another_leads() {
     // It still leads, as far as the metadata goes.
     cluster.start_node(1).await;
     wait_leader(&cluster, id, Some(2)).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    until("the same bytes", || async {
-        (1..=2).all(|broker| cluster.segments(broker, "t", 0) == before)
-    })
-    .await;
-    let reports = cluster.controller.reports();
-    assert_eq!(
-        reports[..2],
-        [
-            (BrokerId(1), ReplicaState::Offline),
-            (BrokerId(1), ReplicaState::Refill)
-        ]
-    );
+    wait_repaired(&cluster, 1, id, &before).await;
     cluster.stop().await;
 }
 
@@ -206,6 +180,27 @@ async fn wait_reports(cluster: &Cluster, expected: &[(BrokerId, ReplicaState)]) 
     assert_eq!(cluster.controller.reports()[..expected.len()], *expected);
 }
 
+/// The broker's log is not served, and lies there as it was.
+async fn wait_refused(cluster: &Cluster, broker: i32, id: TopicIdPartition, left: &[u8]) {
+    wait_reports(cluster, &[(BrokerId(broker), ReplicaState::Offline)]).await;
+    let error = fetch(cluster.router(broker), id, 0).await.error;
+    assert_eq!(error, ErrorCode::KafkaStorageError);
+    assert_eq!(cluster.segments(broker, "t", 0), left);
+}
+
+/// The broker has put its log out of use, and fetched it again from the other one.
+async fn wait_repaired(cluster: &Cluster, broker: i32, id: TopicIdPartition, whole: &[u8]) {
+    // One that it is well again may follow, where the metadata comes later than the answer.
+    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(broker), state));
+    wait_reports(cluster, &reports).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let dir = cluster.disk(broker).join("t-0");
+    until("the same bytes", || async {
+        dir.exists() && (1..=2).all(|broker| cluster.segments(broker, "t", 0) == whole)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_replica_in_doubt_is_filled_by_one_that_has_more() {
     let mut cluster = Cluster::start_with(2, 1, patient(Duration::from_secs(2))).await;
@@ -213,20 +208,11 @@ async fn a_replica_in_doubt_is_filled_by_one_that_has_more() {
     damage(&cluster, 1);
     let damaged = cluster.segments(1, "t", 0);
     cluster.start_node(1).await;
-    wait_reports(&cluster, &[(BrokerId(1), ReplicaState::Offline)]).await;
-    let error = fetch(cluster.router(1), id, 0).await.error;
-    assert_eq!(error, ErrorCode::KafkaStorageError);
-    assert_eq!(cluster.segments(1, "t", 0), damaged, "nothing was cut");
+    wait_refused(&cluster, 1, id, &damaged).await;
     cluster.start_node(2).await;
     cluster.controller.elect(id, 2);
-    cluster.wait_isr(id, &[1, 2]).await;
-    until("the same bytes", || async {
-        (1..=2).all(|broker| cluster.segments(broker, "t", 0) == before)
-    })
-    .await;
+    wait_repaired(&cluster, 1, id, &before).await;
     assert_complete(&cluster, 2, id).await;
-    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(1), state));
-    wait_reports(&cluster, &reports).await;
     cluster.stop().await;
 }
 
@@ -247,8 +233,7 @@ async fn a_stop_in_the_midst_of_a_doubt_is_not_a_clean_one() {
 #[tokio::test]
 async fn a_stop_while_a_log_waits_for_files_is_not_a_clean_one() {
     let fs = ShortFs::default();
-    let env = Env::with(Arc::new(fs.clone()), 64);
-    let mut cluster = Cluster::start_with_two_disks_on(1, 1, Some(env)).await;
+    let mut cluster = Cluster::start_with_two_disks_on(1, 1, Some(fs.env())).await;
     let id = partition(cluster.controller.create_topic("short", 1, &[1], &[]), 0);
     fill(&cluster, 1, id).await;
     cluster.stop_node(1).await;
@@ -283,13 +268,7 @@ async fn a_replica_without_its_directory_begins_anew() {
     cluster.start_node(2).await;
     cluster.controller.elect(id, 2);
     cluster.start_node(1).await;
-    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(1), state));
-    wait_reports(&cluster, &reports).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    until("the same bytes", || async {
-        (1..=2).all(|broker| cluster.segments(broker, "t", 0) == before)
-    })
-    .await;
+    wait_repaired(&cluster, 1, id, &before).await;
     cluster.controller.elect(id, 1);
     until("the former follower to lead", || async {
         fetch(cluster.router(1), id, 0).await.error == ErrorCode::None
@@ -436,21 +415,11 @@ async fn a_log_that_says_that_it_is_of_a_topic_that_nobody_knows_is_damaged() {
     std::fs::write(&marked, other).unwrap();
     // It was the last one in sync.
     cluster.start_node(2).await;
-    wait_reports(&cluster, &[(BrokerId(2), ReplicaState::Offline)]).await;
-    let error = fetch(cluster.router(2), id, 0).await.error;
-    assert_eq!(error, ErrorCode::KafkaStorageError);
-    assert_eq!(cluster.segments(2, "t", 0), before, "it lies where it was");
+    wait_refused(&cluster, 2, id, &before).await;
     // The other one has everything too.
     cluster.start_node(1).await;
     cluster.controller.elect(id, 1);
-    let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(2), state));
-    wait_reports(&cluster, &reports).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let disk = cluster.disk(2);
-    until("the same bytes", || async {
-        disk.join("t-0").exists() && cluster.segments(2, "t", 0) == before
-    })
-    .await;
+    wait_repaired(&cluster, 2, id, &before).await;
     assert_complete(&cluster, 1, id).await;
     cluster.stop().await;
 }

@@ -1,13 +1,12 @@
 //! Unclean elections: what the returning leader lost is in quarantine, told exactly, and never simply gone.
 
 use crate::cluster::*;
+use crate::opened_files::OpensFiles as _;
 use crate::short_fs::ShortFs;
 use milena_broker::config::{QuarantineRules, ReplicaConfig};
-use milena_log::Env;
 use milena_metadata::record::MetadataRecord;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The tails in quarantine on these disks: `loss.json`, and the values with their offsets.
@@ -133,6 +132,44 @@ async fn what_an_unclean_election_loses_is_kept_and_told() {
     cluster.stop().await;
 }
 
+/// The leader has an epoch that this replica never saw, and which ends inside of a batch of an older one: all of that batch goes.
+#[tokio::test]
+async fn a_batch_that_the_leaders_epoch_ends_inside_of_is_lost_as_a_whole() {
+    let mut cluster = Cluster::start(2, 1).await;
+    let configs = [("min.insync.replicas", "1")];
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &configs), 0);
+    cluster.produce_until_ok(1, id, "a").await;
+    cluster.stop_node(2).await;
+    cluster.controller.fence(BrokerId(2));
+    cluster.wait_isr(id, &[1]).await;
+    let three = batch_of(&["b", "c", "d"]);
+    let written = produce_batch(cluster.router(1), id, Acks::All, three, Duration::from_secs(20)).await;
+    assert_eq!(written.error, ErrorCode::None);
+    // Neither has what the other one has written since.
+    for (leader, values) in [(2, ["x", "y"].as_slice()), (1, &["e"]), (2, &["z"])] {
+        let other = 3 - leader;
+        cluster.stop_node(other).await;
+        cluster.controller.fence(BrokerId(other));
+        elect_uncleanly(&cluster, id, leader);
+        cluster.start_node(leader).await;
+        for value in values {
+            cluster.produce_until_ok(leader, id, value).await;
+        }
+    }
+    cluster.start_node(1).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    let kept = quarantined(&[cluster.disk(1)]);
+    let lost = [(1, "b"), (2, "c"), (3, "d"), (4, "e")].map(|(offset, value)| (offset, value.to_owned()));
+    assert_eq!((kept.len(), kept[0].1.as_slice()), (1, lost.as_slice()));
+    assert_eq!(
+        (said(&kept[0].0, "lost_from"), said(&kept[0].0, "lost_to")),
+        (Some(1), Some(5))
+    );
+    assert_eq!(truncated(&cluster, 1, "unclean"), 4);
+    assert_eq!(read_all(cluster.router(2), id).await, ["a", "x", "y", "z"]);
+    cluster.stop().await;
+}
+
 /// KIP-101: such records are above every high watermark.
 #[tokio::test]
 async fn what_a_clean_election_leaves_behind_is_not_kept() {
@@ -231,8 +268,7 @@ async fn a_tail_that_may_not_be_kept_is_cut_all_the_same() {
 #[tokio::test]
 async fn without_space_to_keep_it_nothing_is_cut() {
     let fs = ShortFs::default();
-    let env = Env::with(Arc::new(fs.clone()), Env::SEALED_OPEN_MAX);
-    let (mut cluster, id) = lost(Cluster::start_with_two_disks_on(2, 1, Some(env)).await).await;
+    let (mut cluster, id) = lost(Cluster::start_with_two_disks_on(2, 1, Some(fs.env())).await).await;
     let disks = [cluster.disk(1), cluster.second_disk(1)];
     fs.refuse(rustix::io::Errno::NOSPC.raw_os_error());
     cluster.start_node(1).await;

@@ -414,6 +414,7 @@ impl PartitionLog {
         let bytes = read_small_file(&*self.env.fs, &path, EPOCH_FILE_BYTES_MAX)
             .map_err(LogError::new("read", &path))?;
         let parsed = bytes.as_deref().map(parse_epochs);
+        let mut from_batches = None;
         let wrong = match parsed {
             Some(Ok(entries)) => {
                 self.epochs = EpochCache::from_entries(entries.clone());
@@ -432,8 +433,10 @@ impl PartitionLog {
                     Some(format!(
                         "it says a newer epoch than {epoch} of offset {at}, which has that"
                     ))
-                } else if opts.epochs_from_batches && self.may_rebuild_epochs(opts)? {
-                    Some("a batch contradicted it".to_owned())
+                } else if opts.epochs_from_batches {
+                    from_batches = self.agreed_epochs(opts)?;
+                    let contradicted = || "a batch contradicted it".to_owned();
+                    from_batches.is_some().then(contradicted)
                 } else {
                     None
                 }
@@ -446,7 +449,10 @@ impl PartitionLog {
             Some(_) if self.log_end <= self.log_start => self.epochs.clear(),
             Some(reason) => {
                 tracing::warn!(path = %path.display(), reason, "rebuilding the leader epochs from the log");
-                self.epochs = self.epochs_from_headers(newest)?.cache;
+                self.epochs = match from_batches {
+                    Some(epochs) => epochs,
+                    None => self.epochs_from_headers(newest)?.cache,
+                };
                 report.epochs_rebuilt = true;
                 self.epochs_dirty = true;
             }
@@ -511,15 +517,15 @@ impl PartitionLog {
         Ok(next.is_some_and(|next| next.partition_leader_epoch > epoch))
     }
 
-    /// Do the batches themselves say what the epochs are, whatever the file says? They do not where they fall: a batch is damaged.
-    /// Where others may have the log as it was, they do not either when an epoch that the file has not is that of one batch only: it
-    /// may be that batch which is damaged.
-    fn may_rebuild_epochs(&self, opts: &OpenOptions) -> Result<bool, LogError> {
+    /// The epochs that the batches say, whatever the file says. `None` where they fall: a batch is damaged. Where others may have the
+    /// log as it was, also when an epoch that the file has not is that of one batch only: it may be that batch which is damaged.
+    fn agreed_epochs(&self, opts: &OpenOptions) -> Result<Option<EpochCache>, LogError> {
         let seen = self.epochs_from_headers(opts.leader_epoch)?;
         let is_alone = opts.corruption == CorruptionPolicy::Refuse;
         let filed = |epoch: &LeaderEpoch| self.epochs.entries().iter().any(|(known, _)| known == epoch);
         let lone = || seen.lone.iter().any(|epoch| !filed(epoch));
-        Ok(!seen.falls && (is_alone || !lone()))
+        let agreed = !seen.falls && (is_alone || !lone());
+        Ok(agreed.then_some(seen.cache))
     }
 
     /// A batch that claims a newer one is met by the read that wants it.

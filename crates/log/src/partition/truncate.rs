@@ -4,6 +4,7 @@
 //! first the recovery floor, then the files from the newest back, then the epochs.
 
 use super::PartitionLog;
+use crate::env::OpenMode;
 use crate::error::LogError;
 use crate::format::FileKind;
 use crate::index::IndexBuilder;
@@ -31,10 +32,32 @@ impl PartitionLog {
         self.verify()?;
         // It may put fewer segments in the place of some.
         self.end_compaction()?;
-        match self.segment_of(offset).filter(|_| offset > self.log_start) {
+        match self.segment_to_cut(offset) {
             Some(at) => self.all_or_failed(|log| log.cut(at, offset)),
             None => self.truncate_fully_and_start_at(offset.max(Offset::ZERO)),
         }
+    }
+
+    /// Where [`Self::truncate_to`] really cuts: where the batch begins that reaches across `offset`, but not below the log start; the log
+    /// end when no record goes.
+    ///
+    /// # Errors
+    /// The log could not be read.
+    pub fn cut_offset(&self, offset: Offset) -> Result<Offset, LogError> {
+        if offset >= self.log_end {
+            return Ok(self.log_end);
+        }
+        self.verify()?;
+        let Some(at) = self.segment_to_cut(offset) else {
+            return Ok(self.log_start);
+        };
+        let (_, end, _) = self.find_cut(at, offset)?;
+        Ok(end.max(self.log_start))
+    }
+
+    /// The segment that keeps something when the log is cut at `offset`.
+    fn segment_to_cut(&self, offset: Offset) -> Option<usize> {
+        self.segment_of(offset).filter(|_| offset > self.log_start)
     }
 
     /// A truncation that ends half-way leaves files and memory apart: only opening the log again brings them together.
@@ -51,7 +74,7 @@ impl PartitionLog {
     fn cut(&mut self, at: usize, offset: Offset) -> Result<(), LogError> {
         let (base, size) = (self.segments[at].base, self.segments[at].size);
         let path = self.path(base, FileKind::Log);
-        let (position, end, index) = self.find_cut(at, offset).map_err(LogError::new("read", &path))?;
+        let (position, end, index) = self.find_cut(at, offset)?;
         if end < self.log_start {
             // The batch that holds the log start reaches across: nothing that may be read is left.
             return self.truncate_fully_and_start_at(self.log_start);
@@ -86,17 +109,16 @@ impl PartitionLog {
     }
 
     /// Position and offset of the first batch that reaches `offset`, and the indexes of what lies before it.
-    fn find_cut(&self, at: usize, offset: Offset) -> std::io::Result<(u64, Offset, IndexBuilder)> {
+    fn find_cut(&self, at: usize, offset: Offset) -> Result<(u64, Offset, IndexBuilder), LogError> {
         let meta = &self.segments[at];
         let mut index = IndexBuilder::new(meta.base, self.config.index_interval_bytes);
-        let file = self
-            .env
-            .fs
-            .open(&self.path(meta.base, FileKind::Log), crate::env::OpenMode::Read)?;
+        let path = self.path(meta.base, FileKind::Log);
+        let failed = || LogError::new("read", &path);
+        let file = self.env.fs.open(&path, OpenMode::Read).map_err(failed())?;
         let mut scanner = Scanner::new(&*file, 0, meta.size, ScanDepth::Headers);
         let mut position = 0;
         let mut end = meta.base;
-        while let Some(Ok(batch)) = scanner.next()? {
+        while let Some(Ok(batch)) = scanner.next().map_err(failed())? {
             // A damaged batch, which is why the log is cut, may say any offset.
             let out_of_place = match self.may_have_holes() {
                 true => batch.header.base_offset < end,

@@ -20,8 +20,9 @@ fn truncation_keeps_exactly_what_lies_below() {
     for to in (0..=60).rev() {
         let (fs, mut log) = filled();
         let all = dump(&log, 1);
-        log.truncate_to(Offset(to)).unwrap();
         let end = to / 2 * 2;
+        assert_eq!(log.cut_offset(Offset(to)).unwrap(), Offset(end));
+        log.truncate_to(Offset(to)).unwrap();
         assert_eq!(log.log_end_offset(), Offset(end), "a batch goes as a whole: {to}");
         assert_eq!(dump(&log, 1), all[..end as usize]);
         assert_eq!(log.flushed_offset(), Offset(end));
@@ -48,6 +49,25 @@ fn truncation_keeps_exactly_what_lies_below() {
         assert_eq!(dump(&log, 1).last(), Some(&(end, "new".to_owned())));
         assert_eq!(log.last_epoch(), Some(LeaderEpoch(7)));
     }
+}
+
+/// What lies before the log start is gone already, in the same batch or not.
+#[test]
+fn no_cut_begins_below_the_log_start() {
+    for (start, to, cut) in [
+        (23, 10, 23),
+        (23, 23, 23),
+        (23, 24, 24),
+        (22, 23, 22),
+        (20, 25, 24),
+    ] {
+        let (_, mut log) = filled();
+        log.on_high_watermark(Offset(60));
+        log.set_log_start_offset(Offset(start));
+        assert_eq!(log.cut_offset(Offset(to)).unwrap(), Offset(cut), "{start} {to}");
+    }
+    let (_, log) = filled();
+    assert_eq!(log.cut_offset(Offset(90)).unwrap(), Offset(60), "no record goes");
 }
 
 #[test]

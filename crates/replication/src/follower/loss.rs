@@ -34,7 +34,7 @@ pub struct Loss {
     pub lost_to: Offset,
 }
 
-/// What `truncation` takes away for ever, if it does. `unclean`: the leader's word which unclean election came between this log's
+/// What `truncation`, which is one of whole batches, takes away for ever, if it does. `unclean`: the leader's word which unclean election came between this log's
 /// last epoch and the leader's next one.
 ///
 /// A tail that was written in an epoch which ended with a clean election was never acknowledged above the high watermark

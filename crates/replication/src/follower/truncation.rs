@@ -13,6 +13,22 @@ pub enum Truncation {
     FullyAndStartAt(Offset),
 }
 
+impl Truncation {
+    /// The same, from where the log really cuts, which `cut_offset` says of an offset: batches go as a whole.
+    ///
+    /// # Errors
+    /// That of `cut_offset`.
+    pub fn of_whole_batches<E>(
+        self,
+        cut_offset: impl FnOnce(Offset) -> Result<Offset, E>,
+    ) -> Result<Self, E> {
+        match self {
+            Self::To(offset) => cut_offset(offset).map(Self::To),
+            Self::FullyAndStartAt(_) => Ok(self),
+        }
+    }
+}
+
 /// The leader said that the log diverges: its largest shared epoch is `epoch`, which ends there at `end`.
 ///
 /// `own_end` is `endOffsetFor(epoch)` in the follower's own log; `None` when that has no epoch at all.

@@ -388,7 +388,14 @@ impl Process {
             last_epoch: partition.log.last_epoch(),
             high_watermark: partition.known_committed.get(),
         };
-        let loss = loss(truncation, &tail, unclean);
+        let taken = match truncation.of_whole_batches(|offset| partition.log.cut_offset(offset)) {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.storage_failed(&error);
+                return;
+            }
+        };
+        let loss = loss(taken, &tail, unclean);
         let from = match truncation {
             Truncation::To(offset) => offset,
             Truncation::FullyAndStartAt(_) => before.0,
@@ -409,7 +416,7 @@ impl Process {
             cx.coverage.truncated += 1;
             say!(cx, "{node}: {} truncated: {done:?}", partition.name);
         }
-        losses::on_truncated(cx, self.host, id, &removed, loss.as_ref());
+        losses::on_truncated(cx, (self.host, id), before.0, &removed, loss.as_ref());
         let known = partition.known_committed.get();
         if partition.known_committed.on_truncated(start, end) {
             crate::oracle::durability::on_committed_truncated(cx, self.host, partition, known, end);

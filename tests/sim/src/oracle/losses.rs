@@ -4,15 +4,21 @@ use super::truth::Placed;
 use crate::cx::Cx;
 use crate::event::Host;
 use milena_replication::Loss;
-use milena_types::TopicIdPartition;
+use milena_types::{Offset, TopicIdPartition};
 
-/// A follower has cut these batches off, and tells this loss.
-pub fn on_truncated(cx: &mut Cx, host: Host, id: TopicIdPartition, removed: &[Placed], loss: Option<&Loss>) {
+/// A follower has cut these batches off a log that began there, and tells this loss.
+pub fn on_truncated(
+    cx: &mut Cx,
+    (host, id): (Host, TopicIdPartition),
+    log_start: Offset,
+    removed: &[Placed],
+    loss: Option<&Loss>,
+) {
     let truth = cx.oracle.truth(id);
-    // A cut inside of a batch takes all of it, and what is told begins where the logs part; records may have been deleted up to
-    // inside of a batch, too.
+    // Records may have been deleted up to inside of a batch.
+    let begin = |batch: &Placed| batch.base.max(log_start);
     let covers =
-        |batch: &Placed| loss.is_some_and(|loss| loss.lost_from < batch.end && batch.end <= loss.lost_to);
+        |batch: &Placed| loss.is_some_and(|loss| loss.lost_from <= begin(batch) && batch.end <= loss.lost_to);
     let mut lost = removed.iter().filter(|batch| {
         truth
             .lost_acked
@@ -27,7 +33,8 @@ pub fn on_truncated(cx: &mut Cx, host: Host, id: TopicIdPartition, removed: &[Pl
     }
     let Some(loss) = loss else { return };
     cx.coverage.loss_told += u64::from(loss.unclean_epoch.is_some());
-    if loss.committed_to < loss.lost_from || loss.lost_to < loss.committed_to {
+    let is_exact = removed.first().is_none_or(|first| loss.lost_from == begin(first));
+    if !is_exact || loss.committed_to < loss.lost_from || loss.lost_to < loss.committed_to {
         cx.oracle.fail("I13", format!("{host:?} tells {loss:?} of {id}"));
     }
 }

@@ -385,8 +385,16 @@ impl Shard {
         let Ok((partition, cx)) = self.partition(id) else {
             return;
         };
+        let taken = match truncation.of_whole_batches(|offset| partition.log.cut_offset(offset)) {
+            Ok(taken) => taken,
+            Err(error) => {
+                partition.storage_failed(cx, &error);
+                self.attach_after_cut(key, id, false);
+                return;
+            }
+        };
         let unclean = frame.unclean_epoch.map(LeaderEpoch);
-        let Some(loss) = loss(truncation, &partition.log_tail(), unclean) else {
+        let Some(loss) = loss(taken, &partition.log_tail(), unclean) else {
             let cut = partition.truncate(cx, truncation, None);
             self.attach_after_cut(key, id, cut);
             return;
