@@ -27,8 +27,7 @@ pub struct Checkpointed {
 impl Checkpointed {
     /// What is to be believed of it when the log has a recovery floor: it may be of a log that was there before the one that is, or of
     /// before it was truncated.
-    #[must_use]
-    pub fn below_floor(self, floor: Offset) -> Self {
+    fn below_floor(self, floor: Offset) -> Self {
         Self {
             high_watermark: self.high_watermark.min(floor),
             log_start: if floor < self.log_start {
@@ -141,8 +140,7 @@ impl DirOffsets {
     }
 
     /// The greatest offset of a log that is gone which the files may say of a log of this name that is made anew.
-    #[must_use]
-    pub fn stale_offset(&self, name: &TopicPartition) -> Offset {
+    fn stale_offset(&self, name: &TopicPartition) -> Offset {
         self.forgotten.get(name).copied().unwrap_or_default()
     }
 
