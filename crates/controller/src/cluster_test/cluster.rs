@@ -83,6 +83,8 @@ impl Cluster {
         let defaults = BrokerDefaults::new(None, []);
         let mut config = ControllerConfig::new(voter.id, self.voters.clone(), folder, defaults);
         config.listen = vec![Listen::Address(([127, 0, 0, 1], voter.port).into())];
+        // Brokers heartbeat when a test says so: on a busy machine it may not come to that in time.
+        config.session_timeout = Duration::from_secs(600);
         (self.configure)(&mut config);
         config
     }
@@ -179,20 +181,7 @@ impl Cluster {
 
     /// Creates a topic; existing is fine, because an earlier attempt may have made it.
     pub(super) async fn create_topic(&self, name: &str, partitions: i32, replicas: i16) -> MetadataVersion {
-        let topic = CreateTopic {
-            name: name.to_owned(),
-            partitions: Some(partitions),
-            replication_factor: Some(replicas),
-            assignments: vec![],
-            configs: vec![],
-        };
-        let request = AdminRequest::CreateTopics(CreateTopics {
-            topics: vec![topic],
-            validate_only: false,
-            default_partitions: 1,
-            default_replication_factor: 1,
-        });
-        let (reply, version) = self.admin(&request).await;
+        let (reply, version) = self.admin(&new_topic(name, partitions, replicas)).await;
         let AdminReply::CreateTopics(results) = reply else {
             panic!("{reply:?}")
         };
@@ -238,14 +227,7 @@ impl Cluster {
     }
 
     pub(super) async fn heartbeat(&self, id: i32, epoch: BrokerEpoch) {
-        let heartbeat = Heartbeat {
-            broker: BrokerId(id),
-            epoch,
-            applied: MetadataVersion(u64::MAX),
-            want_fence: false,
-            want_shutdown: false,
-        };
-        let message = proto::HeartbeatRequest::from(&heartbeat);
+        let message = heartbeat(id, epoch);
         let answer = self.call(|mut client| async move { client.heartbeat(message).await });
         assert_eq!(answer.await.outcome.unwrap().error, 0);
     }
@@ -264,7 +246,34 @@ impl Drop for Cluster {
     }
 }
 
-pub(super) fn registration(id: i32, port: u16) -> RegisterBroker {
+pub(crate) fn new_topic(name: &str, partitions: i32, replicas: i16) -> AdminRequest {
+    let topic = CreateTopic {
+        name: name.to_owned(),
+        partitions: Some(partitions),
+        replication_factor: Some(replicas),
+        assignments: vec![],
+        configs: vec![],
+    };
+    AdminRequest::CreateTopics(CreateTopics {
+        topics: vec![topic],
+        validate_only: false,
+        default_partitions: 1,
+        default_replication_factor: 1,
+    })
+}
+
+/// Of a broker that has applied everything.
+pub(crate) fn heartbeat(id: i32, epoch: BrokerEpoch) -> proto::HeartbeatRequest {
+    proto::HeartbeatRequest::from(&Heartbeat {
+        broker: BrokerId(id),
+        epoch,
+        applied: MetadataVersion(u64::MAX),
+        want_fence: false,
+        want_shutdown: false,
+    })
+}
+
+pub(crate) fn registration(id: i32, port: u16) -> RegisterBroker {
     let mark = u8::try_from(id).unwrap() + 200;
     RegisterBroker {
         broker: BrokerId(id),

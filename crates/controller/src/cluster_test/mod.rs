@@ -7,4 +7,4 @@ mod metadata;
 mod restore;
 mod subscribe;
 
-pub(crate) use cluster::listener;
+pub(crate) use cluster::{heartbeat, listener, new_topic, registration};

@@ -40,7 +40,7 @@ pub(crate) enum Seeds {
     Random,
     /// Always the same ones: a simulation.
     #[cfg(test)]
-    Fixed(Box<std::sync::Mutex<rand::rngs::StdRng>>),
+    Fixed(std::sync::Mutex<milena_metadata::plan::SeedRng>),
 }
 
 impl Seeds {
@@ -49,7 +49,10 @@ impl Seeds {
         match self {
             Self::Random => rand::rng().next_u64(),
             #[cfg(test)]
-            Self::Fixed(generator) => generator.lock().unwrap().next_u64(),
+            Self::Fixed(generator) => generator
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .next_u64(),
         }
     }
 }

@@ -4,10 +4,11 @@
 //! generator. Here waiters wake in the order in which they came, and the generator can be seeded.
 
 use futures::FutureExt;
+use milena_metadata::plan::SeedRng;
 use openraft::rt::deterministic_rng::DeterministicRng;
 use openraft::rt::watch::{RecvError, SendError, Watch, WatchReceiver, WatchSender};
 use openraft::{AsyncRuntime, OptionalSend, OptionalSync};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -19,23 +20,16 @@ type Tokio = openraft::impls::TokioRuntime;
 type Seeded = DeterministicRng<Tokio>;
 
 thread_local! {
-    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static SEEDS: RefCell<Option<SeedRng>> = const { RefCell::new(None) };
 }
 
 /// From here on this thread draws the same numbers in every run.
 pub(crate) fn seed_thread(seed: u64) {
-    SEED.set(Some(seed));
+    SEEDS.set(Some(SeedRng::new(seed)));
 }
 
 fn next_seed() -> u64 {
-    let Some(seed) = SEED.get() else {
-        return rand::random();
-    };
-    SEED.set(Some(
-        seed.wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407),
-    ));
-    seed
+    SEEDS.with_borrow_mut(|seeds| seeds.as_mut().map_or_else(rand::random, SeedRng::next_u64))
 }
 
 /// See the module.

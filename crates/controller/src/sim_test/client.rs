@@ -2,19 +2,17 @@
 //! thing again until it is answered, and judges what it is told.
 
 use super::world::World;
+use crate::cluster_test::{heartbeat, new_topic, registration};
 use crate::running::Front;
 use futures::StreamExt;
 use milena_metadata::image::MetadataImage;
 use milena_metadata::record::ConfigResource;
 use milena_metadata::request::{
-    AdminReply, AdminRequest, AlterConfig, ConfigOp, CreateTopic, CreateTopics, GrowTopic, Heartbeat,
-    RegisterBroker, RegisterBrokerReply, TopicRef,
+    AdminReply, AdminRequest, AlterConfig, ConfigOp, GrowTopic, RegisterBroker, RegisterBrokerReply, TopicRef,
 };
 use milena_rpc::proto::controller_server::Controller;
 use milena_rpc::proto::{self, subscribe_event::Event};
-use milena_types::{
-    BrokerEpoch, BrokerId, DirectoryId, ErrorCode, IncarnationId, MetadataVersion, TopicName, Uuid,
-};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, IncarnationId, MetadataVersion, TopicName, Uuid};
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,7 +116,7 @@ pub(super) struct Mine {
     retention: Option<u64>,
 }
 
-/// Makes, grows, configures and deletes topics of its own, and takes producer ids, until the world closes. Returns the
+/// Makes, grows, configures and deletes topics of its own until the world closes. Returns the
 /// topics that must be there.
 pub(super) async fn administrator(asker: Asker) -> BTreeMap<String, Mine> {
     let mut topics: BTreeMap<String, Mine> = BTreeMap::new();
@@ -149,20 +147,7 @@ pub(super) async fn administrator(asker: Asker) -> BTreeMap<String, Mine> {
 }
 
 async fn create(asker: &Asker, name: String, topics: &mut BTreeMap<String, Mine>) -> Option<()> {
-    let topic = CreateTopic {
-        name: name.clone(),
-        partitions: Some(2),
-        replication_factor: Some(1),
-        assignments: vec![],
-        configs: vec![],
-    };
-    let request = AdminRequest::CreateTopics(CreateTopics {
-        topics: vec![topic],
-        validate_only: false,
-        default_partitions: 1,
-        default_replication_factor: 1,
-    });
-    let (reply, version, attempts) = asker.admin(&request).await?;
+    let (reply, version, attempts) = asker.admin(&new_topic(&name, 2, 1)).await?;
     let AdminReply::CreateTopics(results) = reply else {
         panic!("{reply:?}")
     };
@@ -308,13 +293,7 @@ pub(super) async fn broker(asker: Asker, id: i32, told: Arc<std::sync::Mutex<Tol
         if asker.world.draw(0..10) == 0 && take_ids(&asker, id, current, &told).await.is_none() {
             return;
         }
-        let heartbeat = proto::HeartbeatRequest::from(&Heartbeat {
-            broker: BrokerId(id),
-            epoch: current,
-            applied: MetadataVersion(u64::MAX),
-            want_fence: false,
-            want_shutdown: false,
-        });
+        let heartbeat = heartbeat(id, current);
         let ask =
             |front: Arc<Front>| async move { front.controller.heartbeat(Request::new(heartbeat)).await };
         let Some((answer, _)) = asker.ask(ask).await else {
@@ -332,15 +311,10 @@ pub(super) async fn broker(asker: Asker, id: i32, told: Arc<std::sync::Mutex<Tol
 async fn register(asker: &Asker, id: i32, life: u8, told: &std::sync::Mutex<Told>) -> Option<BrokerEpoch> {
     let mark = u8::try_from(id).unwrap();
     let request = proto::RegisterBrokerRequest::from(&RegisterBroker {
-        broker: BrokerId(id),
-        cluster: None,
         incarnation: IncarnationId(Uuid([mark, life, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])),
         // Nobody dials it.
         endpoints: vec![],
-        rack: None,
-        directories: vec![DirectoryId(Uuid([mark + 100; 16]))],
-        unreadable_directories: 0,
-        previous_epoch: None,
+        ..registration(id, 0)
     });
     let ask = |front: Arc<Front>| {
         let request = request.clone();

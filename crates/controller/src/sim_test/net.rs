@@ -4,6 +4,7 @@ use super::world::World;
 use crate::raft::codec;
 use crate::raft::types::TypeConfig;
 use crate::raft::wire::{Answers, Connect, Method, Wire};
+use crate::running::Front;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -117,7 +118,7 @@ impl SimWire {
         self,
         what: &'static str,
         payload: Vec<u8>,
-        work: impl FnOnce(Arc<crate::running::Front>) -> BoxFuture<'static, Result<T, Status>> + Send,
+        work: impl FnOnce(Arc<Front>) -> BoxFuture<'static, Result<T, Status>> + Send,
     ) -> Result<T, Status> {
         let Self { world, from, to } = self;
         if world.pass(what, from, to, &payload).await.is_err() || world.has_vanished(to) {
@@ -187,45 +188,13 @@ async fn again(world: World, (from, to): (u64, u64), message: RaftMessage) {
 
 impl Wire for SimWire {
     fn call(&self, method: Method, message: RaftMessage) -> BoxFuture<'static, Result<RaftMessage, Status>> {
-        let (wire, world, to) = (self.clone(), self.world.clone(), self.to);
-        let payload = message.payload.to_vec();
-        let doubled = world.is_doubled() && method != Method::TransferLeader;
-        let round = |wire: Self, message: RaftMessage, payload: Vec<u8>| {
-            wire.round("call", payload, move |front| {
-                async move {
-                    let request = Request::new(message);
-                    let answer = match method {
-                        Method::Vote => front.raft.vote(request).await,
-                        Method::PreVote => front.raft.pre_vote(request).await,
-                        Method::TransferLeader => front.raft.transfer_leader(request).await,
-                    };
-                    judge_vote(&world, method, to, answer.map(tonic::Response::into_inner))
-                }
-                .boxed()
-            })
-        };
-        if doubled {
+        if method != Method::TransferLeader && self.world.is_doubled() {
             self.world.count("doubled votes");
-            let (wire, message, payload) = (self.clone(), message.clone(), payload.clone());
-            let pause = self.world.millis(1..800);
-            let late = self.world.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(pause).await;
-                let again = async move {
-                    let Some((front, _)) = late.front(to) else { return };
-                    if late.pass("call again", wire.from, to, &payload).await.is_err() {
-                        return;
-                    }
-                    let answer = match method {
-                        Method::Vote => front.raft.vote(Request::new(message)).await,
-                        _ => front.raft.pre_vote(Request::new(message)).await,
-                    };
-                    let _ = judge_vote(&late, method, to, answer.map(tonic::Response::into_inner));
-                };
-                again.await;
-            });
+            tokio::spawn(call_again(self.clone(), method, message.clone()));
         }
-        round(wire, message, payload).boxed()
+        let (world, to, payload) = (self.world.clone(), self.to, message.payload.to_vec());
+        let work = move |front| called(world, front, method, to, message).boxed();
+        self.clone().round("call", payload, work).boxed()
     }
 
     fn append_stream(
@@ -320,28 +289,44 @@ impl Wire for SimWire {
     }
 }
 
-/// A vote leaves the node that gives it.
-fn judge_vote(
-    world: &World,
+/// The same call a second time; nobody hears its answer.
+async fn call_again(wire: SimWire, method: Method, message: RaftMessage) {
+    let SimWire { world, from, to } = wire;
+    tokio::time::sleep(world.millis(1..800)).await;
+    if let Some((front, _)) = world.front(to)
+        && world.pass("call again", from, to, &message.payload).await.is_ok()
+    {
+        let _ = called(world, front, method, to, message).await;
+    }
+}
+
+/// A call at the node that it is for; a vote that it gives is judged.
+async fn called(
+    world: World,
+    front: Arc<Front>,
     method: Method,
     voter: u64,
-    answer: Result<RaftMessage, Status>,
+    message: RaftMessage,
 ) -> Result<RaftMessage, Status> {
+    let request = Request::new(message);
+    let answer = match method {
+        Method::Vote => front.raft.vote(request).await,
+        Method::PreVote => front.raft.pre_vote(request).await,
+        Method::TransferLeader => front.raft.transfer_leader(request).await,
+    };
     match &answer {
-        Ok(message) if method == Method::Vote => {
-            let answer: VoteResponse<TypeConfig> = codec::decode(&message.payload).unwrap();
-            if answer.vote_granted {
-                let candidate = answer.vote.leader_id;
+        Ok(vote) if method == Method::Vote => {
+            let vote: VoteResponse<TypeConfig> = codec::decode(&vote.get_ref().payload).unwrap();
+            if vote.vote_granted {
+                let candidate = vote.vote.leader_id;
                 let mut inner = world.lock();
                 inner.oracle.votes(voter, candidate.term, candidate.node_id);
             }
         }
-        Ok(_) => {}
-        Err(status) => {
-            if status.code() == tonic::Code::FailedPrecondition {
-                world.count("votes refused by the gate");
-            }
+        Err(status) if status.code() == tonic::Code::FailedPrecondition => {
+            world.count("votes refused by the gate");
         }
+        Ok(_) | Err(_) => {}
     }
-    answer
+    Ok(answer?.into_inner())
 }

@@ -106,8 +106,8 @@ impl Oracle {
 
     /// Compares what a node shows with the history; a line for the trace when it began to lead.
     pub(super) fn judge(&mut self, id: u64, life: u64, quorum: &Quorum, trace: &mut Trace) -> Option<String> {
-        let mut seen = self.seen.remove(&id).filter(|seen| seen.life == life);
-        let mut seen = seen.take().unwrap_or_else(|| Seen {
+        let seen = self.seen.remove(&id).filter(|seen| seen.life == life);
+        let mut seen = seen.unwrap_or_else(|| Seen {
             life,
             ..Seen::default()
         });

@@ -1,9 +1,8 @@
 //! What seeds found, played on purpose: a leader of the past and a voter that has forgotten who came after; a founding
 //! that is interrupted.
 
-use super::script::Script;
+use super::script::{Script, on_seed};
 use super::world::World;
-use crate::raft::test_runtime::seed_thread;
 use crate::raft::types::Proposal;
 use crate::store::memory::Flaw;
 use milena_metadata::record::{MetadataBatch, MetadataRecord};
@@ -37,26 +36,22 @@ async fn wait(script: &Script, what: &str, condition: impl Fn() -> bool) {
     panic!("{lines}\nthere never was {what}");
 }
 
-fn play(seed: u64, life: impl Future<Output = ()>) {
-    seed_thread(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(life);
+/// Three voters that were started just now.
+async fn three(seed: u64) -> Script {
+    let mut script = Script::with(seed, 3, Flaw::None, &World::new(seed, false));
+    for id in 1..=3 {
+        script.start(id).await;
+    }
+    script
 }
 
 /// All of them lose their power at each moment of the founding.
 #[test]
 fn a_founding_that_is_interrupted_goes_on() {
     for moment in (0..300).step_by(3) {
-        play(moment, async {
-            let world = World::new(moment, false);
-            let mut script = Script::with(moment, 3, Flaw::None, &world);
-            for id in 1..=3 {
-                script.start(id).await;
-            }
+        on_seed(moment, async {
+            let mut script = three(moment).await;
+            let world = script.world.clone();
             sleep(Duration::from_millis(moment)).await;
             for id in 1..=3 {
                 script.kill(id, false).await;
@@ -71,40 +66,55 @@ fn a_founding_that_is_interrupted_goes_on() {
     }
 }
 
+/// With several seeds: who reaches the voter first, when both leaders can, is a lot.
 #[test]
 fn a_voter_with_a_new_disk_helps_no_leader_of_the_past() {
-    play(1, async {
-        let world = World::new(1, false);
-        let mut script = Script::with(1, 3, Flaw::None, &world);
-        for id in 1..=3 {
-            script.start(id).await;
-        }
-        wait(&script, "a leader", || world.active().is_some()).await;
-        let old = world.active().unwrap();
-        assert!(propose(&script, old, 1_000).await);
-        sleep(Duration::from_secs(1)).await;
-        // The leader is cut off, with an entry that nobody gets.
-        script.cut_off(&[old], true);
-        assert!(!propose(&script, old, 2_000).await);
-        wait(&script, "a successor", || {
-            world.active().is_some_and(|next| next != old)
-        })
-        .await;
-        let new = world.active().unwrap();
-        let other = (1..=3).find(|id| ![old, new].contains(id)).unwrap();
-        assert!(propose(&script, new, 3_000).await);
-        // The one that the two could share loses its disk, and can see the leader of the past only.
-        script.exchange_disk(other).await;
-        script.cut_off(&[old], false);
-        script.cut_off(&[new], true);
-        script.start(other).await;
-        sleep(Duration::from_secs(10)).await;
-        world.judge();
-        assert_eq!(world.failure(), None);
-        assert!(!propose(&script, old, 4_000).await, "a second history");
-        script.cut_off(&[new], false);
-        wait(&script, "a whole cluster", || script.is_settled()).await;
-        assert_eq!(script.image(other).next_producer_id, 3_000);
-        assert_eq!(world.failure(), None);
-    });
+    for seed in 1..=20 {
+        on_seed(seed, help_no_leader_of_the_past(seed));
+    }
+}
+
+async fn help_no_leader_of_the_past(seed: u64) {
+    let mut script = three(seed).await;
+    let world = script.world.clone();
+    wait(&script, "a leader", || world.active().is_some()).await;
+    let old = world.active().unwrap();
+    assert!(propose(&script, old, 1_000).await);
+    sleep(Duration::from_secs(1)).await;
+    // The leader is cut off, with an entry that nobody gets.
+    for id in (1..=3).filter(|id| *id != old) {
+        script.part(old, id, true);
+    }
+    assert!(!propose(&script, old, 2_000).await);
+    wait(&script, "a successor", || {
+        world.active().is_some_and(|next| next != old)
+    })
+    .await;
+    let new = world.active().unwrap();
+    let other = (1..=3).find(|id| ![old, new].contains(id)).unwrap();
+    assert!(propose(&script, new, 3_000).await);
+    // The one that the two could share loses its disk, and can see the leader of the past only.
+    script.exchange_disk(other).await;
+    script.part(old, other, false);
+    script.part(new, other, true);
+    script.start(other).await;
+    helps_nobody(&script, old, seed).await;
+    // It hears of the successor. The leader of the past does not, and goes on.
+    script.part(new, other, false);
+    helps_nobody(&script, old, seed).await;
+    script.part(new, old, false);
+    wait(&script, "a whole cluster", || script.is_settled()).await;
+    assert_eq!(script.image(other).next_producer_id, 3_000, "seed {seed}");
+    assert_eq!(world.failure(), None, "seed {seed}");
+}
+
+/// Nothing of the leader of the past is confirmed.
+async fn helps_nobody(script: &Script, old: u64, seed: u64) {
+    sleep(Duration::from_secs(10)).await;
+    script.world.judge();
+    assert_eq!(script.world.failure(), None, "seed {seed}");
+    assert!(
+        !propose(script, old, 4_000).await,
+        "a second history, seed {seed}"
+    );
 }

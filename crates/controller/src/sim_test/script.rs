@@ -1,18 +1,19 @@
 //! One life of a cluster: what befalls it, drawn from the seed; then everything is healed, and it must go on by itself.
 
 use super::client::{Asker, Told, administrator, broker, check_topics, subscriber};
-use super::net::{SimConnect, host};
+use super::net::{SimConnect, Weather, host};
 use super::world::{Alive, Inner, Node, World};
 use crate::config::{ControllerConfig, Voter};
-use crate::handle::Shared;
 use crate::planner::Seeds;
 use crate::raft::test_runtime::seed_thread;
 use crate::raft::types::Raft;
 use crate::running::{Outside, Running};
+use crate::service::Quorum;
 use crate::store::Store;
 use crate::store::memory::{Flaw, MemoryDisk};
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::image::MetadataImage;
+use milena_metadata::plan::SeedRng;
 use milena_types::{BrokerId, ClusterId};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
@@ -64,25 +65,30 @@ pub(super) struct Script {
 
 /// Runs one seed from its beginning to its end, on this thread.
 pub(super) fn run(seed: u64, flaw: Flaw, print: bool) -> Outcome {
-    seed_thread(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    on_seed(seed, async {
         let world = World::new(seed, print);
         Script::new(seed, flaw, &world).live().await;
         let inner = world.lock();
         Outcome {
             seed,
-            hash: inner.trace.hash(),
+            hash: inner.trace.hash,
             elections: inner.oracle.elections(),
             counts: inner.trace.counts.clone(),
             failure: inner.oracle.failure().map(str::to_owned),
             lines: inner.trace.lines(),
         }
     })
+}
+
+/// Runs a life on this thread, with the seed's lots and a clock that jumps.
+pub(super) fn on_seed<T>(seed: u64, life: impl Future<Output = T>) -> T {
+    seed_thread(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(life)
 }
 
 fn voter(id: u64) -> Voter {
@@ -221,7 +227,7 @@ impl Script {
                 world: self.world.clone(),
                 from: id,
             }),
-            seeds: Seeds::Fixed(Box::new(Mutex::new(StdRng::seed_from_u64(self.rng.random())))),
+            seeds: Seeds::Fixed(Mutex::new(SeedRng::new(self.rng.random()))),
         };
         match Running::assemble(self.config(id), outside).await {
             Ok((running, front)) => {
@@ -264,8 +270,7 @@ impl Script {
         self.world
             .tell(&format!("node {id} dies, {lost} of {unsynced} writes are lost"));
         disk.crash(kept);
-        self.end(id, alive.running.shared.clone(), alive.running.halt())
-            .await;
+        self.end(id, alive.quorum().clone(), alive.running.halt()).await;
     }
 
     /// An orderly end: leadership is handed over.
@@ -274,19 +279,18 @@ impl Script {
             return;
         };
         self.world.tell(&format!("node {id} is stopped"));
-        self.end(id, alive.running.shared.clone(), alive.running.leave())
-            .await;
+        self.end(id, alive.quorum().clone(), alive.running.leave()).await;
         disk.crash(usize::MAX);
     }
 
     /// Waits for the end of a node, and judges what it did last.
-    async fn end(&mut self, id: u64, shared: Arc<Shared>, end: impl Future<Output = ()>) {
+    async fn end(&mut self, id: u64, quorum: Quorum, end: impl Future<Output = ()>) {
         if timeout(Duration::from_secs(20), end).await.is_err() {
             self.world.fail(format!("node {id} does not end"));
         }
         let mut inner = self.world.lock();
         let Inner { oracle, trace, .. } = &mut *inner;
-        oracle.last_words(id, &shared.quorum, trace);
+        oracle.last_words(id, &quorum, trace);
     }
 
     fn later(&mut self, millis: std::ops::Range<u64>, mend: Mend) {
@@ -385,18 +389,7 @@ impl Script {
 
     pub(super) fn raft(&self, id: u64) -> Option<Raft> {
         let inner = self.world.lock();
-        Some(
-            inner
-                .nodes
-                .get(&id)?
-                .alive
-                .as_ref()?
-                .running
-                .shared
-                .quorum
-                .raft
-                .clone(),
-        )
+        Some(inner.nodes.get(&id)?.alive.as_ref()?.quorum().raft.clone())
     }
 
     fn others(&self, id: u64) -> Vec<u64> {
@@ -472,7 +465,7 @@ impl Script {
         let mut kept = inner.nodes.iter().filter(|(id, _)| !removed.contains(id));
         kept.all(|(_, node)| {
             let alive = node.alive.as_ref();
-            !node.restoring && alive.is_some_and(|alive| alive.running.shared.quorum.gate.is_open())
+            !node.restoring && alive.is_some_and(|alive| alive.quorum().gate.is_open())
         })
     }
 
@@ -486,19 +479,14 @@ impl Script {
         inner.trace.count("wiped voters");
     }
 
-    /// Cuts nodes off from everybody, or joins them to everybody again.
-    pub(super) fn cut_off(&self, nodes: &[u64], cut: bool) {
+    /// Cuts two nodes off from each other, or joins them again.
+    pub(super) fn part(&self, one: u64, other: u64, cut: bool) {
         let mut inner = self.world.lock();
-        let all: Vec<u64> = inner.nodes.keys().copied().collect();
-        for node in nodes {
-            for other in &all {
-                for link in [(*node, *other), (*other, *node)] {
-                    if cut {
-                        inner.weather.cuts.insert(link);
-                    } else {
-                        inner.weather.cuts.remove(&link);
-                    }
-                }
+        for link in [(one, other), (other, one)] {
+            if cut {
+                inner.weather.cuts.insert(link);
+            } else {
+                inner.weather.cuts.remove(&link);
             }
         }
     }
@@ -506,7 +494,7 @@ impl Script {
     pub(super) fn image(&self, id: u64) -> Arc<MetadataImage> {
         let inner = self.world.lock();
         let alive = inner.nodes[&id].alive.as_ref().unwrap();
-        alive.running.shared.quorum.committed.image()
+        alive.quorum().committed.image()
     }
 
     /// Adds or removes a voter, through the leader.
@@ -576,7 +564,7 @@ impl Script {
         self.world.tell("everything is healed");
         {
             let mut inner = self.world.lock();
-            inner.weather = super::net::Weather::default();
+            inner.weather = Weather::default();
             inner.closing = true;
         }
         self.mends.clear();
@@ -611,7 +599,7 @@ impl Script {
                 .iter()
                 .filter_map(|(id, node)| Some((*id, node.alive.as_ref()?)));
             alive
-                .map(|(id, alive)| (id, alive.running.shared.quorum.committed.image()))
+                .map(|(id, alive)| (id, alive.quorum().committed.image()))
                 .collect()
         };
         let members = self.members().unwrap_or_default();
@@ -634,7 +622,7 @@ impl Script {
         members.iter().all(|id| {
             let alive = inner.nodes.get(id).and_then(|node| node.alive.as_ref());
             alive.is_some_and(|alive| {
-                let quorum = &alive.running.shared.quorum;
+                let quorum = alive.quorum();
                 let metrics = quorum.raft.metrics();
                 let is_there = metrics.borrow_watched().running_state.is_ok();
                 is_there && quorum.gate.is_open() && quorum.committed.image().version == version

@@ -9,8 +9,7 @@ const LINES: usize = 200;
 #[derive(Debug)]
 pub(super) struct Trace {
     begin: Instant,
-    hash: u64,
-    events: u64,
+    pub(super) hash: u64,
     lines: VecDeque<String>,
     print: bool,
     pub(super) counts: BTreeMap<&'static str, u64>,
@@ -31,7 +30,6 @@ impl Trace {
         Self {
             begin: Instant::now(),
             hash: FNV_BEGIN,
-            events: 0,
             lines: VecDeque::new(),
             print,
             counts: BTreeMap::new(),
@@ -44,7 +42,6 @@ impl Trace {
 
     /// Something small that happens often: hashed only.
     pub(super) fn note(&mut self, what: &str, from: u64, to: u64, payload: &[u8]) {
-        self.events += 1;
         let head = [self.micros(), from, to];
         for word in head {
             self.hash = fnv(self.hash, &word.to_be_bytes());
@@ -68,10 +65,6 @@ impl Trace {
 
     pub(super) fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
-    }
-
-    pub(super) fn hash(&self) -> u64 {
-        fnv(self.hash, &self.events.to_be_bytes())
     }
 
     pub(super) fn lines(&self) -> Vec<String> {

@@ -4,6 +4,7 @@ use super::net::Weather;
 use super::oracle::Oracle;
 use super::trace::Trace;
 use crate::running::{Front, Running};
+use crate::service::Quorum;
 use crate::store::memory::MemoryDisk;
 use openraft::async_runtime::WatchReceiver;
 use rand::rngs::StdRng;
@@ -28,6 +29,12 @@ pub(super) struct Node {
 pub(super) struct Alive {
     pub(super) running: Running,
     pub(super) front: Arc<Front>,
+}
+
+impl Alive {
+    pub(super) fn quorum(&self) -> &Quorum {
+        &self.running.shared.quorum
+    }
 }
 
 /// See the module.
@@ -120,15 +127,15 @@ impl World {
         } = &mut *inner;
         for (id, node) in nodes.iter_mut() {
             let Some(alive) = &node.alive else { continue };
-            let shared = &alive.running.shared;
-            if let Some(line) = oracle.judge(*id, node.life, &shared.quorum, trace) {
+            let quorum = alive.quorum();
+            if let Some(line) = oracle.judge(*id, node.life, quorum, trace) {
                 trace.tell(&line);
             }
-            oracle.judge_log(*id, &shared.quorum, &node.disk);
+            oracle.judge_log(*id, quorum, &node.disk);
             if alive.running.has_ended() {
                 oracle.fail(format!("node {id} could not go on"));
             }
-            if node.restoring && shared.quorum.gate.is_open() {
+            if node.restoring && quorum.gate.is_open() {
                 node.restoring = false;
                 trace.count("wiped voters that vote again");
                 trace.tell(&format!("node {id} votes again"));
@@ -144,7 +151,7 @@ impl World {
             let Some(alive) = &node.alive else {
                 return format!("node {id} is down");
             };
-            let quorum = &alive.running.shared.quorum;
+            let quorum = alive.quorum();
             let (votes, version) = (quorum.gate.is_open(), quorum.committed.image().version);
             let metrics = quorum.raft.metrics();
             let metrics = metrics.borrow_watched();

@@ -53,7 +53,7 @@ pub(super) trait Backend: Send + Sync {
 }
 
 /// One change.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Change {
     Put(Family, Box<[u8]>, Bytes),
     Delete(Family, Box<[u8]>),
@@ -62,7 +62,7 @@ pub(super) enum Change {
 }
 
 /// Changes that are made together.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Batch(pub(super) Vec<Change>);
 
 impl Batch {

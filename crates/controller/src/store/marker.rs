@@ -11,7 +11,7 @@ use std::io;
 
 /// The values of the mark.
 const STANDS: u8 = 1;
-const LIFTED: u8 = 2;
+pub(super) const LIFTED: u8 = 2;
 
 /// What the disk says of this voter at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::backend::{Backend, Batch, Change, Pair, SeePair, SeeValue};
 use super::flusher::{Waiter, complete};
-use super::keys::{Family, StateKey};
+use super::keys::{Family, StateKey, log_key};
+use super::marker::LIFTED;
 use crate::raft::codec;
 use crate::raft::types::{Entry, LogId, TypeConfig};
 use bytes::Bytes;
@@ -133,7 +134,7 @@ impl MemoryDisk {
         };
         if disk.flaw == Flaw::HidesLoss {
             let mut lifted = Batch::default();
-            lifted.put(Family::State, StateKey::Joining.bytes(), vec![2]);
+            lifted.put(Family::State, StateKey::Joining.bytes(), vec![LIFTED]);
             disk.live.apply(&lifted);
             disk.durable.apply(&lifted);
         }
@@ -142,10 +143,7 @@ impl MemoryDisk {
     /// The entry with this index as a running node reads it; `None` when it was purged or never there.
     pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
         let disk = self.lock();
-        let value = disk
-            .live
-            .of(Family::Log)
-            .get(super::keys::log_key(index).as_slice())?;
+        let value = disk.live.of(Family::Log).get(log_key(index).as_slice())?;
         Some(codec::decode(value).unwrap())
     }
 
@@ -153,9 +151,7 @@ impl MemoryDisk {
     pub(crate) fn is_durable(&self, id: LogId) -> bool {
         let disk = self.lock();
         [&disk.durable, &disk.former].into_iter().any(|tables| {
-            let entry = tables
-                .of(Family::Log)
-                .get(super::keys::log_key(id.index).as_slice());
+            let entry = tables.of(Family::Log).get(log_key(id.index).as_slice());
             let has = entry.is_some_and(|value| codec::decode::<Entry>(value).unwrap().log_id() == id);
             let purged = tables.of(Family::State).get(StateKey::Purged.bytes().as_slice());
             has || purged.is_some_and(|value| codec::decode::<LogId>(value).unwrap().index >= id.index)

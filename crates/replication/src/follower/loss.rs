@@ -34,8 +34,8 @@ pub struct Loss {
     pub lost_to: Offset,
 }
 
-/// What `truncation`, which is one of whole batches, takes away for ever, if it does. `unclean`: the leader's word which unclean election came between this log's
-/// last epoch and the leader's next one.
+/// What `truncation`, which is one of whole batches, takes away for ever, if it does. `unclean`: the leader's word which unclean
+/// election came between this log's last epoch and the leader's next one.
 ///
 /// A tail that was written in an epoch which ended with a clean election was never acknowledged above the high watermark
 /// (KIP-101): it is no loss. Nor is a log whose end the leader has deleted meanwhile.
