@@ -6,7 +6,7 @@
 
 use super::error::CompactionError;
 use super::manifest::Replacement;
-use crate::partition::SumsWrite;
+use crate::partition::SmallWrite;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ pub(crate) enum Stage {
     Torn,
     /// The log has swapped the segments, the manifest is still there, and has to be until the sums of the transaction indexes
     /// are those of the new segments. It must be removed once these and the directory are on disk.
-    Swapped(Option<SumsWrite>),
+    Swapped(Option<SmallWrite>),
     /// Over.
     Ended,
 }
@@ -118,7 +118,7 @@ impl Permit {
     }
 
     /// The owner has swapped what it took: `sums` are to be written before the manifest may go.
-    pub(crate) fn swapped(&self, sums: Option<SumsWrite>) {
+    pub(crate) fn swapped(&self, sums: Option<SmallWrite>) {
         let mut stage = self.lock();
         if let Stage::Torn = *stage {
             *stage = Stage::Swapped(sums);
@@ -128,7 +128,7 @@ impl Permit {
     /// After a swap: `remove` writes the sums and forgets the manifest, then the next group may begin.
     pub(super) fn finish(
         &self,
-        remove: impl FnOnce(Option<&SumsWrite>) -> Result<(), CompactionError>,
+        remove: impl FnOnce(Option<&SmallWrite>) -> Result<(), CompactionError>,
     ) -> Result<(), CompactionError> {
         let mut stage = self.lock();
         let Stage::Swapped(sums) = &*stage else {

@@ -12,7 +12,7 @@
 //! recovery floor): epochs are outside the checksum. What stays unseen is damage to the length or the magic of the very last
 //! batch; a record that was not completed may hold what looks like a batch that follows.
 
-use super::open::Listing;
+use super::listing::Listing;
 use super::{CorruptionPolicy, OpenOptions, PartitionLog};
 use crate::env::{LogFile, OpenMode};
 use crate::error::{LogError, OpenError};

@@ -5,7 +5,7 @@
 //! the epoch is. After a failed sync the directory is lost for this process: never sync again.
 
 use super::PartitionLog;
-use super::versioned_file::SmallFiles;
+use super::versioned_file::{SmallFiles, VersionedFile};
 use crate::checkpoint::encode_epochs;
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
@@ -55,19 +55,24 @@ impl PendingVersions {
     }
 }
 
-/// A new content of the file of the sums, that any thread may write.
+/// A new content of a small file, that any thread may write.
 #[derive(Debug)]
-pub(crate) struct SumsWrite {
+pub(crate) struct SmallWrite {
     files: Arc<SmallFiles>,
+    file: fn(&SmallFiles) -> &VersionedFile,
     path: PathBuf,
     version: u64,
     text: String,
 }
 
-impl SumsWrite {
-    /// Writes it durably, unless something newer is there.
+impl SmallWrite {
+    /// Writes it durably, unless something newer is there or the log was deleted.
     pub(crate) fn run(&self, fs: &dyn FileSystem) -> io::Result<()> {
-        self.files.sums.write(fs, &self.path, self.version, &self.text)
+        let file = (self.file)(&self.files);
+        match file.write(fs, &self.path, self.version, &self.text) {
+            Err(_) if self.files.is_deleted() => Ok(()),
+            result => result,
+        }
     }
 }
 
@@ -157,17 +162,39 @@ impl PartitionLog {
 
     /// What is to be written into the file of the sums of the transaction indexes, unless it says the same; it stays due
     /// with the next ticket.
-    pub(super) fn sums_write(&mut self) -> Option<SumsWrite> {
-        if !self.sums_dirty && self.in_flight.pending.sums_version <= self.in_flight.pending.sums_durable {
-            return None;
-        }
-        let files = self.in_flight.small_files.get_or_insert_default().clone();
-        Some(SumsWrite {
-            version: files.sums.next_version(),
-            files,
-            path: self.dir().join(TXN_INDEX_SUMS_FILE),
-            text: self.txn_index_sums(),
+    pub(super) fn sums_write(&mut self) -> Option<SmallWrite> {
+        let pending = &self.in_flight.pending;
+        let is_due = self.sums_dirty || pending.sums_version > pending.sums_durable;
+        is_due.then(|| {
+            let text = self.txn_index_sums();
+            self.small_write(|files| &files.sums, TXN_INDEX_SUMS_FILE, text)
         })
+    }
+
+    /// The same of the epoch file.
+    pub(super) fn epochs_write(&mut self) -> Option<SmallWrite> {
+        let pending = &self.in_flight.pending;
+        let is_due = self.epochs_dirty || pending.epoch_version > pending.epoch_durable;
+        is_due.then(|| {
+            let text = encode_epochs(self.epochs.entries());
+            self.small_write(|files| &files.epochs, EPOCH_CHECKPOINT_FILE, text)
+        })
+    }
+
+    fn small_write(
+        &mut self,
+        file: fn(&SmallFiles) -> &VersionedFile,
+        name: &str,
+        text: String,
+    ) -> SmallWrite {
+        let files = self.in_flight.small_files.get_or_insert_default().clone();
+        SmallWrite {
+            version: file(&files).next_version(),
+            files,
+            file,
+            path: self.dir().join(name),
+            text,
+        }
     }
 
     /// True when a ticket would cover something that no earlier ticket covers.

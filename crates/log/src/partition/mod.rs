@@ -19,6 +19,8 @@ mod flush;
 mod home;
 mod idle_log;
 mod in_flight;
+mod listing;
+mod missing;
 mod open;
 mod options;
 mod producers;
@@ -49,7 +51,7 @@ pub use timestamps::TimestampOffset;
 pub use transactions::AbortedTxn;
 
 pub(crate) use floor::read_floor;
-pub(crate) use flush::SumsWrite;
+pub(crate) use flush::SmallWrite;
 pub(crate) use open::{read_topic_id, topic_id_text};
 pub(crate) use producers::marker_of;
 pub(crate) use txn_index::{TxnIndexSum, read_txn_index};

@@ -4,6 +4,7 @@ use super::enter::ScanStart;
 use super::files::SegmentMeta;
 use super::home::Home;
 use super::in_flight::InFlight;
+use super::listing::{Listing, list_in_order, retired_base};
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
 use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
@@ -23,86 +24,6 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-
-/// What a partition's directory holds.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
-    pub(super) logs: BTreeSet<Offset>,
-    others: Vec<(Offset, FileKind)>,
-    pub(super) snapshots: BTreeSet<Offset>,
-    pub(super) strays: Vec<String>,
-    pub(super) has_holes: bool,
-    pub(super) has_floor: bool,
-    pub(super) unfinished_swap: bool,
-    has_mark: bool,
-    /// Holds what is written after a log's first segment was.
-    had_log: bool,
-    has_sums: bool,
-}
-
-impl Listing {
-    /// Offsets of segments that have an index and no log. One that was deleted is there under its new name until its
-    /// indexes are gone.
-    pub(super) fn without_log(&self) -> impl Iterator<Item = Offset> {
-        let gone = |base: &Offset| {
-            let deleted = format!("{base:020}.log.{DELETED_SUFFIX}", base = base.0);
-            !self.logs.contains(base) && !self.strays.contains(&deleted)
-        };
-        let indexes = |(base, kind): &(Offset, FileKind)| {
-            matches!(kind, FileKind::Index | FileKind::TimeIndex).then_some(*base)
-        };
-        self.others.iter().filter_map(indexes).filter(gone)
-    }
-}
-
-/// Lists a partition's directory; `None` when there is none.
-pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing>> {
-    let names = match fs.read_dir(dir) {
-        Ok(names) => names,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let mut listing = Listing::default();
-    for (name, _) in names.into_iter().filter(|(_, is_dir)| !is_dir) {
-        listing.unfinished_swap |= is_unfinished_swap(&name);
-        match parse_file_name(&name) {
-            Some((base, FileKind::Log)) => {
-                listing.logs.insert(base);
-            }
-            Some((base, FileKind::Snapshot)) => {
-                listing.snapshots.insert(base);
-            }
-            Some(other) => listing.others.push(other),
-            // Half-written small files, retired segments, and what a compaction left unfinished.
-            None if is_temporary(&name)
-                || [".deleted", ".cleaned", ".swap"]
-                    .iter()
-                    .any(|end| name.ends_with(end)) =>
-            {
-                listing.strays.push(name)
-            }
-            None => {
-                listing.has_holes |= name == HOLES_FILE;
-                listing.has_mark |= name == MARK_FILE;
-                listing.has_floor |= name == RECOVERY_FLOOR_FILE;
-                listing.had_log |= name == EPOCH_CHECKPOINT_FILE || name == PARTITION_METADATA_FILE;
-                listing.has_sums |= name == TXN_INDEX_SUMS_FILE;
-            }
-        }
-    }
-    Ok(Some(listing))
-}
-
-/// Lists the directory; a compaction's swap that a crash interrupted is completed before.
-fn list_in_order(opts: &OpenOptions) -> Result<Option<Listing>, LogError> {
-    let list = || list(&*opts.env.fs, &opts.dir).map_err(LogError::new("list", &opts.dir));
-    let listing = list()?;
-    if !listing.as_ref().is_some_and(|listing| listing.unfinished_swap) {
-        return Ok(listing);
-    }
-    resume_swap(&*opts.env.fs, &opts.dir).map_err(LogError::new("complete the compaction of", &opts.dir))?;
-    list()
-}
 
 impl PartitionLog {
     /// Opens the log in a directory, or an empty one where no directory is; creates no file.
@@ -173,6 +94,7 @@ impl PartitionLog {
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
         log.load_epochs(known_epoch, scanned, &opts, &mut report)?;
+        log.remove_retired(&listing)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -268,81 +190,6 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Looks for segments that are not there any more: their indexes without them, at or past the log start (a deletion leaves the
-    /// segment under another name until the indexes have theirs), or, by word of the log, the one that holds its start. Under
-    /// [`CorruptionPolicy::Truncate`] the log ends where the first of them began. Gives how far the log may be trusted.
-    fn check_missing(
-        &mut self,
-        opts: &OpenOptions,
-        listing: &Listing,
-        trusted: Offset,
-        report: &mut OpenReport,
-    ) -> Result<Offset, OpenError> {
-        let log_start = opts.log_start_offset;
-        let begin = self.segments.first().map_or(Offset(i64::MAX), |first| first.base);
-        let known = |base: &Offset| *base < trusted && *base >= log_start;
-        let lost_start = opts.has_files && !self.segments.is_empty() && log_start < begin.min(trusted);
-        let missing = match lost_start {
-            true => Some(log_start),
-            false => listing.without_log().filter(known).min(),
-        };
-        let Some(offset) = missing else {
-            return Ok(trusted);
-        };
-        let path = self.path(offset, FileKind::Log);
-        if Self::refuse_damage(opts.corruption) {
-            return Err(OpenError::Corrupt {
-                path,
-                position: 0,
-                offset,
-                recovery_point: trusted,
-                error: "the segment is missing".to_owned(),
-            });
-        }
-        tracing::error!(partition = %self.partition, path = %path.display(), offset = offset.0, recovery_point = trusted.0,
-            "a segment is missing: what lies behind it is removed");
-        self.write_recovery_floor(offset)?;
-        while self.segments.last().is_some_and(|last| last.base > offset) {
-            if let Some(doomed) = self.segments.pop() {
-                self.remove_segment_files(doomed.base)?;
-            }
-        }
-        if self.segments.is_empty() {
-            (self.log_start, self.log_end, self.flushed) = (offset, offset, offset);
-        }
-        self.dir_dirty = true;
-        report.lost_flushed = true;
-        Ok(trusted.min(offset))
-    }
-
-    /// Refuses a log that had segments, flushed ones, and has none now.
-    fn refuse_lost_segments(
-        &mut self,
-        opts: &OpenOptions,
-        listing: &Listing,
-        floor: Option<Offset>,
-        report: &mut OpenReport,
-    ) -> Result<(), OpenError> {
-        let had_log =
-            opts.has_files || listing.had_log || !listing.others.is_empty() || !listing.snapshots.is_empty();
-        let lost = self.segments.is_empty() && had_log && floor.is_none() && !report.lost_flushed;
-        if !lost || opts.recovery_point <= opts.log_start_offset {
-            return Ok(());
-        }
-        if Self::refuse_damage(opts.corruption) {
-            return Err(OpenError::Corrupt {
-                path: opts.dir.clone(),
-                position: 0,
-                offset: opts.log_start_offset,
-                recovery_point: opts.recovery_point,
-                error: "no segment is there".to_owned(),
-            });
-        }
-        tracing::error!(dir = %opts.dir.display(), recovery_point = opts.recovery_point.0, "no segment is there: flushed records are gone");
-        report.lost_flushed = true;
-        Ok(self.write_recovery_floor(opts.log_start_offset)?)
-    }
-
     /// A truncation may have died half done: what is seen to be gone must not come back after a power cut.
     fn keep_truncation(&self) -> Result<(), LogError> {
         if let Some(last) = self.segments.last() {
@@ -354,7 +201,28 @@ impl PartitionLog {
         self.env.fs.sync_dir(&dir).map_err(LogError::new("flush", dir))
     }
 
-    /// Removes what belongs to no segment.
+    /// Removes the segments that are out of use: no more do their names say why the log begins later than it did.
+    fn remove_retired(&mut self, listing: &Listing) -> Result<(), LogError> {
+        let mut retired = listing.retired().peekable();
+        if retired.peek().is_none() {
+            return Ok(());
+        }
+        if let Some(write) = self.epochs_write() {
+            let failed = LogError::new("write the epochs of", self.dir());
+            write.run(&*self.env.fs).map_err(failed)?;
+        }
+        for name in retired {
+            self.remove_stray(&self.dir().join(name))?;
+        }
+        Ok(())
+    }
+
+    fn remove_stray(&self, path: &Path) -> Result<(), LogError> {
+        let removed = self.env.fs.remove_file(path);
+        removed.map_err(LogError::new("remove", path))
+    }
+
+    /// Removes what belongs to no segment, but for segments that are out of use.
     fn remove_strays(&mut self, listing: &Listing) -> Result<(), LogError> {
         let known = |base: &Offset| {
             self.segments
@@ -364,16 +232,9 @@ impl PartitionLog {
         let dir = self.dir();
         let orphans = listing.others.iter().filter(|(base, _)| !known(base));
         let orphans = orphans.map(|(base, kind)| self.path(*base, *kind));
-        let doomed: Vec<_> = orphans
-            .chain(listing.strays.iter().map(|name| dir.join(name)))
-            .collect();
-        for path in doomed {
-            self.env
-                .fs
-                .remove_file(&path)
-                .map_err(LogError::new("remove", &path))?;
-        }
-        Ok(())
+        let unfinished = listing.strays.iter().filter(|name| retired_base(name).is_none());
+        let doomed: Vec<_> = orphans.chain(unfinished.map(|name| dir.join(name))).collect();
+        doomed.iter().try_for_each(|path| self.remove_stray(path))
     }
 
     /// Brings the log start between the first segment and the log end.
@@ -569,11 +430,6 @@ impl PartitionLog {
         report.snapshots_discarded += discarded;
         report.producers_replayed_from = (from < log_end).then_some(from);
         Ok(())
-    }
-
-    /// What to do about damage below the recovery point.
-    pub(super) fn refuse_damage(policy: CorruptionPolicy) -> bool {
-        policy != CorruptionPolicy::Truncate
     }
 }
 

@@ -4,7 +4,7 @@
 //! directory and looks at the sizes; of no file but transaction indexes is the content read.
 
 use super::idle_log::IdleLog;
-use super::open::list;
+use super::listing::list;
 use super::txn_index::read_txn_index;
 use super::{OpenOptions, PartitionLog};
 use crate::error::LogError;

@@ -2,6 +2,7 @@
 
 use super::PartitionLog;
 use super::files::SegmentMeta;
+use super::flush::SmallWrite;
 use crate::env::FileSystem;
 use crate::error::LogError;
 use crate::format::{DELETED_SUFFIX, FileKind, deleted_dir_name};
@@ -38,6 +39,8 @@ pub struct Removal {
     fs: Arc<dyn FileSystem>,
     path: PathBuf,
     is_dir: bool,
+    /// What is durable before.
+    after: Option<Arc<SmallWrite>>,
 }
 
 impl Removal {
@@ -47,12 +50,16 @@ impl Removal {
         &self.path
     }
 
-    /// Removes it, a directory once its new name is on disk. Freeing a large file may take tens of milliseconds, and the
+    /// Removes it, a directory once its new name is on disk, a segment once the epoch file says where the log begins: else it were
+    /// missing. Freeing a large file may take tens of milliseconds, and the
     /// name waits for whatever else the file system is writing.
     ///
     /// # Errors
     /// The error of the operating system; what is left is removed when the directory is opened the next time.
     pub fn run(self) -> io::Result<()> {
+        if let Some(write) = &self.after {
+            write.run(&*self.fs)?;
+        }
         if self.is_dir {
             if let Some(parent) = self.path.parent() {
                 self.fs.sync_dir(parent)?;
@@ -69,6 +76,7 @@ impl Removal {
             fs,
             path,
             is_dir: true,
+            after: None,
         }
     }
 }
@@ -231,14 +239,19 @@ impl PartitionLog {
             .into_iter()
             .partition(|(at, _)| *at <= now);
         self.in_flight.removals = later;
+        let due = Vec::from(due);
+        let after = match due.is_empty() {
+            true => None,
+            false => self.epochs_write().map(Arc::new),
+        };
         self.in_flight.shrink();
-        let fs = &self.env.fs;
         let removal = |(_, path): (Timestamp, PathBuf)| Removal {
-            fs: fs.clone(),
+            fs: self.env.fs.clone(),
             path,
             is_dir: false,
+            after: after.clone(),
         };
-        Vec::into_iter(due).map(removal).collect()
+        due.into_iter().map(removal).collect()
     }
 
     /// Moves the log start forward, to the log end at most; earlier records cannot be read any more. Returns the log start.
@@ -279,6 +292,7 @@ impl PartitionLog {
             fs,
             path: renamed,
             is_dir: true,
+            after: None,
         }))
     }
 }

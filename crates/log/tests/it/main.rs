@@ -16,6 +16,7 @@ mod dirs;
 mod doubt;
 mod epoch_file;
 mod failed_calls;
+mod first_segments;
 mod idle;
 mod kafka_made;
 mod model;
