@@ -66,8 +66,12 @@ fn no_cut_begins_below_the_log_start() {
         log.set_log_start_offset(Offset(start));
         assert_eq!(log.cut_offset(Offset(to)).unwrap(), Offset(cut), "{start} {to}");
     }
-    let (_, log) = filled();
+    let (_, mut log) = filled();
     assert_eq!(log.cut_offset(Offset(90)).unwrap(), Offset(60), "no record goes");
+    append(&mut log, &["a", "b", "c", "d"]);
+    log.on_high_watermark(Offset(64));
+    log.set_log_start_offset(Offset(61));
+    assert_eq!(log.cut_offset(Offset(63)).unwrap(), Offset(61), "in one batch");
 }
 
 #[test]
