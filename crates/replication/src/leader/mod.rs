@@ -15,6 +15,8 @@ mod state;
 mod watermark;
 
 #[cfg(test)]
+mod lag_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod state_test;

@@ -49,7 +49,7 @@ pub(super) struct Progress {
     broker_epoch: BrokerEpoch,
     ends: LogEnds,
     /// While it lags; boxed, because an idle follower does not.
-    previous: Option<Box<PreviousAck>>,
+    goal: Option<Box<Goal>>,
 }
 
 /// Any number but -1, so that an `Option` of it is no larger: a broker epoch, of which -1 is Kafka's word for none, or a
@@ -67,10 +67,13 @@ impl Small {
     }
 }
 
-/// An ack that did not reach the leader's log end.
+/// The leader's log end when an ack did not reach it: once one does, the follower has all that there was then.
+///
+/// Kafka compares a fetch with the log end at the one before. Here acks come more often than a flush ends, and each would miss what
+/// there was at the last one.
 #[derive(Clone, Debug)]
-struct PreviousAck {
-    when: Moment,
+struct Goal {
+    set: Moment,
     leader_log_end: Offset,
 }
 
@@ -101,7 +104,7 @@ impl Progress {
             attachment: AttachmentId { stream: 0, attach: 0 },
             broker_epoch: BrokerEpoch(-1),
             ends: LogEnds::default(),
-            previous: None,
+            goal: None,
         };
         if let Some(then) = last_caught_up {
             new.caught_up_at(then);
@@ -181,24 +184,23 @@ impl Progress {
             return;
         }
         self.ends = ends;
-        if ends.log_end >= leader_log_end {
+        if ends.advertised >= leader_log_end {
             self.caught_up_at(now);
             // The next ack could not say more of this moment than what was just noted.
-            self.previous = None;
+            self.goal = None;
             return;
         }
-        let this = PreviousAck {
-            when: now,
+        let next = Goal {
+            set: now,
             leader_log_end,
         };
-        match &mut self.previous {
-            Some(previous) => {
-                let last = std::mem::replace(&mut **previous, this);
-                if ends.log_end >= last.leader_log_end {
-                    self.caught_up_at(last.when);
-                }
+        match &mut self.goal {
+            Some(goal) if ends.advertised >= goal.leader_log_end => {
+                let reached = std::mem::replace(&mut **goal, next);
+                self.caught_up_at(reached.set);
             }
-            None => self.previous = Some(Box::new(this)),
+            Some(_) => {}
+            None => self.goal = Some(Box::new(next)),
         }
     }
 
@@ -207,7 +209,7 @@ impl Progress {
         (self.is_seen, self.is_attached) = (true, true);
         (self.attachment, self.broker_epoch) = (attachment, epoch);
         self.ends = ends;
-        self.previous = None;
+        self.goal = None;
     }
 
     /// Its stream is gone.
@@ -215,9 +217,10 @@ impl Progress {
         self.is_attached = false;
     }
 
-    /// Nothing that it lacks is older than `lag_time_max`.
+    /// Nothing that it lacks is older than `lag_time_max`: what does not count for the high watermark does not count here, or a
+    /// follower that never flushes would hold both.
     pub(super) fn is_caught_up(&self, leader_log_end: Offset, now: Moment, lag_time_max: Duration) -> bool {
-        self.ends().is_some_and(|ends| ends.log_end >= leader_log_end)
+        self.ends().is_some_and(|ends| ends.advertised >= leader_log_end)
             || self
                 .last_caught_up()
                 .is_some_and(|then| now.since(then) <= lag_time_max)

@@ -117,7 +117,7 @@ impl Leader {
         let before = self.local.log_end;
         for follower in &mut self.followers {
             // It had everything until this very moment; without this an idle hour would count as lag.
-            if follower.ends().is_some_and(|ends| ends.log_end >= before) {
+            if follower.ends().is_some_and(|ends| ends.advertised >= before) {
                 follower.caught_up_at(now);
             }
         }
