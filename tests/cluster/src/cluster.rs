@@ -1,8 +1,9 @@
 //! A cluster of real processes on this machine.
 
+use crate::metrics::{ask, value_of};
 use crate::ports::free_ports;
 use crate::wait::until;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
@@ -96,13 +97,19 @@ impl Cluster {
         cluster
     }
 
-    /// Every row of the node's `/metrics`, by name and labels.
+    /// One row of a node's metrics, named with its labels; `None` when there is no such row.
     ///
     /// # Panics
-    /// When it does not run.
+    /// When the node does not tell its metrics.
     #[must_use]
-    pub fn metrics(&self, id: i32) -> HashMap<String, f64> {
-        crate::metrics(self.admin_ports[&id])
+    pub fn metric(&self, id: i32, row: &str) -> Option<f64> {
+        let page = ask(&self.admin_address(id), "/metrics");
+        let page = page.unwrap_or_else(|| panic!("node {id} does not tell its metrics"));
+        value_of(&page, row)
+    }
+
+    fn admin_address(&self, id: i32) -> String {
+        format!("127.0.0.1:{}", self.admin_ports[&id])
     }
 
     /// The bootstrap string.
@@ -388,7 +395,7 @@ impl Cluster {
             rf = n.min(3),
             isr = if n < 3 { 1 } else { 2 },
         );
-        let _ = writeln!(text, "milena.admin.listen=127.0.0.1:{}", self.admin_ports[&id]);
+        let _ = writeln!(text, "milena.admin.listen={}", self.admin_address(id));
         for (key, value) in &self.settings.extra {
             let _ = writeln!(text, "{key}={}", value.replace("{id}", &id.to_string()));
         }

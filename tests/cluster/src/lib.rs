@@ -7,6 +7,8 @@
 pub mod admin;
 pub mod check;
 mod cluster;
+mod connection;
+mod gap;
 mod lines;
 mod load;
 mod metrics;
@@ -17,10 +19,12 @@ mod replicas;
 mod wait;
 
 pub use cluster::{Cluster, Settings};
+pub use connection::Connection;
+pub use gap::gap_in;
 pub use lines::sample_lines;
-pub use load::{Acked, Load, LoadReport};
-pub use metrics::metrics;
+pub use load::{Acked, Load, LoadReport, producer};
+pub use metrics::{ask, metric};
 pub use once::is_acknowledged;
 pub use ports::free_ports;
 pub use replicas::{assert_replicas_identical, replicas_difference};
-pub use wait::until;
+pub use wait::{until, wait};

@@ -1,7 +1,9 @@
 //! A steady load: one idempotent acks=all producer that remembers every acknowledgement.
 
 use crate::admin::client;
+use crate::gap_in;
 use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -10,6 +12,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// The configuration of an idempotent acks=all producer that tries for two minutes, and learns of a new leader fast.
+#[must_use]
+pub fn producer(bootstrap: &str) -> ClientConfig {
+    let mut config = client(bootstrap);
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "2")
+        .set("message.timeout.ms", "120000")
+        .set("topic.metadata.refresh.fast.interval.ms", "50")
+        .set("retry.backoff.ms", "20")
+        .set("retry.backoff.max.ms", "100")
+        .set("queue.buffering.max.messages", "1000000");
+    config
+}
 
 /// One acknowledged record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,15 +117,7 @@ impl Load {
     pub fn start_from(bootstrap: &str, topic: &str, partitions: i32, rate: u64, first: u64) -> Self {
         let shared = Arc::new(Shared::default());
         let start = Instant::now();
-        let producer: ThreadedProducer<Context> = client(bootstrap)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "2")
-            .set("message.timeout.ms", "120000")
-            .set("topic.metadata.refresh.fast.interval.ms", "50")
-            .set("retry.backoff.ms", "20")
-            .set("retry.backoff.max.ms", "100")
-            .set("queue.buffering.max.messages", "1000000")
+        let producer: ThreadedProducer<Context> = producer(bootstrap)
             .create_with_context(Context {
                 shared: Arc::clone(&shared),
                 start,
@@ -150,38 +160,19 @@ impl Load {
     /// The longest time in `[from, to]` without an acknowledgement, over all partitions together.
     #[must_use]
     pub fn longest_gap(&self, from: Duration, to: Duration) -> Duration {
-        let mut times: Vec<Duration> = self
-            .shared
-            .acked
-            .lock()
-            .expect("acked")
-            .iter()
-            .map(|a| a.at)
-            .filter(|t| *t >= from && *t <= to)
-            .collect();
-        times.push(from);
-        times.push(to);
-        times.sort();
-        times.windows(2).map(|w| w[1] - w[0]).max().unwrap_or_default()
+        let acked = self.shared.acked.lock().expect("acked");
+        gap_in(acked.iter().map(|one| one.at), from, to)
     }
 
     /// The longest time in `[from, to]` without an acknowledgement on any one partition of `partitions`.
     #[must_use]
     pub fn longest_gap_per_partition(&self, partitions: &[i32], from: Duration, to: Duration) -> Duration {
         let acked = self.shared.acked.lock().expect("acked");
-        let gap = |p: &i32| {
-            let mut times: Vec<Duration> = acked
-                .iter()
-                .filter(|a| a.partition == *p)
-                .map(|a| a.at)
-                .filter(|t| *t >= from && *t <= to)
-                .collect();
-            times.push(from);
-            times.push(to);
-            times.sort();
-            times.windows(2).map(|w| w[1] - w[0]).max().unwrap_or_default()
-        };
-        partitions.iter().map(gap).max().unwrap_or_default()
+        let of = |p: i32| acked.iter().filter(move |one| one.partition == p);
+        let gaps = partitions
+            .iter()
+            .map(|p| gap_in(of(*p).map(|one| one.at), from, to));
+        gaps.max().unwrap_or_default()
     }
 
     /// Stops sending, waits until everything sent is acknowledged or given up, and tells.

@@ -1,27 +1,35 @@
-//! A node's figures, as whoever scrapes it sees them.
+//! A node's admin endpoint, as whoever asks or scrapes it sees it.
 
-use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
-/// Every row of `/metrics` of the admin endpoint at that port, by name and labels.
-///
-/// # Panics
-/// When the endpoint does not answer, or not in Prometheus' text format.
+/// Longer than a node that lives takes to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the endpoint at `host:port` answers; `None` when it does not, or not with 200.
 #[must_use]
-pub fn metrics(admin_port: u16) -> HashMap<String, f64> {
-    let mut stream = TcpStream::connect(("127.0.0.1", admin_port)).expect("admin endpoint");
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .expect("ask");
+pub fn ask(address: &str, path: &str) -> Option<String> {
+    let address: SocketAddr = address.parse().ok()?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    let rows = body.lines().filter(|line| !line.starts_with('#'));
-    let row = |line: &str| {
-        let (name, value) = line.rsplit_once(' ').expect("a value");
-        (name.to_owned(), value.parse().expect("a number"))
-    };
-    rows.map(row).collect()
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+}
+
+/// The value of a row, named with its labels, of `/metrics` there; `None` when there is no such row, or no answer.
+#[must_use]
+pub fn metric(address: &str, row: &str) -> Option<f64> {
+    value_of(&ask(address, "/metrics")?, row)
+}
+
+/// Likewise, of a page that was answered.
+pub(crate) fn value_of(page: &str, row: &str) -> Option<f64> {
+    let mut rows = page.lines().filter_map(|line| line.rsplit_once(' '));
+    let (_, value) = rows.find(|(name, _)| *name == row)?;
+    value.parse().ok()
 }

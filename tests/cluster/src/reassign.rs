@@ -1,7 +1,7 @@
 //! Reassignments, which librdkafka cannot ask for: one request a connection, in frames.
 
-use bytes::Bytes;
-use milena_wire::client::{ClientRequest, decode_response, encode_request};
+use crate::Connection;
+use milena_wire::client::ClientRequest;
 use milena_wire::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
@@ -10,24 +10,13 @@ use milena_wire::messages::{
     list_partition_reassignments_response,
 };
 use milena_wire::{StrBytes, messages::TopicName};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn call<R: ClientRequest>(address: &str, version: i16, request: &R) -> R::Response {
-    let frame = encode_request(version, 1, "reassign", request).expect("encode");
-    let mut stream = TcpStream::connect(address).expect("connect");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
-    stream.write_all(&frame).expect("send");
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).expect("an answer");
-    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length")];
-    stream.read_exact(&mut answer).expect("the whole answer");
-    decode_response::<R>(version, Bytes::from(answer))
-        .expect("decode")
-        .1
+    let mut connection = Connection::new(address, PATIENCE).expect("connect");
+    connection.call(version, request).expect("an answer")
 }
 
 fn name(topic: &str) -> TopicName {

@@ -1,6 +1,6 @@
 //! What a failure cost, as the product measures it, beside what this test measures.
 
-use milena_cluster_tests::{Cluster, Load, Settings, admin, until};
+use milena_cluster_tests::{Cluster, Load, Settings, admin, check, until};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "availability";
@@ -41,6 +41,11 @@ impl Watched {
         });
     }
 
+    fn finish(self) {
+        let report = self.load.finish();
+        check::assert_nothing_lost(&self.cluster.bootstrap(), TOPIC, PARTITIONS, &report);
+    }
+
     fn led_by(&self, leader: i32) -> Vec<i32> {
         let views = admin::partitions(&self.cluster.bootstrap(), TOPIC);
         let led = views.iter().filter(|view| view.leader == leader);
@@ -49,7 +54,7 @@ impl Watched {
 
     /// The figure, of these nodes together.
     fn sum(&self, nodes: &[i32], name: &str) -> f64 {
-        let of = |id: &i32| self.cluster.metrics(*id).get(name).copied().unwrap_or_default();
+        let of = |id: &i32| self.cluster.metric(*id, name).unwrap_or_default();
         nodes.iter().map(of).sum()
     }
 
@@ -100,13 +105,7 @@ fn a_killed_leader_is_measured_from_its_death_to_the_first_acknowledgement() {
     admin::wait_full_isr(&watched.cluster.bootstrap(), TOPIC, PARTITIONS as usize, WAIT);
     watched.wait_sum(&everybody, UNDER_REPLICATED, |count| count == 0.0);
     watched.wait_sum(&everybody, AT_RISK, |records| records == 0.0);
-    let report = watched.load.finish();
-    milena_cluster_tests::check::assert_nothing_lost(
-        &watched.cluster.bootstrap(),
-        TOPIC,
-        PARTITIONS,
-        &report,
-    );
+    watched.finish();
 }
 
 /// A hung process breaks no connection: its session has to end.
@@ -132,11 +131,5 @@ fn a_hung_leader_is_unavailable_for_as_long_as_its_session_lasts() {
         (told - measured).abs() <= 0.2 * measured,
         "measured {measured} s, told {told} s"
     );
-    let report = watched.load.finish();
-    milena_cluster_tests::check::assert_nothing_lost(
-        &watched.cluster.bootstrap(),
-        TOPIC,
-        PARTITIONS,
-        &report,
-    );
+    watched.finish();
 }

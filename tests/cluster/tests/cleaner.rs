@@ -29,8 +29,9 @@ impl Node {
     }
 
     fn metric(&self, name: &str) -> f64 {
-        let rows = self.cluster.metrics(1);
-        *rows.get(name).unwrap_or_else(|| panic!("no {name} in {rows:?}"))
+        self.cluster
+            .metric(1, name)
+            .unwrap_or_else(|| panic!("no {name}"))
     }
 
     fn wait_metric(&self, name: &str, is_right: impl Fn(f64) -> bool) {

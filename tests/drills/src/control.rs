@@ -5,6 +5,7 @@ use crate::Outcome;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The rule: a replica counts what it has not flushed.
 pub const MUTANT: &str = "ack-before-fsync";
@@ -28,7 +29,7 @@ pub fn binary() -> PathBuf {
 ///
 /// # Errors
 /// When the drill passes, or fails for another reason.
-pub fn run(seconds: u64, out: &Path) -> Outcome<String> {
+pub fn run(time: Duration, out: &Path) -> Outcome<String> {
     if !binary().is_file() {
         return Err(format!(
             "{} is not there: build milena-cli with --features mutants",
@@ -44,7 +45,7 @@ pub fn run(seconds: u64, out: &Path) -> Outcome<String> {
             "--mutant",
             MUTANT,
             "--seconds",
-            &seconds.to_string(),
+            &time.as_secs().to_string(),
             "--out",
         ])
         .arg(&folder)

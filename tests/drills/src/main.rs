@@ -1,11 +1,11 @@
 //! `drill [NAME...] [control] [--seconds N] [--out FOLDER]`: runs drills, one after the other, each with a cluster of its own.
 //! Without names all of them, and the control run, which passes when a drill fails that has to.
 //!
-//! Exit status: 0 when all passed, 1 when one did not, 2 for a wrong command line, 77 when nothing was run because this is not root.
+//! Exit status: 0 when all passed, 1 when one did not, 2 for a wrong command line, 77 when nothing was run because this is not root, or may not what it needs.
 
+use milena_drills::binary;
 use milena_drills::control;
 use milena_drills::drills::{DRILLS, Drill, Options};
-use milena_drills::node::binary;
 use milena_drills::report::Report;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -17,8 +17,6 @@ struct Arguments {
     drills: Vec<&'static Drill>,
     /// The control run, too.
     control: bool,
-    seconds: u64,
-    mutant: Option<String>,
     options: Options,
     out: PathBuf,
 }
@@ -35,7 +33,7 @@ fn main() -> ExitCode {
         eprintln!("NOT RUN: only root can make network namespaces and mount disks");
         return ExitCode::from(NOT_RUN);
     }
-    if let Err(reason) = milena_drills::node::may_run() {
+    if let Err(reason) = milena_drills::may_run() {
         eprintln!("NOT RUN: this machine cannot hold a drill: {reason}");
         return ExitCode::from(NOT_RUN);
     }
@@ -46,13 +44,13 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    milena_drills::node::step_back();
+    milena_drills::step_back();
     let mut failed = Vec::new();
     for drill in &arguments.drills {
         eprintln!("{}: {}", drill.name, drill.about);
         let mut report = (drill.run)(&arguments.options);
         name(&mut report, drill.name);
-        report.mutant.clone_from(&arguments.mutant);
+        report.mutant.clone_from(&arguments.options.mutant);
         match report.write(&arguments.out) {
             Ok(file) => println!("{}\n  {}", report.summary(), file.display()),
             Err(error) => {
@@ -65,7 +63,7 @@ fn main() -> ExitCode {
         }
     }
     if arguments.control {
-        match control::run(arguments.seconds, &arguments.out) {
+        match control::run(arguments.options.time, &arguments.out) {
             Ok(line) => println!("{line}"),
             Err(error) => {
                 println!("control: fail: {error}");
@@ -112,16 +110,11 @@ fn arguments(given: impl Iterator<Item = String>) -> Result<Arguments, String> {
     }
     let options = Options {
         time: Duration::from_secs(seconds),
-        environment: mutant
-            .iter()
-            .map(|rule: &String| ("MILENA_MUTANT".to_owned(), rule.clone()))
-            .collect(),
+        mutant,
     };
     Ok(Arguments {
         drills,
         control,
-        seconds,
-        mutant,
         options,
         out,
     })

@@ -69,8 +69,8 @@ pub struct Report {
     pub elections: usize,
     /// Those of them with another leader than the epoch before.
     pub failovers: usize,
-    /// Unclean elections, as the controllers count them.
-    pub unclean: u64,
+    /// Unclean elections, as the controllers tell of them.
+    pub unclean: usize,
     /// How long partitions could not be written because of a fault, in milliseconds, by the kind of fault.
     pub unavailable_ms: BTreeMap<String, Spread>,
     /// The largest resident memory of a node, in bytes.
@@ -213,5 +213,10 @@ mod tests {
         let mut unjudged = good();
         unjudged.invariants.clear();
         assert!(!unjudged.passes());
+        for wrong in [broken, quiet, undone] {
+            let mut both = good();
+            both.join(wrong);
+            assert!(!both.passes(), "one of two runs: {both:?}");
+        }
     }
 }

@@ -1,19 +1,16 @@
 //! An administrator that creates, configures and deletes topics, one call after the other, and remembers what it was told.
 
-use super::raw::Connection;
+use super::watch::metadata_of;
 use crate::Outcome;
 use crate::oracle::{Catalogue, Told};
-use milena_cluster_tests::admin;
-use milena_wire::StrBytes;
-use milena_wire::messages::MetadataRequest;
-use milena_wire::messages::metadata_request::MetadataRequestTopic;
+use milena_cluster_tests::{Connection, admin};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -65,10 +62,7 @@ impl Churn {
     /// Calls so far that were answered with success.
     #[must_use]
     pub fn succeeded(&self) -> usize {
-        self.catalogue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .succeeded()
+        lock(&self.catalogue).succeeded()
     }
 
     /// Stops; what it was told.
@@ -76,11 +70,12 @@ impl Churn {
     pub fn finish(self) -> Catalogue {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.join();
-        self.catalogue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.catalogue).clone()
     }
+}
+
+fn lock(catalogue: &Mutex<Catalogue>) -> MutexGuard<'_, Catalogue> {
+    catalogue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names come again: each is created, configured and deleted in turn, so that a name has several lives.
@@ -89,20 +84,18 @@ fn step(client: &Admin, catalogue: &Mutex<Catalogue>, number: u64) {
         format!("churn-{}", number / 4 % 20),
         (1_000_000 + number).to_string(),
     );
-    let note =
-        |told: &dyn Fn(&mut Catalogue)| told(&mut catalogue.lock().unwrap_or_else(PoisonError::into_inner));
     match number % 4 {
         0 => {
             let told = create(client, &name, &value);
-            note(&|catalogue| catalogue.created(&name, &value, told));
+            lock(catalogue).created(&name, &value, told);
         }
         3 if (number / 80).is_multiple_of(2) => {
             let told = delete(client, &name);
-            note(&|catalogue| catalogue.deleted(&name, told));
+            lock(catalogue).deleted(&name, told);
         }
         _ => {
             let told = configure(client, &name, &value);
-            note(&|catalogue| catalogue.configured(&name, &value, told));
+            lock(catalogue).configured(&name, &value, told);
         }
     }
 }
@@ -127,29 +120,13 @@ fn delete(client: &Admin, name: &str) -> Told {
 fn configure(client: &Admin, name: &str, value: &str) -> Told {
     let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(KEY, value);
     let done = admin::block_on(client.alter_configs([&change], &options()));
-    let named = done.map(|results| {
-        results
-            .into_iter()
-            .map(|one| one.map(|_| ()).map_err(|(_, code)| ((), code)))
-            .collect()
-    });
-    told_of(named, Code::UnknownTopicOrPartition)
-}
-
-fn told(done: KafkaResult<Vec<Result<String, (String, Code)>>>, refusal: Code) -> Told {
-    let named = done.map(|results| {
-        results
-            .into_iter()
-            .map(|one| one.map(drop).map_err(|(_, code)| ((), code)))
-            .collect()
-    });
-    told_of(named, refusal)
+    told(done, Code::UnknownTopicOrPartition)
 }
 
 /// A call that timed out, or met a broker on its way out, may have been done.
-fn told_of(done: KafkaResult<Vec<Result<(), ((), Code)>>>, refusal: Code) -> Told {
+fn told<T>(done: KafkaResult<Vec<Result<T, (T, Code)>>>, refusal: Code) -> Told {
     match done.ok().and_then(|results| results.into_iter().next()) {
-        Some(Ok(())) => Told::Done,
+        Some(Ok(_)) => Told::Done,
         Some(Err((_, code))) if code == refusal => Told::Refused,
         _ => Told::Unknown,
     }
@@ -160,12 +137,7 @@ fn told_of(done: KafkaResult<Vec<Result<(), ((), Code)>>>, refusal: Code) -> Tol
 /// # Errors
 /// When it does not answer.
 pub fn topic_ids(address: &str, names: &[String]) -> Outcome<BTreeMap<String, String>> {
-    let topic = |name: &String| {
-        MetadataRequestTopic::default().with_name(Some(StrBytes::from_string(name.clone()).into()))
-    };
-    let request = MetadataRequest::default()
-        .with_topics(Some(names.iter().map(topic).collect()))
-        .with_allow_auto_topic_creation(false);
+    let request = metadata_of(names.iter().cloned());
     let answer = Connection::new(address, PATIENCE)?.call(VERSION, &request)?;
     let there = answer.topics.iter().filter(|topic| topic.error_code == 0);
     let named =

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::oracle::{End, History, Id, Op, Seen};
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ struct Pages {
     ops: Vec<Op>,
     /// Where each record is in `ops`.
     index: HashMap<Id, usize>,
-    acknowledged: usize,
     polled: Vec<Seen>,
     /// Why a producer gave up for good.
     fatal: Option<String>,
@@ -41,15 +41,9 @@ impl Ledger {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The run's clock.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.clock.now()
-    }
-
     /// A record is about to be handed to its producer.
     pub fn invoke(&self, id: Id, partition: i32) {
-        let invoked = self.now();
+        let invoked = self.clock.now();
         let mut pages = self.pages();
         let at = pages.ops.len();
         pages.index.insert(id, at);
@@ -63,9 +57,8 @@ impl Ledger {
 
     /// The producer was told of it.
     pub fn end(&self, id: Id, end: End) {
-        let now = self.now();
+        let now = self.clock.now();
         let mut pages = self.pages();
-        pages.acknowledged += usize::from(end.is_ok());
         if let Some(at) = pages.index.get(&id).copied() {
             pages.ops[at].end = Some((now, end));
         }
@@ -87,12 +80,6 @@ impl Ledger {
         self.pages().polled.push(seen);
     }
 
-    /// Acknowledgements so far.
-    #[must_use]
-    pub fn acknowledged(&self) -> usize {
-        self.pages().acknowledged
-    }
-
     /// Acknowledgements so far of records of these partitions that were handed over after `since`.
     #[must_use]
     pub fn acknowledged_of(&self, partitions: &[i32], since: Duration) -> usize {
@@ -104,17 +91,18 @@ impl Ledger {
         recent.filter(ok).count()
     }
 
-    /// Acknowledgements that came within `[from, to]` for these partitions.
+    /// Records of these partitions that were handed over within `sent`, and acknowledged only after `late`.
     #[must_use]
-    pub fn acknowledged_within(&self, partitions: &[i32], from: Duration, to: Duration) -> usize {
+    pub fn acknowledged_late(
+        &self,
+        partitions: &[i32],
+        sent: RangeInclusive<Duration>,
+        late: Duration,
+    ) -> usize {
         let pages = self.pages();
-        let within = |op: &&Op| {
-            op.end
-                .as_ref()
-                .is_some_and(|(at, end)| end.is_ok() && (from..=to).contains(at))
-        };
         let of = pages.ops.iter().filter(|op| partitions.contains(&op.partition));
-        of.filter(within).count()
+        let is_late = |op: &&Op| op.end.as_ref().is_some_and(|(at, end)| end.is_ok() && *at > late);
+        of.filter(|op| sent.contains(&op.invoked)).filter(is_late).count()
     }
 
     /// What is written so far; `in_the_end` is empty.

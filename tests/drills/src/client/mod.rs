@@ -3,10 +3,10 @@
 mod churn;
 mod consumer;
 mod disk;
+mod each;
 mod ledger;
 mod probe;
 mod producer;
-mod raw;
 mod watch;
 
 pub use churn::{Churn, configured, topic_ids};
@@ -14,6 +14,5 @@ pub use consumer::Consumers;
 pub use disk::written_under;
 pub use ledger::Ledger;
 pub use probe::{Probe, Said};
-pub use producer::{Load, LoadSettings};
-pub use raw::Connection;
+pub use producer::{Load, is_unknown};
 pub use watch::{Shown, Watch};

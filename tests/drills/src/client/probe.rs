@@ -1,21 +1,18 @@
 //! Single records sent to a broker that may not lead any more: what it says to each, and when.
 
-use super::raw::Connection;
+use super::each::{Each, Line};
 use crate::clock::Clock;
 use milena_record::BatchBuilder;
 use milena_types::{Offset, Timestamp};
 use milena_wire::StrBytes;
 use milena_wire::messages::ProduceRequest;
 use milena_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Without topic ids.
 const VERSION: i16 = 8;
 const PATIENCE: Duration = Duration::from_millis(2500);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// One record, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,75 +44,44 @@ impl Said {
     }
 }
 
-/// Threads that send to partition 0 of a topic, one a broker.
+/// Brokers that are sent records for partition 0 of a topic all the time.
 pub struct Probe {
     said: Arc<Mutex<Vec<Said>>>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    _threads: Each,
 }
 
 impl Probe {
     /// Starts to send with these acks, ten times a second.
     #[must_use]
     pub fn start(brokers: &[(i32, String)], topic: &str, acks: i16, clock: Clock) -> Self {
-        let (said, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let mut threads = Vec::new();
-        for (broker, address) in brokers.iter().cloned() {
-            let (said, stop, topic) = (Arc::clone(&said), Arc::clone(&stop), topic.to_owned());
-            threads.push(std::thread::spawn(move || {
-                let mut connection = None;
-                while !stop.load(Ordering::Relaxed) {
-                    let sent = clock.now();
-                    let answer = send(&mut connection, &address, &topic, acks);
-                    let one = Said {
-                        broker,
-                        sent,
-                        answered: clock.now(),
-                        answer,
-                    };
-                    said.lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .push(one);
-                    std::thread::sleep(PAUSE);
-                }
-            }));
+        let said = Arc::<Mutex<Vec<Said>>>::default();
+        let (noted, topic) = (Arc::clone(&said), topic.to_owned());
+        let threads = Each::start(brokers, PATIENCE, move |broker, line| {
+            let sent = clock.now();
+            let answer = send(line, &topic, acks);
+            let one = Said {
+                broker,
+                sent,
+                answered: clock.now(),
+                answer,
+            };
+            noted.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        });
+        Self {
+            said,
+            _threads: threads,
         }
-        Self { said, stop, threads }
     }
 
     /// Everything so far, in the order of the answers.
     #[must_use]
     pub fn said(&self) -> Vec<Said> {
-        self.said
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn send(
-    connection: &mut Option<Connection>,
-    address: &str,
-    topic: &str,
-    acks: i16,
-) -> Result<Result<i64, i16>, String> {
-    if connection.is_none() {
-        *connection = Some(Connection::new(address, PATIENCE)?);
-    }
-    let Some(open) = connection.as_mut() else {
-        return Err("no connection".to_owned());
-    };
-    let answer = open.call(VERSION, &request(topic, acks));
-    let answer = answer.inspect_err(|_| *connection = None)?;
+fn send(line: &mut Line, topic: &str, acks: i16) -> Result<Result<i64, i16>, String> {
+    let answer = line.call(VERSION, &request(topic, acks))?;
     let partition = answer
         .responses
         .first()

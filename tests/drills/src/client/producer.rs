@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use crate::Outcome;
 use crate::oracle::{End, Id};
-use milena_cluster_tests::admin;
+use milena_cluster_tests::producer;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message as _};
@@ -14,29 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// So long a producer tries to deliver a record.
+/// As long as a producer tries to deliver a record.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How much is sent.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadSettings {
-    /// Producers.
-    pub producers: u8,
-    /// Records a second of each, over all partitions in turn.
-    pub rate: u64,
-    /// Bytes of each value, about.
-    pub value_bytes: usize,
-}
-
-impl Default for LoadSettings {
-    fn default() -> Self {
-        Self {
-            producers: 2,
-            rate: 500,
-            value_bytes: 100,
-        }
-    }
-}
+const PRODUCERS: u8 = 2;
+/// Records a second of each, over all partitions in turn.
+const RATE: u64 = 500;
+/// Bytes of each value, about.
+const VALUE_BYTES: usize = 100;
 
 struct Context(Ledger);
 
@@ -80,6 +65,12 @@ fn given_up(code: Option<Code>) -> End {
     }
 }
 
+/// Whether the producer was told UNKNOWN_SERVER_ERROR.
+#[must_use]
+pub fn is_unknown(end: &End) -> bool {
+    *end == given_up(Some(Code::Unknown))
+}
+
 /// Running producers.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -91,33 +82,18 @@ impl Load {
     ///
     /// # Errors
     /// When librdkafka refuses the configuration.
-    pub fn start(
-        bootstrap: &str,
-        topic: &str,
-        partitions: i32,
-        settings: LoadSettings,
-        ledger: &Ledger,
-    ) -> Outcome<Self> {
+    pub fn start(bootstrap: &str, topic: &str, partitions: i32, ledger: &Ledger) -> Outcome<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        for producer in 0..settings.producers {
-            let client: ThreadedProducer<Context> = admin::client(bootstrap)
-                .set("enable.idempotence", "true")
-                .set("acks", "all")
-                .set("linger.ms", "2")
+        for number in 0..PRODUCERS {
+            let client: ThreadedProducer<Context> = producer(bootstrap)
                 .set("socket.timeout.ms", "5000")
-                .set("message.timeout.ms", PATIENCE.as_millis().to_string())
-                .set("topic.metadata.refresh.fast.interval.ms", "50")
-                .set("retry.backoff.ms", "20")
-                .set("retry.backoff.max.ms", "100")
-                .set("queue.buffering.max.messages", "1000000")
                 .create_with_context(Context(ledger.clone()))
                 .map_err(|error| format!("a producer: {error}"))?;
             let sender = Sender {
-                number: producer,
+                number,
                 topic: topic.to_owned(),
                 partitions,
-                settings,
                 ledger: ledger.clone(),
                 stop: Arc::clone(&stop),
             };
@@ -154,7 +130,6 @@ struct Sender {
     number: u8,
     topic: String,
     partitions: i32,
-    settings: LoadSettings,
     ledger: Ledger,
     stop: Arc<AtomicBool>,
 }
@@ -165,7 +140,7 @@ impl Sender {
         let count = u64::try_from(self.partitions).unwrap_or(1);
         while !self.stop.load(Ordering::Relaxed) {
             let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let due = elapsed * self.settings.rate / 1_000_000;
+            let due = elapsed * RATE / 1_000_000;
             while sequence < due {
                 let id = Id {
                     producer: self.number,
@@ -180,7 +155,7 @@ impl Sender {
     }
 
     fn send(&self, client: &ThreadedProducer<Context>, id: Id, partition: i32) {
-        let payload = format!("{id} {}", "x".repeat(self.settings.value_bytes));
+        let payload = format!("{id} {}", "x".repeat(VALUE_BYTES));
         let record: BaseRecord<'_, [u8], str, Box<Id>> =
             BaseRecord::with_opaque_to(&self.topic, Box::new(id))
                 .partition(partition)

@@ -1,20 +1,17 @@
 //! What each broker shows of the topic, asked of each broker itself, all the time.
 
-use super::raw::Connection;
+use super::each::Each;
 use crate::clock::Clock;
 use milena_wire::StrBytes;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{MetadataRequest, MetadataResponse};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Leader epochs are in it, topic ids are not needed.
 const VERSION: i16 = 7;
 const PATIENCE: Duration = Duration::from_millis(700);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A partition as a broker showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,42 +38,32 @@ struct Book {
     last: BTreeMap<(i32, i32), Shown>,
 }
 
-/// Threads that ask, one a broker.
+/// Brokers that are asked all the time.
 pub struct Watch {
     book: Arc<Mutex<Book>>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    _threads: Each,
 }
 
 impl Watch {
     /// Starts to ask these brokers.
     #[must_use]
     pub fn start(brokers: &[(i32, String)], topic: &str, clock: Clock) -> Self {
-        let (book, stop) = (
-            Arc::new(Mutex::new(Book::default())),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let mut threads = Vec::new();
-        for (id, address) in brokers.iter().cloned() {
-            let (book, stop, topic) = (Arc::clone(&book), Arc::clone(&stop), topic.to_owned());
-            threads.push(std::thread::spawn(move || {
-                let mut connection = None;
-                while !stop.load(Ordering::Relaxed) {
-                    if let Some(answer) = ask(&mut connection, &address, &topic) {
-                        let mut book = book.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        note(&mut book, id, &answer, clock.now());
-                    }
-                    std::thread::sleep(PAUSE);
-                }
-            }));
+        let book = Arc::<Mutex<Book>>::default();
+        let (noted, request) = (Arc::clone(&book), metadata_of([topic.to_owned()]));
+        let threads = Each::start(brokers, PATIENCE, move |id, line| {
+            if let Ok(answer) = line.call(VERSION, &request) {
+                let mut book = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                note(&mut book, id, &answer, clock.now());
+            }
+        });
+        Self {
+            book,
+            _threads: threads,
         }
-        Self { book, stop, threads }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest that anybody has shown of a partition: of the highest epoch, and of those the latest change.
@@ -91,16 +78,6 @@ impl Watch {
     #[must_use]
     pub fn shown_by(&self, broker: i32, partition: i32) -> Option<Shown> {
         self.book().last.get(&(broker, partition)).cloned()
-    }
-
-    /// The partitions that this broker leads, as far as anybody knows.
-    #[must_use]
-    pub fn led_by(&self, broker: i32, partitions: i32) -> Vec<i32> {
-        let leads = |partition: &i32| {
-            self.newest(*partition)
-                .is_some_and(|shown| shown.leader == broker)
-        };
-        (0..partitions).filter(leads).collect()
     }
 
     /// Every change so far.
@@ -145,29 +122,13 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn ask(connection: &mut Option<Connection>, address: &str, topic: &str) -> Option<MetadataResponse> {
-    if connection.is_none() {
-        *connection = Connection::new(address, PATIENCE).ok();
-    }
-    let name = StrBytes::from_string(topic.to_owned());
-    let wanted = MetadataRequestTopic::default().with_name(Some(name.into()));
-    let request = MetadataRequest::default()
-        .with_topics(Some(vec![wanted]))
-        .with_allow_auto_topic_creation(false);
-    let answer = connection.as_mut()?.call(VERSION, &request).ok();
-    if answer.is_none() {
-        *connection = None;
-    }
-    answer
+/// Asks for these topics, and makes none.
+pub(super) fn metadata_of(names: impl IntoIterator<Item = String>) -> MetadataRequest {
+    let topic =
+        |name: String| MetadataRequestTopic::default().with_name(Some(StrBytes::from_string(name).into()));
+    MetadataRequest::default()
+        .with_topics(Some(names.into_iter().map(topic).collect()))
+        .with_allow_auto_topic_creation(false)
 }
 
 fn note(book: &mut Book, by: i32, answer: &MetadataResponse, at: Duration) {

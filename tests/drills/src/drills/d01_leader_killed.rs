@@ -13,12 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::combined()), |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
-            kill_one(stage, round)?;
-            round += 1;
-        }
+        stage.rounds(1, options.time, kill_one)?;
         stage.bound(&[KIND], Layout::SESSION + Duration::from_secs(2));
         stage.need(KIND, 1);
         stage.need("failovers", 1);
@@ -27,10 +22,10 @@ pub(super) fn run(options: &Options) -> Report {
 }
 
 /// Kills the leader of a partition, waits for acknowledgements in all that it led, and starts it again.
-fn kill_one(stage: &mut Stage, round: i32) -> Outcome<()> {
-    let partition = round % stage.settings.partitions;
+fn kill_one(stage: &mut Stage, round: usize) -> Outcome<()> {
+    let partition = stage.all()[round % stage.all().len()];
     let leader = stage.watch.newest(partition).map_or(-1, |shown| shown.leader);
-    let led = stage.watch.led_by(leader, stage.settings.partitions);
+    let led = stage.led_by(leader);
     let from = stage.clock.now();
     stage.fault(KIND, &format!("node {leader}"), |stage| {
         stage.cluster.kill(&[leader])

@@ -7,7 +7,7 @@ use crate::Outcome;
 use crate::node::Layout;
 use crate::report::Report;
 use crate::stage::{Stage, StageSettings};
-use crate::wait::wait;
+use milena_cluster_tests::wait;
 use std::time::Duration;
 
 const KIND: &str = "SIGSTOP of a leader";
@@ -21,12 +21,7 @@ const REFUSALS: [i16; 2] = [6, 74];
 
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::separate(1)), |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
-            stop_and_go_on(stage, round)?;
-            round += 1;
-        }
+        stage.rounds(1, options.time, stop_and_go_on)?;
         stage.bound(&[KIND], Layout::SESSION + CLIENT + SLACK);
         stage.need(KIND, 1);
         stage.need("failovers", 1);
@@ -34,10 +29,9 @@ pub(super) fn run(options: &Options) -> Report {
     })
 }
 
-fn stop_and_go_on(stage: &mut Stage, round: i32) -> Outcome<()> {
-    lead_again(stage)?;
+fn stop_and_go_on(stage: &mut Stage, round: usize) -> Outcome<()> {
+    let led = lead_again(stage)?;
     let probe = probe(stage, &format!("probe-{round}"))?;
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
     let from = stage.clock.now();
     stage.fault(KIND, &format!("node {VICTIM}"), |stage| {
         stage.cluster.signal(VICTIM, "STOP")

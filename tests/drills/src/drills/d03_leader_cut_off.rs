@@ -3,14 +3,14 @@
 //! Without the controller it is deposed: others lead, and from the moment in which another one acknowledges it acknowledges nothing, not
 //! even with acks=1. Without its followers the ISR shrinks to it alone, and nothing is acknowledged below min.insync.replicas.
 
-use super::victim::{OTHERS, VICTIM, at_most_one, lead_again, probe, wait_taken_over};
+use super::victim::{OTHERS, VICTIM, at_most_one, cut, lead_again, probe, wait_taken_over};
 use super::{Options, staged};
 use crate::Outcome;
 use crate::net::{Cut, Peer};
 use crate::node::{CONTROLLER_PORT, Layout};
 use crate::report::Report;
 use crate::stage::{Stage, StageSettings};
-use crate::wait::wait;
+use milena_cluster_tests::wait;
 use std::time::Duration;
 
 const CONTROLLER: i32 = 101;
@@ -49,15 +49,13 @@ pub(super) fn run(options: &Options) -> Report {
         ];
         // In one direction is the rarer case, and each of them is seen even in the shortest run.
         let directions = if options.time < BOTH_TOO { 2 } else { 3 };
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
+        stage.rounds(1, options.time, |stage, round| {
             for at in 0..directions {
                 without_controller(stage, controller_cuts[at].0, controller_cuts[at].1, round)?;
                 without_followers(stage, follower_cuts[at].0, follower_cuts[at].1)?;
             }
-            round += 1;
-        }
+            Ok(())
+        })?;
         for at in 0..directions {
             let kind = format!("cut {}", controller_cuts[at].0);
             stage.bound(&[&kind], Layout::SESSION + KEEP_ALIVE + CLIENT + SLACK);
@@ -69,16 +67,13 @@ pub(super) fn run(options: &Options) -> Report {
     })
 }
 
-fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: i32) -> Outcome<()> {
-    lead_again(stage)?;
+fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: usize) -> Outcome<()> {
+    let led = lead_again(stage)?;
     let topic = format!("probe-{}-{round}", what.replace(' ', "-"));
     let probe = probe(stage, &topic)?;
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
     let from = stage.clock.now();
     let kind = format!("cut {what}");
-    stage.fault(&kind, &format!("node {VICTIM}"), |stage| {
-        stage.cluster.net.cut(cuts)
-    })?;
+    cut(stage, &kind, cuts)?;
     let bound = Layout::SESSION + KEEP_ALIVE + SLACK;
     let taken = wait_taken_over(&probe, bound);
     let moved = stage.wait_progress(&led, stage.clock.now(), bound);
@@ -96,14 +91,11 @@ fn without_controller(stage: &mut Stage, what: &str, cuts: &[Cut], round: i32) -
 }
 
 fn without_followers(stage: &mut Stage, what: &str, cuts: &[Cut]) -> Outcome<()> {
-    lead_again(stage)?;
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
+    let led = lead_again(stage)?;
     let from = stage.clock.now();
     let kind = format!("cut {what}");
-    stage.fault(&kind, &format!("node {VICTIM}"), |stage| {
-        stage.cluster.net.cut(cuts)
-    })?;
-    let cut = stage.clock.now();
+    cut(stage, &kind, cuts)?;
+    let begun = stage.clock.now();
     let alone = |partition: &i32| {
         let shown = stage.watch.shown_by(OTHERS[0], *partition);
         shown.is_some_and(|shown| shown.leader == VICTIM && shown.isr == [VICTIM])
@@ -112,11 +104,11 @@ fn without_followers(stage: &mut Stage, what: &str, cuts: &[Cut]) -> Outcome<()>
     let shrunk = wait("the ISR to be the leader alone", bound, || {
         led.iter().all(alone).then_some(())
     });
-    let after = stage.clock.now() - cut;
+    let after = stage.clock.now() - begun;
     // Below min.insync.replicas for a while.
     stage.pass(Duration::from_secs(3));
     // What was sent after the cut: an acknowledgement from before it may still be on its way through the client.
-    let (now, below) = (stage.clock.now(), stage.ledger.acknowledged_of(&led, cut));
+    let (now, below) = (stage.clock.now(), stage.ledger.acknowledged_of(&led, begun));
     stage.cluster.net.heal()?;
     stage.expect(
         &format!("D3 the ISR shrinks: {what}"),

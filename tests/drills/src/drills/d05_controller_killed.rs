@@ -8,7 +8,7 @@ use crate::node::Layout;
 use crate::oracle::Catalogue;
 use crate::report::Report;
 use crate::stage::{Stage, StageSettings};
-use crate::wait::wait;
+use milena_cluster_tests::wait;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,12 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::combined()), |stage| {
         let churn = Churn::start(&stage.cluster.bootstrap())?;
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round < 3 || stage.clock.now() - begun < options.time {
-            kill_active(stage, &churn)?;
-            round += 1;
-        }
+        stage.rounds(3, options.time, |stage, _| kill_active(stage, &churn))?;
         let catalogue = churn.finish();
         stage.cluster.wait_ready(&[1, 2, 3])?;
         stage.wait_whole()?;
@@ -41,7 +36,7 @@ pub(super) fn run(options: &Options) -> Report {
 
 fn kill_active(stage: &mut Stage, churn: &Churn) -> Outcome<()> {
     let active = wait("an active controller", PATIENCE, || stage.cluster.controller())?;
-    let led = stage.watch.led_by(active, stage.settings.partitions);
+    let led = stage.led_by(active);
     let (from, before) = (stage.clock.now(), churn.succeeded());
     stage.fault(KIND, &format!("node {active}"), |stage| {
         stage.cluster.kill(&[active])

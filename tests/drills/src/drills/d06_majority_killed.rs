@@ -1,12 +1,12 @@
 //! D6: two of three nodes are killed. The third one acknowledges nothing below min.insync.replicas, and no metadata is written without a
 //! majority of the controllers; after the restart nothing is lost.
 
+use super::victim::refuses;
 use super::{Options, staged};
 use crate::Outcome;
-use crate::client::Probe;
 use crate::node::Layout;
 use crate::report::Report;
-use crate::stage::{Stage, StageSettings, addresses, create_topic};
+use crate::stage::{Stage, StageSettings, create_topic};
 use milena_cluster_tests::admin;
 use std::time::Duration;
 
@@ -21,12 +21,7 @@ const REFUSALS: [i16; 4] = [6, 7, 19, 20];
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::combined()), |stage| {
         create_topic(&stage.cluster, PROBED, 1, &[("min.insync.replicas", "2")])?;
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
-            kill_two(stage, round)?;
-            round += 1;
-        }
+        stage.rounds(1, options.time, kill_two)?;
         stage.need(KIND, 1);
         stage.need("writes refused", 1);
         stage.need("failovers", 1);
@@ -34,8 +29,8 @@ pub(super) fn run(options: &Options) -> Report {
     })
 }
 
-fn kill_two(stage: &mut Stage, round: i32) -> Outcome<()> {
-    let left = 1 + round % 3;
+fn kill_two(stage: &mut Stage, round: usize) -> Outcome<()> {
+    let left = stage.cluster.brokers()[round % 3];
     let killed: Vec<i32> = (1..=3).filter(|id| *id != left).collect();
     let (all, from) = (stage.all(), stage.clock.now());
     stage.fault(KIND, &format!("nodes {killed:?}"), |stage| {
@@ -60,32 +55,13 @@ fn kill_two(stage: &mut Stage, round: i32) -> Outcome<()> {
         !written,
         format!("created {created}, shown {shown:?}"),
     );
-    refused(stage, left)?;
+    if refuses(stage, "D6 acks=all is refused", left, (PROBED, -1), &REFUSALS) {
+        stage.cover("writes refused");
+    }
     for id in killed {
         stage.cluster.start_node(id)?;
     }
     stage.wait_progress(&all, up, Duration::from_secs(90))?;
     stage.outage(KIND, &all, from);
     stage.wait_whole()
-}
-
-/// What the one that is left says to acks=all.
-fn refused(stage: &mut Stage, left: i32) -> Outcome<()> {
-    let probe = Probe::start(&addresses(&stage.cluster, &[left]), PROBED, -1, stage.clock);
-    stage.pass(Duration::from_secs(3));
-    let said = probe.said();
-    drop(probe);
-    let codes: std::collections::BTreeSet<i16> = said.iter().filter_map(crate::client::Said::code).collect();
-    let ok = said.iter().filter(|said| said.is_ok()).count();
-    let only = codes.iter().all(|code| REFUSALS.contains(code));
-    let held = ok == 0 && only && !codes.is_empty();
-    stage.expect(
-        "D6 acks=all is refused",
-        held,
-        format!("{ok} taken, codes {codes:?}"),
-    );
-    if held {
-        stage.cover("writes refused");
-    }
-    Ok(())
 }

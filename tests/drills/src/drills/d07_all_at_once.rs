@@ -14,12 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::combined()), |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round < 2 || stage.clock.now() - begun < options.time {
-            all_at_once(stage, round % 2 == 0)?;
-            round += 1;
-        }
+        stage.rounds(2, options.time, |stage, round| all_at_once(stage, round % 2 == 0))?;
         stage.bound(&[KILL, POWER], PATIENCE);
         stage.need(KILL, 1);
         stage.need(POWER, 1);

@@ -1,14 +1,14 @@
 //! D8: a leader whose followers are cut off acknowledges alone (min.insync.replicas 1), and then loses its power. Nobody else is elected, and
 //! when it is back everything that it acknowledged alone is there.
 
-use super::victim::{OTHERS, VICTIM, lead_again};
+use super::victim::{OTHERS, VICTIM, cut, lead_again};
 use super::{Options, staged};
 use crate::Outcome;
+use crate::client::Shown;
 use crate::net::{Cut, Peer};
 use crate::node::Layout;
 use crate::report::Report;
 use crate::stage::{Stage, StageSettings};
-use crate::wait::wait;
 use std::time::Duration;
 
 const CUT: &str = "cut leader and followers";
@@ -24,12 +24,7 @@ pub(super) fn run(options: &Options) -> Report {
         ..StageSettings::of(Layout::separate(1))
     };
     staged(options, settings, |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
-            last_in_sync(stage)?;
-            round += 1;
-        }
+        stage.rounds(1, options.time, |stage, _| last_in_sync(stage))?;
         stage.need(CUT, 1);
         stage.need(POWER, 1);
         stage.need("acknowledged alone", 1);
@@ -39,8 +34,7 @@ pub(super) fn run(options: &Options) -> Report {
 }
 
 fn last_in_sync(stage: &mut Stage) -> Outcome<()> {
-    lead_again(stage)?;
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
+    let led = lead_again(stage)?;
     let both = |id: &i32| {
         [
             Cut::all(Peer::Node(VICTIM), Peer::Node(*id)),
@@ -48,18 +42,9 @@ fn last_in_sync(stage: &mut Stage) -> Outcome<()> {
         ]
     };
     let cuts: Vec<Cut> = OTHERS.iter().flat_map(both).collect();
-    stage.fault(CUT, &format!("node {VICTIM}"), |stage| {
-        stage.cluster.net.cut(&cuts)
-    })?;
-    let alone = |p: &i32| {
-        stage
-            .watch
-            .newest(*p)
-            .is_some_and(|shown| shown.leader == VICTIM && shown.isr == [VICTIM])
-    };
-    wait("the ISR to be the leader alone", SHRINK, || {
-        led.iter().all(alone).then_some(())
-    })?;
+    cut(stage, CUT, &cuts)?;
+    let alone = |shown: &Shown| shown.leader == VICTIM && shown.isr == [VICTIM];
+    stage.wait_shown("the ISR to be the leader alone", SHRINK, &led, alone)?;
     let since = stage.clock.now();
     stage.wait_progress(&led, since, Duration::from_secs(20))?;
     stage.pass(Duration::from_secs(2));

@@ -1,15 +1,14 @@
 //! D10: a disk without a free byte, of a broker that leads and follows, of a controller, and of a node that is both. The process stays; a
 //! broker gives its leaderships away and leaves the ISR where others can go on; with space again it is as before.
 
-use super::victim::{OTHERS, VICTIM, lead_again};
+use super::victim::{VICTIM, lead_again, refuses};
 use super::{Options, staged};
 use crate::Outcome;
-use crate::client::{Probe, Said};
+use crate::client::Shown;
 use crate::node::Layout;
 use crate::report::Report;
-use crate::stage::{Stage, StageSettings, addresses, create_topic};
-use crate::wait::wait;
-use milena_cluster_tests::admin;
+use crate::stage::{Stage, StageSettings, create_topic};
+use milena_cluster_tests::{admin, wait};
 use std::time::Duration;
 
 const BROKER: &str = "disk full: broker";
@@ -24,13 +23,10 @@ const REFUSALS: [i16; 5] = [6, 7, 19, 20, 56];
 pub(super) fn run(options: &Options) -> Report {
     let separate = StageSettings::of(Layout::separate(3).with_data_disks(1));
     let mut first = staged(options, separate, |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time / 2 {
+        stage.rounds(1, options.time / 2, |stage, round| {
             broker(stage, round)?;
-            controller(stage, round)?;
-            round += 1;
-        }
+            controller(stage, round)
+        })?;
         stage.bound(&[BROKER, CONTROLLER], Layout::SESSION + Duration::from_secs(2));
         stage.need(BROKER, 1);
         stage.need(CONTROLLER, 1);
@@ -39,12 +35,7 @@ pub(super) fn run(options: &Options) -> Report {
         Ok(())
     });
     let second = staged(options, StageSettings::of(Layout::combined()), |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time / 2 {
-            both(stage, round)?;
-            round += 1;
-        }
+        stage.rounds(1, options.time / 2, both)?;
         stage.bound(&[BOTH], Layout::SESSION + Duration::from_secs(2));
         stage.need(BOTH, 1);
         stage.need("failovers", 1);
@@ -54,37 +45,25 @@ pub(super) fn run(options: &Options) -> Report {
     first
 }
 
-fn broker(stage: &mut Stage, round: i32) -> Outcome<()> {
-    lead_again(stage)?;
+fn broker(stage: &mut Stage, round: usize) -> Outcome<()> {
+    let led = lead_again(stage)?;
     let topic = format!("probe-{round}");
     create_topic(&stage.cluster, &topic, 1, &[("min.insync.replicas", "2")])?;
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
     let from = stage.clock.now();
     let filler = stage.fault(BROKER, &format!("node {VICTIM}"), |stage| {
         stage.cluster.disk(VICTIM, 1).fill()
     })?;
     let filled = stage.clock.now();
-    let shed = wait("the leaderships to be given away", PATIENCE, || {
-        let away = |p: &i32| {
-            stage
-                .watch
-                .newest(*p)
-                .is_some_and(|shown| OTHERS.contains(&shown.leader))
-        };
-        led.iter().all(away).then_some(())
-    });
-    stage.expect(
-        "D10 the leaderships are given away",
-        shed.is_ok(),
-        format!("{shed:?}"),
-    );
+    given_away(stage, VICTIM, &led);
     stage.wait_progress(&stage.all(), filled, PATIENCE)?;
     stage.outage(BROKER, &led, from);
-    let probe = Probe::start(&addresses(&stage.cluster, &[VICTIM]), &topic, 1, stage.clock);
-    stage.pass(Duration::from_secs(3));
-    let said = probe.said();
-    drop(probe);
-    refused(stage, &said);
+    refuses(
+        stage,
+        "D10 the full broker refuses",
+        VICTIM,
+        (&topic, 1),
+        &REFUSALS,
+    );
     recovered(stage, VICTIM, &filler)?;
     let lines = stage.cluster.said(VICTIM, &["has space again"]).len();
     stage.expect(
@@ -95,19 +74,18 @@ fn broker(stage: &mut Stage, round: i32) -> Outcome<()> {
     Ok(())
 }
 
-/// What the full broker says to records that are sent to it all the same.
-fn refused(stage: &mut Stage, said: &[Said]) {
-    let codes: std::collections::BTreeSet<i16> = said.iter().filter_map(Said::code).collect();
-    let taken = said.iter().filter(|said| said.is_ok()).count();
-    let held = taken == 0 && !codes.is_empty() && codes.iter().all(|code| REFUSALS.contains(code));
+/// The full one leads none of these any more.
+fn given_away(stage: &mut Stage, full: i32, led: &[i32]) {
+    let away = |shown: &Shown| shown.leader >= 0 && shown.leader != full;
+    let shed = stage.wait_shown("the leaderships to be given away", PATIENCE, led, away);
     stage.expect(
-        "D10 the full broker refuses",
-        held,
-        format!("{codes:?}, {taken} taken"),
+        "D10 the leaderships are given away",
+        shed.is_ok(),
+        format!("{shed:?}"),
     );
 }
 
-fn controller(stage: &mut Stage, round: i32) -> Outcome<()> {
+fn controller(stage: &mut Stage, round: usize) -> Outcome<()> {
     let active = wait("an active controller", PATIENCE, || stage.cluster.controller())?;
     let from = stage.clock.now();
     let filler = stage.fault(CONTROLLER, &format!("node {active}"), |stage| {
@@ -128,28 +106,15 @@ fn controller(stage: &mut Stage, round: i32) -> Outcome<()> {
     stage.wait_whole()
 }
 
-fn both(stage: &mut Stage, round: i32) -> Outcome<()> {
+fn both(stage: &mut Stage, round: usize) -> Outcome<()> {
     stage.wait_whole()?;
     let active = wait("an active controller", PATIENCE, || stage.cluster.controller())?;
-    let led = stage.watch.led_by(active, stage.settings.partitions);
+    let led = stage.led_by(active);
     let from = stage.clock.now();
     let filler = stage.fault(BOTH, &format!("node {active}"), |stage| {
         stage.cluster.disk(active, 0).fill()
     })?;
-    let shed = wait("the leaderships to be given away", PATIENCE, || {
-        let away = |p: &i32| {
-            stage
-                .watch
-                .newest(*p)
-                .is_some_and(|shown| shown.leader >= 0 && shown.leader != active)
-        };
-        led.iter().all(away).then_some(())
-    });
-    stage.expect(
-        "D10 the leaderships are given away",
-        shed.is_ok(),
-        format!("{shed:?}"),
-    );
+    given_away(stage, active, &led);
     metadata_goes_on(stage, BOTH, &format!("both-full-{round}"));
     let now = stage.clock.now();
     stage.wait_progress(&stage.all(), now, PATIENCE)?;

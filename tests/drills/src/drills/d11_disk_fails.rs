@@ -4,10 +4,10 @@
 use super::victim::{OTHERS, VICTIM, lead_again};
 use super::{Options, staged};
 use crate::Outcome;
+use crate::client::Shown;
 use crate::node::{Layout, fail_one_flush};
 use crate::report::Report;
 use crate::stage::{Stage, StageSettings, TOPIC};
-use crate::wait::wait;
 use std::time::Duration;
 
 const ALWAYS: &str = "EIO for good";
@@ -19,12 +19,9 @@ const FAILING: usize = 2;
 pub(super) fn run(options: &Options) -> Report {
     let settings = StageSettings::of(Layout::separate(1).with_data_disks(2));
     staged(options, settings, |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round < 2 || stage.clock.now() - begun < options.time {
-            fails(stage, if round % 2 == 0 { ALWAYS } else { ONCE })?;
-            round += 1;
-        }
+        stage.rounds(2, options.time, |stage, round| {
+            fails(stage, if round % 2 == 0 { ALWAYS } else { ONCE })
+        })?;
         stage.bound(&[ALWAYS, ONCE], Layout::SESSION + Duration::from_secs(2));
         stage.need(ALWAYS, 1);
         stage.need(ONCE, 1);
@@ -61,17 +58,9 @@ fn fails(stage: &mut Stage, kind: &'static str) -> Outcome<()> {
         }
     })?;
     let failed = stage.clock.now();
-    let out = wait(
-        "the directory's partitions to be led elsewhere, without this replica",
-        PATIENCE,
-        || {
-            let away = |p: &i32| {
-                let shown = stage.watch.newest(*p);
-                shown.is_some_and(|shown| OTHERS.contains(&shown.leader) && !shown.isr.contains(&VICTIM))
-            };
-            gone.iter().all(away).then_some(())
-        },
-    );
+    let away = |shown: &Shown| OTHERS.contains(&shown.leader) && !shown.isr.contains(&VICTIM);
+    let what = "the directory's partitions to be led elsewhere, without this replica";
+    let out = stage.wait_shown(what, PATIENCE, &gone, away);
     stage.expect(
         &format!("D11 the directory is left: {kind}"),
         out.is_ok(),

@@ -2,14 +2,13 @@
 //! has forgotten for whom it voted and what it acknowledged: it has no vote until a leader has brought it up to date, so that the cluster
 //! stands still rather than follow it.
 
-use super::victim::VICTIM;
+use super::victim::{VICTIM, lead_again};
 use super::{Options, staged};
 use crate::Outcome;
 use crate::node::Layout;
 use crate::report::Report;
 use crate::stage::{Stage, StageSettings};
-use crate::wait::wait;
-use milena_cluster_tests::admin;
+use milena_cluster_tests::{admin, wait};
 use std::time::Duration;
 
 const BROKER: &str = "empty disk: broker";
@@ -20,13 +19,10 @@ const STANDS: Duration = Duration::from_secs(10);
 
 pub(super) fn run(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::separate(3)), |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
+        stage.rounds(1, options.time, |stage, round| {
             broker(stage)?;
-            controller(stage, round)?;
-            round += 1;
-        }
+            controller(stage, round)
+        })?;
         stage.bound(&[BROKER], Layout::SESSION + Duration::from_secs(2));
         stage.need(BROKER, 1);
         stage.need(CONTROLLER, 1);
@@ -36,9 +32,8 @@ pub(super) fn run(options: &Options) -> Report {
 }
 
 fn broker(stage: &mut Stage) -> Outcome<()> {
-    super::victim::lead_again(stage)?;
+    let led = lead_again(stage)?;
     let (all, from) = (stage.all(), stage.clock.now());
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
     // At once: the controller may not have noticed that it was away.
     stage.fault(BROKER, &format!("node {VICTIM}"), |stage| {
         stage.cluster.kill(&[VICTIM])?;
@@ -76,7 +71,7 @@ fn broker(stage: &mut Stage) -> Outcome<()> {
     Ok(())
 }
 
-fn controller(stage: &mut Stage, round: i32) -> Outcome<()> {
+fn controller(stage: &mut Stage, round: usize) -> Outcome<()> {
     let active = wait("an active controller", PATIENCE, || stage.cluster.controller())?;
     let others: Vec<i32> = stage
         .cluster
@@ -100,15 +95,12 @@ fn controller(stage: &mut Stage, round: i32) -> Outcome<()> {
             stage.cluster.start_node(wiped)
         },
     )?;
-    let begun = stage.clock.now();
-    let mut elected = None;
-    while elected.is_none() && stage.clock.now() - begun < STANDS {
-        elected = stage.cluster.controller().filter(|id| *id != active);
-        stage.pass(Duration::from_millis(200));
-    }
+    let elected = wait("a controller", STANDS, || {
+        stage.cluster.controller().filter(|id| *id != active)
+    });
     stage.expect(
         "D15 an empty controller elects nobody",
-        elected.is_none(),
+        elected.is_err(),
         format!("{elected:?} within {STANDS:?}"),
     );
     let caught_up = |stage: &Stage| stage.cluster.said(wiped, &["caught up and votes"]).len();

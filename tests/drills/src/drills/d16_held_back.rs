@@ -69,15 +69,13 @@ const KINDS: [Kind; 6] = [
 pub(super) fn run(options: &Options) -> Report {
     let settings = StageSettings::of(Layout::separate(1).behind_proxies());
     staged(options, settings, |stage| {
-        let begun = stage.clock.now();
-        let mut round = 0;
-        while round == 0 || stage.clock.now() - begun < options.time {
+        stage.rounds(1, options.time, |stage, round| {
             let time = Duration::from_secs(TIMES[round % TIMES.len()]);
-            for kind in KINDS {
-                held_back(stage, kind, time, round)?;
+            for (number, kind) in KINDS.into_iter().enumerate() {
+                held_back(stage, kind, time, &format!("probe-{round}-{number}"))?;
             }
-            round += 1;
-        }
+            Ok(())
+        })?;
         for (what, ..) in KINDS {
             stage.need(what, 1);
             stage.need(&format!("held: {what}"), 1);
@@ -87,16 +85,10 @@ pub(super) fn run(options: &Options) -> Report {
     })
 }
 
-fn held_back(stage: &mut Stage, kind: Kind, time: Duration, round: usize) -> Outcome<()> {
+fn held_back(stage: &mut Stage, kind: Kind, time: Duration, topic: &str) -> Outcome<()> {
     let (what, node, from, side, answers) = kind;
-    lead_again(stage)?;
-    let topic = format!(
-        "probe-{}-{round}",
-        what.split(' ').nth(1).unwrap_or_default().replace('\'', "")
-    );
-    let number = KINDS.iter().position(|one| one.0 == what).unwrap_or(0);
-    let probe = probe(stage, &format!("{topic}-{number}"))?;
-    let led = stage.watch.led_by(VICTIM, stage.settings.partitions);
+    let led = lead_again(stage)?;
+    let probe = probe(stage, topic)?;
     let (before, begun) = (held(stage), stage.clock.now());
     let hold = Hold {
         node,

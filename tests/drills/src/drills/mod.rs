@@ -30,18 +30,15 @@ use std::time::Duration;
 pub struct Options {
     /// Faults are repeated for about so long, but each happens at least once.
     pub time: Duration,
-    /// Environment of the nodes.
-    pub environment: Vec<(String, String)>,
+    /// The rule that is switched off in the nodes, in a control run.
+    pub mutant: Option<String>,
 }
 
 /// Opens a stage, lets `act` happen on it, and judges.
-fn staged(
-    options: &Options,
-    mut settings: StageSettings,
-    act: impl FnOnce(&mut Stage) -> Outcome<()>,
-) -> Report {
-    settings.environment.extend(options.environment.iter().cloned());
-    let opened = catch_unwind(AssertUnwindSafe(|| Stage::open(settings)));
+fn staged(options: &Options, settings: StageSettings, act: impl FnOnce(&mut Stage) -> Outcome<()>) -> Report {
+    let mutant = options.mutant.iter();
+    let environment = mutant.map(|rule| ("MILENA_MUTANT".to_owned(), rule.clone()));
+    let opened = catch_unwind(AssertUnwindSafe(|| Stage::open(settings, environment.collect())));
     let mut stage = match opened.unwrap_or_else(|_| Err("it panicked".to_owned())) {
         Ok(stage) => stage,
         Err(error) => return not_opened(error),

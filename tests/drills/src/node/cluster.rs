@@ -4,20 +4,22 @@ use super::disk::Disk;
 use super::layout::Layout;
 use super::leftovers;
 use super::power;
-use super::process::{Figures, Process, ask, binary};
-use super::properties::{CLIENT_PORT, CONTROLLER_PORT, Place, properties};
+use super::process::{Figures, Process, tool};
+use super::properties::{ADMIN_PORT, CLIENT_PORT, CONTROLLER_PORT, Place, properties};
 use crate::Outcome;
 use crate::command::run;
 use crate::net::Network;
 use crate::proxy::Proxies;
-use crate::wait::wait;
+use milena_cluster_tests::{ask, metric, wait};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// A node and the cluster around it are up within this time.
 const START: Duration = Duration::from_secs(60);
+
+/// Size of each disk.
+const DISK_MEBIBYTES: u32 = 512;
 
 /// Running nodes; dropping it kills them and removes network and disks.
 pub struct Cluster {
@@ -56,7 +58,7 @@ impl Cluster {
                 .map(|number| {
                     let name = format!("node-{id}-disk-{number}");
                     let image = work.path().join(format!("{name}.img"));
-                    Disk::new(&image, &work.path().join(name), layout.disk_mebibytes)
+                    Disk::new(&image, &work.path().join(name), DISK_MEBIBYTES)
                 })
                 .collect();
             disks.insert(*id, own?);
@@ -183,7 +185,7 @@ impl Cluster {
     /// When one is not within a minute; the end of its output.
     pub fn wait_ready(&self, nodes: &[i32]) -> Outcome<()> {
         for id in nodes {
-            let ready = || ask(&self.net.address(*id), "/ready").map(drop);
+            let ready = || ask(&self.admin_address(*id), "/ready").map(drop);
             wait(&format!("node {id} to be ready"), START, ready)
                 .map_err(|error| format!("{error}\n{}", self.tail(*id)))?;
         }
@@ -192,21 +194,12 @@ impl Cluster {
 
     /// One row of a node's metrics, named with its labels.
     #[must_use]
-    pub fn row(&self, id: i32, row: &str) -> Option<f64> {
-        let text = ask(&self.net.address(id), "/metrics")?;
-        let rows = text.lines().filter_map(|line| line.rsplit_once(' '));
-        let mut found = rows.filter(|(name, _)| *name == row).map(|(_, value)| value);
-        found.next()?.parse().ok()
+    pub fn metric(&self, id: i32, row: &str) -> Option<f64> {
+        metric(&self.admin_address(id), row)
     }
 
-    /// A counter or gauge of a node's metrics.
-    #[must_use]
-    pub fn metric(&self, id: i32, name: &str) -> Option<f64> {
-        let text = ask(&self.net.address(id), "/metrics")?;
-        let line = text
-            .lines()
-            .find(|line| line.split([' ', '{']).next() == Some(name))?;
-        line.rsplit(' ').next()?.parse().ok()
+    fn admin_address(&self, id: i32) -> String {
+        format!("{}:{ADMIN_PORT}", self.net.address(id))
     }
 
     /// SIGKILL to all of these at once, and waits until they are gone.
@@ -267,10 +260,12 @@ impl Cluster {
     /// # Errors
     /// When it does not run.
     pub fn pid(&self, id: i32) -> Outcome<u32> {
+        self.process(id).map(Process::pid)
+    }
+
+    fn process(&self, id: i32) -> Outcome<&Process> {
         let process = self.processes.get(&id);
-        process
-            .map(Process::pid)
-            .ok_or_else(|| format!("node {id} does not run"))
+        process.ok_or_else(|| format!("node {id} does not run"))
     }
 
     /// Forgets a process that has ended by itself, where that is what is expected; its exit status.
@@ -285,10 +280,7 @@ impl Cluster {
     /// # Errors
     /// When it does not run.
     pub fn signal(&self, id: i32, name: &str) -> Outcome<()> {
-        let process = self.processes.get(&id);
-        process
-            .ok_or_else(|| format!("node {id} does not run"))?
-            .signal(name)
+        self.process(id)?.signal(name)
     }
 
     /// The nodes that do not run.
@@ -314,15 +306,10 @@ impl Cluster {
     /// The active controller's node id, as `milena quorum` tells.
     #[must_use]
     pub fn controller(&self) -> Option<i32> {
-        let hosts = self.layout.controllers.iter();
-        let all: Vec<String> = hosts
-            .map(|id| format!("{}:{CONTROLLER_PORT}", self.net.address(*id)))
-            .collect();
-        let out = Command::new(binary())
-            .args(["quorum", "--controllers", &all.join(","), "--leader"])
-            .output()
-            .ok()?;
-        String::from_utf8_lossy(&out.stdout).trim().parse().ok()
+        let address = |id: &i32| format!("{}:{CONTROLLER_PORT}", self.net.address(*id));
+        let all: Vec<String> = self.layout.controllers.iter().map(address).collect();
+        let told = tool(&["quorum", "--controllers", &all.join(","), "--leader"]);
+        told.ok()?.parse().ok()
     }
 
     /// A node's output.
@@ -351,30 +338,15 @@ impl Cluster {
         for id in self.layout.nodes() {
             let _ = std::fs::copy(self.log_file(id), to.join(format!("node-{id}.log")));
         }
-        let to = to.display().to_string();
         for id in self.brokers() {
-            let node = format!("{to}/node-{id}");
-            let _ = run("mkdir", &["-p", &node]);
-            for dir in self.log_dirs(id) {
-                let partitions = std::fs::read_dir(&dir)
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .map(|entry| entry.path());
-                let of_topic = |path: &PathBuf| {
-                    let name = path
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned();
-                    name.starts_with(&format!("{topic}-"))
-                };
-                for partition in partitions.filter(of_topic) {
-                    let _ = run(
-                        "cp",
-                        &["-r", "--sparse=always", &partition.display().to_string(), &node],
-                    );
-                }
+            let node = to.join(format!("node-{id}"));
+            let _ = std::fs::create_dir_all(&node);
+            let dirs = self.log_dirs(id);
+            let entries = dirs.iter().flat_map(std::fs::read_dir).flatten().flatten();
+            let named = |name: &str| name.starts_with(&format!("{topic}-"));
+            for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(named)) {
+                let (from, to) = (entry.path().display().to_string(), node.display().to_string());
+                let _ = run("cp", &["-r", "--sparse=always", &from, &to]);
             }
         }
     }

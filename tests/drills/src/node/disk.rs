@@ -2,9 +2,10 @@
 
 use crate::Outcome;
 use crate::command::run;
+use milena_cluster_tests::wait;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a disk may be busy after its node was killed.
 const BUSY: Duration = Duration::from_secs(20);
@@ -60,14 +61,11 @@ impl Disk {
     /// # Errors
     /// When it is still busy after twenty seconds.
     pub fn unmount(&self) -> Outcome<()> {
-        let (at, start) = (self.mount.display().to_string(), Instant::now());
-        loop {
-            match run("umount", &[&at]) {
-                Ok(_) => return Ok(()),
-                Err(error) if start.elapsed() > BUSY => return Err(error),
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
+        let (at, mut said) = (self.mount.display().to_string(), String::new());
+        let unmounted = || run("umount", &[&at]).map_err(|error| said = error).ok();
+        wait("a disk that nobody holds", BUSY, unmounted)
+            .map(drop)
+            .map_err(|late| format!("{late}: {said}"))
     }
 
     /// A new, empty disk in its place. Its node must not run.

@@ -1,9 +1,10 @@
 //! One flush that fails, by a tracer that answers it in the kernel's place.
 
 use crate::Outcome;
+use milena_cluster_tests::wait;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The flush comes within this time, under load.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,19 +41,16 @@ pub fn fail_one_flush(pid: u32, partition: &Path) -> Outcome<()> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(told)?;
-    let start = Instant::now();
-    let injected = loop {
+    let injected = wait("the tracer to end or to fail a flush", PATIENCE, || {
+        let ended = tracer.try_wait().is_ok_and(|ended| ended.is_some());
         let text = std::fs::read_to_string(said.path()).unwrap_or_default();
-        if text.contains("(INJECTED)") {
-            break Ok(());
+        match text.contains("(INJECTED)") {
+            true => Some(Ok(())),
+            false => ended.then(|| Err(format!("strace: no flush of {}: {text}", active.display()))),
         }
-        if start.elapsed() > PATIENCE || tracer.try_wait().is_ok_and(|ended| ended.is_some()) {
-            break Err(format!("strace: no flush of {}: {text}", active.display()));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    });
     // SIGTERM: it detaches first.
     let _ = Command::new("kill").arg(tracer.id().to_string()).status();
     let _ = tracer.wait();
-    injected
+    injected?
 }

@@ -12,10 +12,6 @@ pub struct Layout {
     pub controllers: Vec<i32>,
     /// Disks of each broker besides the one with its metadata; 0: everything is on one.
     pub data_disks: usize,
-    /// Size of each disk.
-    pub disk_mebibytes: u32,
-    /// More `key=value` for every node.
-    pub extra: Vec<(String, String)>,
     /// Clients and brokers reach brokers, and brokers reach controllers that are nothing else, through proxies at the clients' address.
     pub proxied: bool,
 }
@@ -33,8 +29,6 @@ impl Layout {
             brokers: vec![1, 2, 3],
             controllers: vec![1, 2, 3],
             data_disks: 0,
-            disk_mebibytes: 512,
-            extra: Vec::new(),
             proxied: false,
         }
     }
@@ -52,13 +46,6 @@ impl Layout {
     #[must_use]
     pub fn with_data_disks(mut self, count: usize) -> Self {
         self.data_disks = count;
-        self
-    }
-
-    /// With one more property.
-    #[must_use]
-    pub fn with(mut self, key: &str, value: &str) -> Self {
-        self.extra.push((key.to_owned(), value.to_owned()));
         self
     }
 

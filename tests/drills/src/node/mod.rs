@@ -11,9 +11,8 @@ mod process;
 mod properties;
 
 pub use cluster::Cluster;
-pub use disk::Disk;
 pub use flush::fail_one_flush;
 pub use layout::Layout;
 pub use preflight::may_run;
-pub use process::{Figures, binary, step_back, tool};
-pub use properties::{ADMIN_PORT, CLIENT_PORT, CONTROLLER_PORT};
+pub use process::{binary, step_back, tool};
+pub use properties::{CLIENT_PORT, CONTROLLER_PORT};

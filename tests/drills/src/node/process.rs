@@ -1,14 +1,10 @@
 //! One node's process.
 
-use super::properties::ADMIN_PORT;
 use crate::Outcome;
 use crate::command::run;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// How much less of the processor the clients get than the nodes. A librdkafka producer that waits for an answer while more is to be sent
 /// asks its sockets without a pause, which on two cores would starve the nodes just when they have an election to hold.
@@ -114,24 +110,6 @@ impl Process {
             descriptors: u64::try_from(open).unwrap_or(0),
         }
     }
-}
-
-/// What a node's admin endpoint answers; `None` when it does not, or not with 200.
-pub(super) fn ask(address: &str, path: &str) -> Option<String> {
-    let address: SocketAddr = format!("{address}:{ADMIN_PORT}").parse().ok()?;
-    let patience = Duration::from_millis(500);
-    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
-    stream.set_read_timeout(Some(patience)).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.split(' ').nth(1).filter(|status| *status == "200")?;
-    Some(body.to_owned())
 }
 
 /// Runs the program under test as a tool; what it printed.

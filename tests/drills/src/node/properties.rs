@@ -63,8 +63,5 @@ pub(super) fn properties(layout: &Layout, place: &Place) -> String {
     if is_broker {
         let _ = writeln!(text, "advertised.listeners=PLAINTEXT://{}", place.advertised);
     }
-    for (key, value) in &layout.extra {
-        let _ = writeln!(text, "{key}={value}");
-    }
     text
 }

@@ -102,17 +102,12 @@ impl History {
         pending
     }
 
-    /// When acknowledgements of these partitions came, in order.
-    #[must_use]
-    pub fn acknowledged_at(&self, partition: i32) -> Vec<Duration> {
-        let of = self.ops.iter().filter(|op| op.partition == partition);
-        let mut times: Vec<Duration> = of
-            .filter_map(|op| match &op.end {
-                Some((at, end)) if end.is_ok() => Some(*at),
-                _ => None,
-            })
-            .collect();
-        times.sort_unstable();
-        times
+    /// When acknowledgements of this partition came.
+    pub fn acknowledged_at(&self, partition: i32) -> impl Iterator<Item = Duration> {
+        let of = self.ops.iter().filter(move |op| op.partition == partition);
+        of.filter_map(|op| match &op.end {
+            Some((at, end)) if end.is_ok() => Some(*at),
+            _ => None,
+        })
     }
 }

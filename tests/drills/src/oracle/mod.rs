@@ -2,12 +2,12 @@
 
 mod acceptors;
 mod catalogue;
-mod gaps;
 mod history;
 mod judge;
+mod spread;
 
-pub use acceptors::{Acknowledged, Succession, succession};
+pub use acceptors::{Acknowledged, succession};
 pub use catalogue::{Catalogue, Told};
-pub use gaps::{Spread, gap_in};
 pub use history::{End, History, Id, Op, Seen};
-pub use judge::{Counts, Finding, Invariant, judge};
+pub use judge::{Counts, Invariant, judge};
+pub use spread::Spread;

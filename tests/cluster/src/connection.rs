@@ -1,4 +1,4 @@
-//! One connection to one broker, for requests that a client library would send elsewhere.
+//! One connection to one broker, for requests that a client library does not send, or would send elsewhere.
 
 use bytes::Bytes;
 use milena_wire::client::{ClientRequest, decode_response, encode_request};
@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// More than any answer in a drill.
+/// More than any answer in a test.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// A connection.
@@ -37,7 +37,7 @@ impl Connection {
     /// # Errors
     /// When no answer comes in time, or none that can be read.
     pub fn call<R: ClientRequest>(&mut self, version: i16, request: &R) -> Result<R::Response, String> {
-        let frame = encode_request(version, 1, "drill", request).map_err(|error| error.to_string())?;
+        let frame = encode_request(version, 1, "test", request).map_err(|error| error.to_string())?;
         let mut exchange = || {
             self.stream.write_all(&frame)?;
             let mut length = [0; 4];

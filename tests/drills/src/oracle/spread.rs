@@ -1,20 +1,7 @@
-//! How long a partition could not be written: the longest time between two acknowledgements around a fault.
+//! The spread of how long partitions could not be written.
 
 use serde::Serialize;
 use std::time::Duration;
-
-/// The longest time within `[from, to]` without any of `times`, which ascend.
-#[must_use]
-pub fn gap_in(times: &[Duration], from: Duration, to: Duration) -> Duration {
-    let inside = times.iter().copied().filter(|at| (from..=to).contains(at));
-    let mut longest = Duration::ZERO;
-    let mut last = from;
-    for at in inside.chain([to]) {
-        longest = longest.max(at.saturating_sub(last));
-        last = at;
-    }
-    longest
-}
 
 /// The spread of some times, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,21 +40,11 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
-    use super::{Spread, gap_in};
+    use super::Spread;
     use std::time::Duration;
 
     fn ms(list: &[u64]) -> Vec<Duration> {
         list.iter().copied().map(Duration::from_millis).collect()
-    }
-
-    #[test]
-    fn a_gap_counts_from_the_fault_and_to_the_end() {
-        let times = ms(&[10, 20, 50, 90]);
-        let gap =
-            |from, to| gap_in(&times, Duration::from_millis(from), Duration::from_millis(to)).as_millis();
-        assert_eq!(gap(15, 95), 40);
-        assert_eq!(gap(50, 60), 10);
-        assert_eq!(gap(91, 191), 100, "nothing came at all");
     }
 
     #[test]
