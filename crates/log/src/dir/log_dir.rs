@@ -87,6 +87,8 @@ pub struct LogDir {
     log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
     /// The partitions that the cleaner's checkpoint names.
     compacted: BTreeSet<TopicPartition>,
+    /// Logs that a crash has left, and that nobody has asked to open since.
+    left_by_crash: Mutex<BTreeSet<TopicPartition>>,
     _lock: Option<File>,
 }
 
@@ -146,8 +148,12 @@ impl LogDir {
             recovery_points,
             log_starts,
             compacted: BTreeSet::new(),
+            left_by_crash: Mutex::default(),
             _lock: lock,
         };
+        if dir.clean.is_none() {
+            dir.left_by_crash = Mutex::new(dir.partitions()?.into_iter().collect());
+        }
         *dir.remembered(&dir.recovery_points) = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?;
         *dir.remembered(&dir.log_starts) = dir.read_checkpoint(OffsetCheckpoint::LogStart)?;
         dir.compacted = dir
@@ -157,11 +163,8 @@ impl LogDir {
         Ok(dir)
     }
 
-    fn remembered<'a>(
-        &self,
-        map: &'a Mutex<BTreeMap<TopicPartition, Offset>>,
-    ) -> std::sync::MutexGuard<'a, BTreeMap<TopicPartition, Offset>> {
-        map.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remembered<'a, T>(&self, of: &'a Mutex<T>) -> std::sync::MutexGuard<'a, T> {
+        of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The environment that logs of this directory share.
@@ -383,7 +386,7 @@ impl LogDir {
         read_floor(&*self.env.fs, &path).map_err(LogError::new("read", path))
     }
 
-    /// How to open a partition's log: with the checkpoints that are on disk.
+    /// How to open a partition's log: with the checkpoints that are on disk. Who asks opens it, or says that it could not.
     #[must_use]
     pub fn open_options(
         &self,
@@ -398,6 +401,7 @@ impl LogDir {
                 .copied()
                 .unwrap_or(Offset::ZERO)
         };
+        self.remembered(&self.left_by_crash).remove(&partition);
         let recovery_point = look_up(&self.recovery_points);
         let log_start_offset = look_up(&self.log_starts);
         let (dir, compacted) = (
@@ -498,11 +502,22 @@ impl LogDir {
         written.map_err(LogError::new("write", path))
     }
 
-    /// Marks the directory as cleanly shut down: call it last, when every log is closed and the checkpoints are written.
+    /// Marks the directory as cleanly shut down: call it last, when every log is closed and the checkpoints are written. It is not
+    /// marked while it holds a log that a crash has left and that was not opened since: that is not what a shutdown leaves.
     ///
     /// # Errors
     /// A file operation failed.
     pub fn write_clean_shutdown(&self, epoch: BrokerEpoch) -> Result<(), LogError> {
+        let left = std::mem::take(&mut *self.remembered(&self.left_by_crash));
+        if !left.is_empty() {
+            let mut there = self.partitions()?;
+            there.retain(|partition| left.contains(partition));
+            if let Some(first) = there.first() {
+                tracing::warn!(dir = %self.path.display(), logs = there.len(), %first,
+                    "not marked as cleanly shut down: logs that a crash has left were not opened since");
+                return Ok(());
+            }
+        }
         let path = self.path.join(clean_shutdown::FILE);
         let idle_logs = self.idle_logs().written();
         let text = clean_shutdown::encode(epoch, idle_logs);

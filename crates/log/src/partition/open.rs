@@ -7,22 +7,17 @@ use super::in_flight::InFlight;
 use super::listing::{Listing, list_in_order, retired_base};
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
-use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::{EpochCache, HeaderEpochs};
 use crate::error::{LogError, OpenError, ReadError};
 use crate::few::Few;
 use crate::format::{
-    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind, HOLES_FILE,
-    PARTITION_METADATA_FILE, RECOVERY_FLOOR_FILE, TXN_INDEX_ENTRY_BYTES, TXN_INDEX_SUMS_FILE, is_temporary,
-    parse_file_name,
+    EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind, PARTITION_METADATA_FILE, TXN_INDEX_ENTRY_BYTES,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
 use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId, Uuid};
 use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 
 impl PartitionLog {

@@ -86,6 +86,49 @@ fn only_the_run_after_a_clean_shutdown_is_clean() {
 }
 
 #[test]
+fn a_directory_with_a_log_that_nobody_opened_since_a_crash_is_not_clean() {
+    let temp = tempfile::tempdir().unwrap();
+    let open = || LogDir::open(temp.path(), BrokerId(1), Some(&cluster("c"))).unwrap();
+    let config = Arc::new(LogConfig::default());
+    let log_in = |dir: &LogDir, index| {
+        let id = TopicId(Uuid([7; 16]));
+        let options = dir.open_options(partition("orders", index), id, config.clone(), Timestamp(0));
+        PartitionLog::open(options).unwrap().0
+    };
+    let dir = open();
+    for index in [0, 1] {
+        append(&mut log_in(&dir, index), &["x"]);
+    }
+    drop(dir);
+    // A life that sees one of them only.
+    let dir = open();
+    log_in(&dir, 0).close().unwrap();
+    dir.write_clean_shutdown(BrokerEpoch(1)).unwrap();
+    drop(dir);
+    let dir = open();
+    assert_eq!(dir.was_clean(), None);
+    for index in [0, 1] {
+        log_in(&dir, index).close().unwrap();
+    }
+    dir.write_clean_shutdown(BrokerEpoch(2)).unwrap();
+    drop(dir);
+    // After a shutdown that was clean it need not be opened.
+    for epoch in [2, 3] {
+        let dir = open();
+        assert_eq!(dir.was_clean(), Some(BrokerEpoch(epoch)));
+        dir.write_clean_shutdown(BrokerEpoch(epoch + 1)).unwrap();
+    }
+    // One that has been deleted is missed by nobody.
+    drop(open());
+    let dir = open();
+    log_in(&dir, 0).close().unwrap();
+    std::fs::remove_dir_all(temp.path().join("orders-1")).unwrap();
+    dir.write_clean_shutdown(BrokerEpoch(9)).unwrap();
+    drop(dir);
+    assert_eq!(open().was_clean(), Some(BrokerEpoch(9)));
+}
+
+#[test]
 fn checkpoints_and_partitions_are_found_again() {
     let temp = tempfile::tempdir().unwrap();
     let open = || LogDir::open(temp.path(), BrokerId(1), Some(&cluster("c"))).unwrap();
@@ -314,6 +357,9 @@ fn nobody_knows_the_topic_of_a_log_of_which_nothing_was_flushed_and_nothing_says
     assert!(!refused(1), "a checkpoint says that something was on disk");
     fs.overwrite(&file("recovery-floor"), b"0\n");
     assert!(refused(1), "of a former log of the name");
-    open_dir().write_clean_shutdown(BrokerEpoch(1)).unwrap();
+    let (dir, of) = (open_dir(), options(&fs, &small()));
+    // It is opened, by whoever writes the mark.
+    let _ = dir.open_options(of.partition, of.topic_id, of.config, of.now);
+    dir.write_clean_shutdown(BrokerEpoch(1)).unwrap();
     assert!(!refused(0), "a shutdown in order vouches for it");
 }
