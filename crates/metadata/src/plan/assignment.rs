@@ -1,15 +1,33 @@
 //! New partitions from assignments: what CreateTopics and CreatePartitions share.
 
+use super::draft::Draft;
 use crate::image::MetadataImage;
-use crate::record::PartitionRegistration;
+use crate::record::{MetadataRecord, PartitionRegistration};
 use crate::request::Outcome;
-use milena_types::{BrokerId, ErrorCode};
+use milena_types::{BrokerId, ErrorCode, TopicIdPartition, TopicName};
 
 /// The first registration of a partition: the active replicas are in sync, the first of them leads. `None` when no
 /// replica is active.
 pub(super) fn new_partition(image: &MetadataImage, replicas: &[BrokerId]) -> Option<PartitionRegistration> {
     let isr: Vec<BrokerId> = replicas.iter().copied().filter(|b| image.is_active(*b)).collect();
     (!isr.is_empty()).then(|| PartitionRegistration::new(replicas.to_vec(), isr))
+}
+
+/// Registers a new partition. A replica that is away has as much as the others, nothing, and will for as long as fewer are in
+/// sync than `min.insync.replicas` asks, because nothing is committed: it is eligible to lead. Kafka waits for the first ISR, even if
+/// its disk is gone.
+pub(super) fn add_partition(
+    draft: &mut Draft<'_>,
+    topic: &TopicName,
+    id: TopicIdPartition,
+    mut state: PartitionRegistration,
+) {
+    let (min_isr, _) = draft.election_settings(topic);
+    if draft.image.elr_enabled() && state.isr.len() < min_isr.min(state.replicas.len()) {
+        let away = state.replicas.iter().filter(|broker| !state.isr.contains(broker));
+        state.elr = away.copied().collect();
+    }
+    draft.push(MetadataRecord::Partition { id, state });
 }
 
 /// Checks one partition of a manual assignment. `factor` is the count of replicas that the topic's others have.

@@ -2,13 +2,13 @@
 //!
 //! Source: `ReplicationControlManager.createPartitions`; the texts are Kafka's.
 
-use super::assignment::{cannot_place, check_manual, new_partition, nobody_active};
+use super::assignment::{add_partition, cannot_place, check_manual, new_partition, nobody_active};
 use super::context::{PlanContext, Planned, RECORDS_MAX};
 use super::draft::Draft;
 use super::seed::SeedRng;
 use crate::image::{MetadataImage, TopicImage};
 use crate::placement;
-use crate::record::{MetadataRecord, PartitionRegistration};
+use crate::record::PartitionRegistration;
 use crate::request::{GrowTopic, Outcome};
 use milena_types::{ErrorCode, PartitionIndex, TopicIdPartition};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn grow(draft: &mut Draft<'_>, request: &GrowTopic, rng: &mut SeedRng) -> Result
             topic: topic.id,
             partition: PartitionIndex(index),
         };
-        draft.push(MetadataRecord::Partition { id, state });
+        add_partition(draft, &topic.name, id, state);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: `ControllerApis.createTopics`, `ReplicationControlManager.createTopics`; the texts are Kafka's.
 
-use super::assignment::{cannot_place, check_manual, new_partition, nobody_active};
+use super::assignment::{add_partition, cannot_place, check_manual, new_partition, nobody_active};
 use super::context::{PlanContext, Planned, RECORDS_MAX};
 use super::draft::Draft;
 use super::seed::SeedRng;
@@ -103,7 +103,7 @@ fn create(
             topic: id,
             partition: PartitionIndex(index),
         };
-        draft.push(MetadataRecord::Partition { id, state });
+        add_partition(draft, &name, id, state);
     }
     Ok(result)
 }

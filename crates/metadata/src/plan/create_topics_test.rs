@@ -1,7 +1,9 @@
 //! CreateTopics: each refusal with Kafka's words, and what a topic looks like at birth.
 
 use super::*;
+use crate::plan::create_partitions;
 use crate::plan::testing::{Cluster, registration};
+use crate::request::GrowTopic;
 use milena_types::BrokerId;
 
 fn ask(name: &str) -> CreateTopic {
@@ -276,6 +278,38 @@ fn a_new_partition_is_led_by_an_active_replica_and_fenced_ones_are_not_in_sync()
     let lists = manual(&[(0, &[1, 2]), (1, &[2, 1])]);
     let results = cluster.plan(|image, ctx| create_topics(image, &request(vec![lists]), ctx));
     assert_eq!(cluster.partition(results[0].id, 0).leader, Some(BrokerId(2)));
+}
+
+#[test]
+fn who_is_away_when_a_partition_is_made_may_lead_it_while_nothing_can_be_committed() {
+    let mut cluster = Cluster::with_brokers(3);
+    cluster.fence(BrokerId(1));
+    cluster.fence(BrokerId(2));
+    let enough = cluster.create_with("enough", 1, 3, &[("min.insync.replicas", "1")]);
+    assert_eq!(cluster.partition(enough, 0).elr, []);
+    let topic = cluster.create("t", 1, 3);
+    let mut away = cluster.partition(topic, 0).elr;
+    away.sort_unstable();
+    assert_eq!(away, [BrokerId(1), BrokerId(2)]);
+    let grown = GrowTopic {
+        name: "t".into(),
+        count: 2,
+        assignments: None,
+    };
+    cluster.plan(|image, ctx| create_partitions(image, &[grown], false, ctx));
+    assert_eq!(cluster.partition(topic, 1).elr.len(), 2);
+    // The disk of the only one in sync is exchanged.
+    cluster.fence(BrokerId(0));
+    cluster.register(&registration(BrokerId(0), 2, 9));
+    cluster.unfence(BrokerId(0));
+    assert_eq!(cluster.partition(topic, 0).leader, None);
+    cluster.unfence(BrokerId(2));
+    assert_eq!(cluster.partition(topic, 0).leader, Some(BrokerId(2)));
+    assert_eq!(
+        cluster.partition(enough, 0).leader,
+        None,
+        "it may have lost something"
+    );
 }
 
 #[test]
