@@ -235,11 +235,10 @@ impl PartitionLog {
         if self.in_flight.removals.is_empty() {
             return Vec::new();
         }
-        let (due, later) = std::mem::take(&mut self.in_flight.removals)
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.in_flight.removals)
             .into_iter()
             .partition(|(at, _)| *at <= now);
         self.in_flight.removals = later;
-        let due = Vec::from(due);
         let after = match due.is_empty() {
             true => None,
             false => self.epochs_write().map(Arc::new),
