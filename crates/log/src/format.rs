@@ -35,6 +35,9 @@ pub(crate) const EPOCH_FILE_BYTES_MAX: usize = 64 << 20;
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 /// Name of the file that holds recovery back after a truncation; Milena's own, Kafka ignores it.
 pub const RECOVERY_FLOOR_FILE: &str = "recovery-floor";
+/// Name of the empty file that says that Kafka has compacted the log, and may have left segments that do not reach the next one;
+/// Milena's own, Kafka ignores it.
+pub const PARTED_FILE: &str = "parted-segments";
 /// Name of the empty file that allows missing offsets between batches; Milena's own, Kafka ignores it.
 pub const HOLES_FILE: &str = "offset-holes";
 /// Name of the empty file that makes a log the newer one of two with the same name; Milena's own, Kafka ignores it.

@@ -34,13 +34,13 @@ pub(super) struct ColdRead {
 }
 
 impl ColdRead {
-    /// Reads. Blocks on the disk. `None`: the segment has nothing there (compaction), so the owner must look again.
+    /// Reads. Blocks on the disk. `None`: the segment has no record there (compaction), so the owner must look again.
     ///
     /// # Errors
     /// What the owner must be told, and the answer.
     pub(super) fn run(self) -> Result<Option<FetchPartitionResult>, Box<(ReadError, FetchPartitionResult)>> {
         match self.plan.run() {
-            Ok(read) if read.records.is_empty() => Ok(None),
+            Ok(read) if read.records.is_empty() || read.is_without_records() => Ok(None),
             Ok(read) => Ok(Some(FetchPartitionResult {
                 records: read.records,
                 ..self.result
@@ -125,7 +125,9 @@ impl Partition {
                 return self.plan_cold(cx, item.offset, upper, mode, result);
             }
             None => {
-                let read = self.log.read(item.offset, mode.budget, upper, mode.min_one);
+                let read = self
+                    .log
+                    .read_records(item.offset, mode.budget, upper, mode.min_one);
                 let read = read.map_err(|error| self.read_error(cx, &error))?;
                 result.records = read.records;
                 read.next_offset

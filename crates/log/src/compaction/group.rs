@@ -11,6 +11,8 @@ pub(crate) struct Source {
     pub(crate) size: u64,
     /// Base of the next segment.
     pub(crate) end: Offset,
+    /// It need not reach the next segment.
+    pub(crate) may_part: bool,
 }
 
 /// Cuts the segments into runs of at most `bytes_max` together, and of offsets that fit an index.
@@ -49,6 +51,7 @@ mod tests {
             base: Offset(base),
             size,
             end: Offset(end),
+            may_part: false,
         };
         let bases = |segments: &[Source]| -> Vec<Vec<i64>> {
             groups(segments, 100)

@@ -14,7 +14,7 @@ use crate::error::LogError;
 use crate::format::{FileKind, HOLES_FILE, file_path};
 use crate::partition::{AbortedTxn, TxnIndexSum, read_txn_index};
 use crate::segment::{ScanDepth, ScanStop, Scanner};
-use milena_record::{BatchHeader, unpack};
+use milena_record::{BatchError, BatchHeader, unpack};
 use milena_types::{Offset, TopicPartition};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -298,8 +298,10 @@ impl CompactionJob {
     ) -> Result<Output<'p>, CompactionError> {
         let (path, file) = self.open(source)?;
         let mut scanner = Scanner::new(&*file, 0, source.size, ScanDepth::Checked);
+        let mut reached = source.base;
         while let Some(batch) = scanner.next().map_err(LogError::new("read", &path))? {
             let batch = batch.map_err(|stop| self.found(corrupt(&path, source.base, stop)))?;
+            reached = batch.header.next_offset();
             let (header, bytes) = (batch.header, batch.bytes);
             self.stats.bytes_read += bytes.len() as u64;
             let filtered = filter(&header, bytes, map, &mut self.transactions, &self.parts.rules)
@@ -327,6 +329,14 @@ impl CompactionJob {
                 output.add_aborted(entry);
             }
             self.keep_pace(pace, bytes.len() + kept.len())?;
+        }
+        if reached < source.end && !source.may_part {
+            let error = BatchError::Invalid("the segment ends before the next one begins");
+            let stop = ScanStop {
+                position: source.size,
+                error,
+            };
+            return Err(self.found(corrupt(&path, source.base, stop)));
         }
         Ok(output)
     }

@@ -5,7 +5,7 @@
 use super::manifest::{self, CLEANED_SUFFIX, SEGMENT_FILES, SWAP_SUFFIX};
 use crate::durable_file::replace_file;
 use crate::env::{FileSystem, OpenMode};
-use crate::format::{FileKind, HOLES_FILE, file_path, parse_file_name};
+use crate::format::{FileKind, HOLES_FILE, PARTED_FILE, file_path, parse_file_name};
 use crate::partition::replace_sums;
 use crate::segment::{ScanDepth, Scanner};
 use milena_types::Offset;
@@ -112,7 +112,8 @@ fn resume_of_kafka(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
     if complete.is_empty() {
         return Ok(());
     }
-    // Recovery takes a hole for damage unless the log says that it has some.
+    // Recovery takes a hole for damage unless the log says that it has some. Kafka's segments need not reach the next one.
+    replace_file(fs, &dir.join(PARTED_FILE), b"")?;
     replace_file(fs, &dir.join(HOLES_FILE), b"")
 }
 

@@ -85,8 +85,8 @@ pub struct LogDir {
     idle_logs: Mutex<IdleLogs>,
     recovery_points: Mutex<BTreeMap<TopicPartition, Offset>>,
     log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
-    /// The partitions that the cleaner's checkpoint names.
-    compacted: BTreeSet<TopicPartition>,
+    /// By the cleaner's checkpoint.
+    compacted: BTreeMap<TopicPartition, Offset>,
     /// Logs that a crash has left, and that nobody has asked to open since.
     left_by_crash: Mutex<BTreeSet<TopicPartition>>,
     _lock: Option<File>,
@@ -147,7 +147,7 @@ impl LogDir {
             idle_logs,
             recovery_points,
             log_starts,
-            compacted: BTreeSet::new(),
+            compacted: BTreeMap::new(),
             left_by_crash: Mutex::default(),
             _lock: lock,
         };
@@ -156,10 +156,7 @@ impl LogDir {
         }
         *dir.remembered(&dir.recovery_points) = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?;
         *dir.remembered(&dir.log_starts) = dir.read_checkpoint(OffsetCheckpoint::LogStart)?;
-        dir.compacted = dir
-            .read_checkpoint(OffsetCheckpoint::Cleaner)?
-            .into_keys()
-            .collect();
+        dir.compacted = dir.read_checkpoint(OffsetCheckpoint::Cleaner)?;
         Ok(dir)
     }
 
@@ -406,7 +403,7 @@ impl LogDir {
         let log_start_offset = look_up(&self.log_starts);
         let (dir, compacted) = (
             self.partition_path(&partition),
-            self.compacted.contains(&partition),
+            self.compacted.get(&partition).copied(),
         );
         OpenOptions {
             recovery_point,

@@ -46,11 +46,9 @@ impl IndexBuilder {
     /// Takes note of the batch at `position`.
     pub(crate) fn add(&mut self, header: &BatchHeader, position: u64) {
         let last_offset = header.last_offset();
-        if header.max_timestamp
-            > self
-                .max_timestamp
-                .map_or(Timestamp::NONE, |(timestamp, _)| timestamp)
-        {
+        let largest = self.max_timestamp.map_or(Timestamp::NONE, |(at, _)| at);
+        // One that compaction has left without records keeps its timestamp, and has no record that a search could find.
+        if header.max_timestamp > largest && header.records_count > 0 {
             self.max_timestamp = Some((header.max_timestamp, last_offset));
         }
         if self.bytes_since_entry > self.interval_bytes {

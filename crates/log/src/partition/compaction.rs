@@ -190,6 +190,7 @@ impl PartitionLog {
                 base: self.segments[at].base,
                 size: self.segments[at].size,
                 end: self.segment_end(at),
+                may_part: self.may_part(self.segments[at].base, self.segment_end(at)),
             })
             .filter(|source| source.end <= cleanable.upper)
             .collect();

@@ -4,7 +4,7 @@ use super::PartitionLog;
 use super::txn_index::TxnIndexSum;
 use crate::env::LogFile;
 use crate::error::LogError;
-use crate::format::FileKind;
+use crate::format::{FileKind, OFFSET_SPAN_MAX};
 use crate::index::{OffsetIndex, TimeIndex};
 use crate::segment::{ActiveSegment, PoolKey, SealedSegment};
 use crate::small::Small;
@@ -154,6 +154,12 @@ impl PartitionLog {
     /// May offsets be missing between batches? Else a gap is damage.
     pub(super) fn may_have_holes(&self) -> bool {
         self.has_holes || self.config.compact
+    }
+
+    /// May a segment that begins at `base` end before the next one, at `next`, begins? Kafka's compaction leaves that. Milena's leaves
+    /// a batch at the end; only where the leader had a hole that no index can span, a follower begins a segment behind it.
+    pub(super) fn may_part(&self, base: Offset, next: Offset) -> bool {
+        self.parted || (self.has_holes && next.since(base) > OFFSET_SPAN_MAX)
     }
 
     /// The offset after segment number `at`.

@@ -1,7 +1,7 @@
 //! What an idle log knows of itself, as a value and as bytes: enough to have the log back without touching its files.
 //!
 //! ```text
-//! u32 length of the rest | u16 length, topic | i32 partition | 16 bytes topic id | u8 flags: 1 holes, 2 recovery floor
+//! u32 length of the rest | u16 length, topic | i32 partition | 16 bytes topic id | u8 flags: 1 holes, 2 recovery floor, 4 parted segments
 //!   | i64 log start | i64 log end | i64 modified
 //!   | u32 count, segments: i64 base, u64 bytes, i64 largest timestamp (i64::MIN: not known), u32 aborted, u32 their sum
 //!   | u32 count, epochs: i32 epoch, i64 start | u32 count, snapshots: i64 offset
@@ -23,6 +23,7 @@ use milena_types::{
 
 const HAS_HOLES: u8 = 1;
 const HAS_FLOOR: u8 = 2;
+const IS_PARTED: u8 = 4;
 
 /// All that an idle log keeps in memory; see the module's documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub struct IdleLog {
     pub(super) modified: Timestamp,
     pub(super) has_holes: bool,
     pub(super) has_floor: bool,
+    pub(super) parted: bool,
     pub(super) segments: Vec<SegmentMeta>,
     pub(super) epochs: EpochCache,
     pub(super) snapshots: Few<Offset>,
@@ -57,7 +59,12 @@ impl IdleLog {
         out.extend_from_slice(topic);
         put(out, self.partition.partition.0.to_be_bytes());
         put(out, self.topic_id.0.0);
-        out.push(u8::from(self.has_holes) * HAS_HOLES + u8::from(self.has_floor) * HAS_FLOOR);
+        let flags = [
+            (self.has_holes, HAS_HOLES),
+            (self.has_floor, HAS_FLOOR),
+            (self.parted, IS_PARTED),
+        ];
+        out.push(flags.iter().map(|(is_set, flag)| u8::from(*is_set) * flag).sum());
         for number in [self.log_start.0, self.log_end.0, self.modified.0] {
             put(out, number.to_be_bytes());
         }
@@ -108,6 +115,7 @@ impl IdleLog {
             topic_id,
             has_holes: flags & HAS_HOLES != 0,
             has_floor: flags & HAS_FLOOR != 0,
+            parted: flags & IS_PARTED != 0,
             log_start: Offset(take_i64(from)?),
             log_end: Offset(take_i64(from)?),
             modified: Timestamp(take_i64(from)?),
@@ -254,6 +262,7 @@ mod tests {
             log_end: Offset(10),
             modified: Timestamp(99),
             has_holes: true,
+            parted: true,
             has_floor: false,
             segments: vec![segment, SegmentMeta::new(Offset(9), 0)],
             epochs: EpochCache::from_entries(vec![(LeaderEpoch(0), Offset(5)), (LeaderEpoch(4), Offset(10))]),

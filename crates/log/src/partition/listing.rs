@@ -5,7 +5,7 @@ use crate::compaction::{MARK_FILE, is_unfinished_swap, resume_swap};
 use crate::env::FileSystem;
 use crate::error::LogError;
 use crate::format::{
-    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTITION_METADATA_FILE,
+    DELETED_SUFFIX, EPOCH_CHECKPOINT_FILE, FileKind, HOLES_FILE, PARTED_FILE, PARTITION_METADATA_FILE,
     RECOVERY_FLOOR_FILE, TXN_INDEX_SUMS_FILE, is_temporary, parse_file_name,
 };
 use milena_types::Offset;
@@ -21,6 +21,7 @@ pub(super) struct Listing {
     pub(super) snapshots: BTreeSet<Offset>,
     pub(super) strays: Vec<String>,
     pub(super) has_holes: bool,
+    pub(super) is_parted: bool,
     pub(super) has_floor: bool,
     pub(super) unfinished_swap: bool,
     pub(super) has_mark: bool,
@@ -91,6 +92,7 @@ pub(super) fn list(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Listing
             }
             None => {
                 listing.has_holes |= name == HOLES_FILE;
+                listing.is_parted |= name == PARTED_FILE;
                 listing.has_mark |= name == MARK_FILE;
                 listing.has_floor |= name == RECOVERY_FLOOR_FILE;
                 listing.had_log |= name == EPOCH_CHECKPOINT_FILE || name == PARTITION_METADATA_FILE;

@@ -100,7 +100,8 @@ pub struct PartitionLog {
     /// by Milena since, so that segments need not meet.
     has_floor: bool,
     has_holes: bool,
-    compacted_by_kafka: bool,
+    /// Segments need not reach the next one: Kafka has compacted the log.
+    parted: bool,
     /// Names in the directory have changed since it was forced to the disk; so has its own name.
     dir_dirty: bool,
     parent_dirty: bool,

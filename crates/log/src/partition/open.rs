@@ -7,12 +7,15 @@ use super::in_flight::InFlight;
 use super::listing::{Listing, list_in_order, retired_base};
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
+use crate::compaction::read_mark;
+use crate::durable_file::replace_file;
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::{EpochCache, HeaderEpochs};
 use crate::error::{LogError, OpenError, ReadError};
 use crate::few::Few;
 use crate::format::{
-    EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind, PARTITION_METADATA_FILE, TXN_INDEX_ENTRY_BYTES,
+    EPOCH_CHECKPOINT_FILE, EPOCH_FILE_BYTES_MAX, FileKind, PARTED_FILE, PARTITION_METADATA_FILE,
+    TXN_INDEX_ENTRY_BYTES,
 };
 use crate::producer::ProducerState;
 use milena_record::BatchHeader;
@@ -53,7 +56,8 @@ impl PartitionLog {
             log.write_topic_id()?;
             log.dir_dirty = true;
         }
-        log.has_holes = listing.has_holes || opts.compacted;
+        log.has_holes = listing.has_holes || opts.compacted.is_some();
+        log.parted = listing.is_parted || log.note_kafkas_compaction(&opts, &listing)?;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
@@ -67,7 +71,6 @@ impl PartitionLog {
                 None
             }
             None => {
-                log.compacted_by_kafka = opts.compacted && !listing.has_mark;
                 let gap = log.doubtful_gap(&opts, &listing);
                 let scanned = log.recover(trusted, &opts, gap, &mut report)?;
                 // Indexes that were open may be other files now.
@@ -138,7 +141,7 @@ impl PartitionLog {
             stale_offset: opts.stale_offset.max(opts.recovery_point),
             has_floor: false,
             has_holes: false,
-            compacted_by_kafka: false,
+            parted: false,
             dir_dirty: false,
             parent_dirty: false,
             in_flight: InFlight::default(),
@@ -183,6 +186,24 @@ impl PartitionLog {
             self.flushed = first.base;
         }
         Ok(())
+    }
+
+    /// Whether Kafka has compacted the log since Milena has: then that is noted, durably. Milena leaves a batch at the end of what it
+    /// compacts, and the word that there are holes before the first one.
+    fn note_kafkas_compaction(&self, opts: &OpenOptions, listing: &Listing) -> Result<bool, LogError> {
+        let Some(compacted) = opts.compacted else {
+            return Ok(false);
+        };
+        let dir = self.dir();
+        if listing.has_holes {
+            let mark = read_mark(&*self.env.fs, &dir).map_err(LogError::new("read the mark of", &dir))?;
+            if mark.is_none_or(|mark| mark >= compacted) {
+                return Ok(false);
+            }
+        }
+        let path = dir.join(PARTED_FILE);
+        replace_file(&*self.env.fs, &path, b"").map_err(LogError::new("write", &path))?;
+        Ok(true)
     }
 
     /// A truncation may have died half done: what is seen to be gone must not come back after a power cut.

@@ -51,6 +51,8 @@ pub struct ReadPlan {
     size: u64,
     /// Offsets may be missing between batches.
     holes: bool,
+    /// And behind the last one.
+    may_part: bool,
     /// Epochs that records of the segment may have, as the epoch cache knows.
     epochs: RangeInclusive<LeaderEpoch>,
     from: Offset,
@@ -61,6 +63,18 @@ pub struct ReadPlan {
     segment_end: Offset,
     log_start: Offset,
     log_end: Offset,
+}
+
+/// Reads that find only batches without records, before one is given.
+const PASSED_OVER_MAX: usize = 256;
+
+impl ReadResult {
+    /// There are batches, and none of them has a record.
+    #[must_use]
+    pub fn is_without_records(&self) -> bool {
+        let mut headers = batches(&self.records).map_while(|batch| batch.ok().map(|(header, _)| header));
+        !self.records.is_empty() && headers.all(|header| header.records_count == 0)
+    }
 }
 
 /// What a search for the first batch found.
@@ -85,7 +99,7 @@ impl ReadPlan {
     pub fn run(&self) -> Result<ReadResult, ReadError> {
         let Some((position, first)) = self.find_first()? else {
             let next = self.segment_end.min(self.upper).max(self.from);
-            if !self.holes && self.from < self.segment_end {
+            if !self.may_part && self.from < self.segment_end {
                 return Err(self.corrupt(self.size, self.from, &EARLY_END));
             }
             return Ok(self.result(Bytes::new(), next));
@@ -257,6 +271,33 @@ impl PartitionLog {
         }
     }
 
+    /// Like [`Self::read`], for consumers: begins with the first batch that has a record. Compaction leaves batches without; a client
+    /// that gets nothing else takes its buffer for too small (librdkafka). They are given where nothing else follows, so that the
+    /// client comes past them, or when it is more than a few.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_records(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        upper: Offset,
+        min_one: bool,
+    ) -> Result<ReadResult, ReadError> {
+        let mut read = self.read(from, bytes_max, upper, min_one)?;
+        for _ in 0..PASSED_OVER_MAX {
+            if !read.is_without_records() || read.next_offset >= upper {
+                break;
+            }
+            let next = self.read(read.next_offset, bytes_max, upper, min_one)?;
+            if next.records.is_empty() {
+                break;
+            }
+            read = next;
+        }
+        Ok(read)
+    }
+
     /// Decides on a read without doing it; `None` when there is nothing to read below `upper`. Parameters as for
     /// [`Self::read`].
     ///
@@ -300,6 +341,7 @@ impl PartitionLog {
             end: end.map_or(meta.size, u64::from).min(meta.size),
             size: meta.size,
             holes: self.may_have_holes(),
+            may_part: self.may_part(meta.base, self.segment_end(at)),
             epochs: oldest..=newest,
             base: meta.base,
             from,

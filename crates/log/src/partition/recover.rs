@@ -33,8 +33,6 @@ struct ScannedSegment {
 /// How far a scan goes, and how closely it looks.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// Everything below it was flushed.
-    trusted: Offset,
     /// From here on checksums are compared.
     checked_from: Offset,
     /// It ends at the first batch that begins at or past it.
@@ -226,7 +224,6 @@ impl PartitionLog {
     ) -> Result<(Scan, Option<Offset>), OpenError> {
         let policy = opts.corruption;
         let mut reach = Reach {
-            trusted,
             checked_from: trusted,
             until: Offset(i64::MAX),
             enter_below: snapshot,
@@ -284,7 +281,7 @@ impl PartitionLog {
             if meta.base >= reach.until && !scan.segments.is_empty() {
                 break;
             }
-            let may_part = self.may_part(&scan.progress, meta.base, reach.trusted);
+            let may_part = self.may_part(scan.progress.segment, meta.base);
             scan.stop = scan.progress.enter(meta.base, may_part);
             if scan.stop.is_some() {
                 break;
@@ -297,16 +294,6 @@ impl PartitionLog {
             }
         }
         Ok(scan)
-    }
-
-    /// May offsets be missing before the segment at `base`? Below the recovery point compaction may have taken the end of the
-    /// segment before. Milena's leaves a batch there: past it a hole is a lost tail, unless Kafka compacted the log, or the
-    /// segments lie so far apart that an index cannot name what is between, where the leader had a hole.
-    fn may_part(&self, progress: &Progress, base: Offset, trusted: Offset) -> bool {
-        let far = base.since(progress.segment) > OFFSET_SPAN_MAX;
-        (self.may_have_holes() && progress.expected < trusted)
-            || self.compacted_by_kafka
-            || (self.has_holes && far)
     }
 
     fn scan_segment(&self, meta: &SegmentMeta, reach: Reach, scan: &mut Scan) -> io::Result<()> {

@@ -33,6 +33,7 @@ impl PartitionLog {
             modified: self.modified,
             has_holes: self.has_holes,
             has_floor: self.has_floor,
+            parted: self.parted,
             segments: self.segments.clone(),
             epochs: self.epochs.clone(),
             snapshots: self.snapshots.clone(),
@@ -82,7 +83,7 @@ impl PartitionLog {
         let mut log = Self::empty(opts, idle.log_start.max(opts.log_start_offset));
         (log.log_end, log.flushed, log.submitted) = (idle.log_end, idle.log_end, idle.log_end);
         log.modified = idle.modified;
-        (log.has_holes, log.has_floor) = (idle.has_holes, idle.has_floor);
+        (log.has_holes, log.has_floor, log.parted) = (idle.has_holes, idle.has_floor, idle.parted);
         (log.segments, log.snapshots) = (idle.segments, idle.snapshots);
         (log.epochs, log.producers) = (idle.epochs, idle.producers);
         log.epochs.truncate_from_start(log.log_start);
@@ -106,7 +107,9 @@ impl PartitionLog {
         // A snapshot that is not known would outlive a truncation, and then tell of records that are gone.
         let same_snapshots = listing.snapshots.iter().eq(self.snapshots.iter());
         // Of Kafka's compaction there is no word in the directory.
-        let same_marks = listing.has_floor == self.has_floor && (self.has_holes || !listing.has_holes);
+        let same_marks = listing.has_floor == self.has_floor
+            && (self.has_holes || !listing.has_holes)
+            && self.parted == listing.is_parted;
         // A small file may be on its way to the disk.
         let strays = listing.strays.iter().any(|name| !is_temporary(name));
         if !same_snapshots || !same_marks || listing.unfinished_swap || strays {

@@ -120,8 +120,14 @@ impl PartitionLog {
             return Ok(doomed);
         }
         self.verify()?;
-        if doomed.len() == self.segments.len() {
-            self.roll(now)?;
+        if doomed.len() == self.segments.len()
+            && let Err(error) = self.roll(now)
+        {
+            // Without space for a new segment the last one stays, and what goes makes some.
+            doomed.pop();
+            if doomed.is_empty() || !error.is_no_space() {
+                return Err(error);
+            }
         }
         self.retire_segments(&doomed, now)?;
         Ok(doomed)

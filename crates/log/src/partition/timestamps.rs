@@ -125,7 +125,7 @@ impl PartitionLog {
         let failed = LogError::new("read", self.path(meta.base, FileKind::Log));
         let mut scan = || {
             while let Some(Ok(batch)) = scanner.next()? {
-                if batch.header.last_offset() >= reaching {
+                if batch.header.last_offset() >= reaching && batch.header.records_count > 0 {
                     largest = largest.max(batch.header.max_timestamp);
                 }
             }

@@ -95,6 +95,15 @@ fn first_segments_that_are_gone_are_missed_by_word_of_the_epoch_file() {
 }
 
 #[test]
+fn they_are_missed_before_the_first_checkpoint_too() {
+    let (fs, log) = filled();
+    drop(log);
+    lose(&fs, bases(&fs)[0]);
+    let never = PartitionLog::open(options(&fs, &small()));
+    assert_eq!(refused_at(never, "no checkpoint"), Offset(0));
+}
+
+#[test]
 fn a_repair_begins_where_the_log_began() {
     let (fs, _) = filled();
     for base in &bases(&fs)[..2] {

@@ -155,7 +155,9 @@ impl Disk {
 
     fn leave_word(dir: &LogDir, logs: &[PartitionLog]) {
         let mut encoded = Vec::new();
-        for log in logs {
+        for (index, log) in logs.iter().enumerate() {
+            // The process that leaves it had it open.
+            let _ = Self::options(dir, index);
             log.idle_log().unwrap().encode_into(&mut encoded);
         }
         dir.write_idle_logs(&[encoded]).unwrap();

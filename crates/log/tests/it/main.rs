@@ -23,6 +23,7 @@ mod model;
 mod names;
 mod no_space;
 mod observed;
+mod parted;
 mod producers;
 mod quarantine;
 mod reads;

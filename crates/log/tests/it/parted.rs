@@ -1,0 +1,205 @@
+//! Segments of a compacted log that do not reach the next one: Kafka leaves them, and so does a loss.
+
+use crate::compaction::{compact, compact_with, compacted, pairs, put, roll};
+use crate::support::*;
+use milena_log::compaction::{CompactionError, CompactionRules};
+use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
+use milena_log::{CorruptionPolicy, LogConfig, OpenOptions, PartitionLog, ReadError};
+use milena_types::{Offset, Timestamp};
+use std::path::Path;
+
+/// A log of many keys in several segments; compacted, so that there are holes in it, or not yet.
+fn filled(is_compacted: bool) -> (FaultyFileSystem, PartitionLog) {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for i in 0..60 {
+        put(&mut log, &format!("key {}", i % 37), Some(&"x".repeat(60)));
+    }
+    roll(&mut log);
+    put(&mut log, "last", Some("1"));
+    if is_compacted {
+        compact(&mut log).unwrap();
+    }
+    flush(&mut log);
+    assert!(log.segments() > 4);
+    (fs, log)
+}
+
+fn base_of(path: &Path) -> i64 {
+    path.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// What may happen to a segment that is closed and flushed.
+fn lose(fs: &FaultyFileSystem, path: &Path, how: &str) {
+    let whole = fs.content(path).unwrap();
+    match how {
+        "gone" => {
+            for kind in ["log", "index", "timeindex"] {
+                fs.remove_file(&path.with_extension(kind)).unwrap();
+            }
+        }
+        "zero" => fs.overwrite(path, b""),
+        "cut" => {
+            let mut last = 0;
+            let mut at = 0;
+            for batch in milena_record::batches(&whole) {
+                last = at;
+                at += batch.unwrap().1.len();
+            }
+            fs.overwrite(path, &whole[..last]);
+        }
+        _ => unreachable!(),
+    }
+}
+
+fn reopened(fs: &FaultyFileSystem, end: Offset, compacted_to: Option<Offset>) -> PartitionLog {
+    let options = OpenOptions {
+        recovery_point: end,
+        compacted: compacted_to,
+        corruption: CorruptionPolicy::RefuseDoubtful,
+        ..options(fs, &compacted())
+    };
+    PartitionLog::open(options).unwrap().0
+}
+
+/// Reads all there is; the offset at which the log says that it is damaged.
+fn first_damage(log: &PartitionLog) -> Option<Offset> {
+    let mut at = log.log_start_offset();
+    while at < log.log_end_offset() {
+        match log.read(at, 1, log.log_end_offset(), true) {
+            Ok(read) => at = read.next_offset,
+            Err(ReadError::Corrupt { offset, .. }) => return Some(offset),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    None
+}
+
+#[test]
+fn a_lost_end_or_segment_of_a_compacted_log_is_found_by_the_read_and_by_the_cleaner() {
+    for is_compacted in [false, true] {
+        for how in ["gone", "zero", "cut"] {
+            let (fs, log) = filled(is_compacted);
+            let end = log.log_end_offset();
+            drop(log);
+            let path = files(&fs, ".log")[1].clone();
+            lose(&fs, &path, how);
+            let what = format!("{how}, compacted {is_compacted}");
+            let mut log = reopened(&fs, end, is_compacted.then_some(Offset(1)));
+            let damage = first_damage(&log).unwrap_or_else(|| panic!("{what}: nobody noticed"));
+            assert!(damage.0 <= base_of(&path) + 60, "{what}: {damage}");
+            // Nor does compaction make it a log that has always been like that.
+            put(&mut log, "key 1", Some("dirty"));
+            roll(&mut log);
+            put(&mut log, "more", Some("1"));
+            let now = Timestamp(i64::MAX / 2);
+            let cleaned = compact_with(&mut log, &CompactionRules::default(), end, now, 1 << 20);
+            assert!(
+                matches!(cleaned, Err(CompactionError::Corrupt { .. })),
+                "{what}: {cleaned:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_log_that_kafka_has_compacted_may_part_for_ever() {
+    let (fs, log) = filled(false);
+    let end = log.log_end_offset();
+    drop(log);
+    lose(&fs, &files(&fs, ".log")[1], "cut");
+    // Kafka's cleaner has a checkpoint, and no word of holes in the directory.
+    let log = reopened(&fs, end, Some(Offset(30)));
+    assert_eq!(first_damage(&log), None);
+    let found = pairs(&log).len();
+    drop(log);
+    // From here on the log says it itself, also when no checkpoint does.
+    let fs = fs.after_crash(Survival::NothingUnsynced);
+    let mut log = reopened(&fs, end, None);
+    assert_eq!((first_damage(&log), pairs(&log).len()), (None, found));
+    put(&mut log, "more", Some("1"));
+    roll(&mut log);
+    compact(&mut log).unwrap();
+    assert_eq!(first_damage(&log), None);
+}
+
+#[test]
+fn kafka_may_go_on_with_a_log_that_milena_has_compacted() {
+    let (fs, log) = filled(true);
+    let end = log.log_end_offset();
+    drop(log);
+    lose(&fs, &files(&fs, ".log")[1], "cut");
+    assert!(first_damage(&reopened(&fs, end, Some(Offset(1)))).is_some());
+    // Its checkpoint is past Milena's mark.
+    assert_eq!(first_damage(&reopened(&fs, end, Some(end))), None);
+}
+
+#[test]
+fn a_consumer_is_given_records_before_what_compaction_has_left_without() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for _ in 0..60 {
+        put(&mut log, "key", Some(&"x".repeat(60)));
+    }
+    roll(&mut log);
+    put(&mut log, "other", Some("1"));
+    compact(&mut log).unwrap();
+    let end = log.log_end_offset();
+    let plain = log.read(Offset(0), 1, end, true).unwrap();
+    assert!(plain.is_without_records() && plain.next_offset < Offset(59));
+    let read = log.read_records(Offset(0), 1, end, true).unwrap();
+    assert!(!read.is_without_records());
+    assert_eq!(read.next_offset, Offset(60));
+    // Where nothing follows that may be read, it moves on all the same.
+    let read = log.read_records(Offset(0), 1, plain.next_offset, true).unwrap();
+    assert_eq!(
+        (read.is_without_records(), read.next_offset),
+        (true, plain.next_offset)
+    );
+}
+
+#[test]
+fn the_largest_timestamp_is_one_of_a_record() {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for _ in 0..60 {
+        put(&mut log, "key", Some(&"x".repeat(60)));
+    }
+    roll(&mut log);
+    put(&mut log, "other", Some("1"));
+    let end = log.log_end_offset();
+    let found = |log: &PartitionLog| log.offset_of_max_timestamp(end).unwrap().unwrap().offset;
+    compact(&mut log).unwrap();
+    assert_eq!(found(&log), Offset(59));
+    // Built again from the log.
+    for path in fs.paths() {
+        if path.extension().is_some_and(|kind| kind == "timeindex") {
+            fs.remove_file(&path).unwrap();
+        }
+    }
+    drop(log);
+    assert_eq!(found(&reopened(&fs, Offset(0), Some(Offset(1)))), Offset(59));
+}
+
+#[test]
+fn what_has_expired_goes_though_there_is_no_space_for_a_new_segment() {
+    let fs = disk();
+    let config = LogConfig {
+        retention_ms: 1000,
+        ..small()
+    };
+    let (mut log, _) = open(&fs, &config);
+    for i in 0..30 {
+        append(&mut log, &[&format!("a{i}"), &format!("b{i}")]);
+    }
+    flush(&mut log);
+    log.on_high_watermark(Offset(60));
+    let before = log.segments();
+    fs.inject(Fault::NoSpaceAtCreate(1));
+    let now = Timestamp(i64::MAX / 2);
+    let deleted = log.delete_old_segments(now, Offset(60)).unwrap();
+    assert_eq!((deleted.len(), log.segments()), (before - 1, 1));
+    assert!(log.log_start_offset() < Offset(60));
+    let deleted = log.delete_old_segments(now, Offset(60)).unwrap();
+    assert_eq!((deleted.len(), log.log_start_offset()), (1, Offset(60)));
+}
