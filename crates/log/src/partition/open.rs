@@ -189,17 +189,20 @@ impl PartitionLog {
     }
 
     /// Whether Kafka has compacted the log since Milena has: then that is noted, durably. Milena leaves a batch at the end of what it
-    /// compacts, and the word that there are holes before the first one.
+    /// compacts, the word that there are holes before the first one, and its mark.
     fn note_kafkas_compaction(&self, opts: &OpenOptions, listing: &Listing) -> Result<bool, LogError> {
         let Some(compacted) = opts.compacted else {
             return Ok(false);
         };
         let dir = self.dir();
-        if listing.has_holes {
-            let mark = read_mark(&*self.env.fs, &dir).map_err(LogError::new("read the mark of", &dir))?;
-            if mark.is_none_or(|mark| mark >= compacted) {
-                return Ok(false);
-            }
+        let mark = read_mark(&*self.env.fs, &dir).map_err(LogError::new("read the mark of", &dir))?;
+        let is_milenas = match mark {
+            Some(mark) => mark >= compacted,
+            // A cut has taken it.
+            None => listing.has_holes,
+        };
+        if is_milenas {
+            return Ok(false);
         }
         let path = dir.join(PARTED_FILE);
         replace_file(&*self.env.fs, &path, b"").map_err(LogError::new("write", &path))?;

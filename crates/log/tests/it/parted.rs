@@ -8,16 +8,26 @@ use milena_log::{CorruptionPolicy, LogConfig, OpenOptions, PartitionLog, ReadErr
 use milena_types::{Offset, Timestamp};
 use std::path::Path;
 
-/// A log of many keys in several segments; compacted, so that there are holes in it, or not yet.
-fn filled(is_compacted: bool) -> (FaultyFileSystem, PartitionLog) {
+/// How far a log is compacted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Compacted {
+    Not,
+    /// There was nothing to be taken away.
+    Unchanged,
+    WithHoles,
+}
+
+/// A log of many keys in several segments.
+fn filled(how: Compacted) -> (FaultyFileSystem, PartitionLog) {
     let fs = disk();
     let (mut log, _) = open(&fs, &compacted());
+    let keys = if how == Compacted::Unchanged { 100 } else { 37 };
     for i in 0..60 {
-        put(&mut log, &format!("key {}", i % 37), Some(&"x".repeat(60)));
+        put(&mut log, &format!("key {}", i % keys), Some(&"x".repeat(60)));
     }
     roll(&mut log);
     put(&mut log, "last", Some("1"));
-    if is_compacted {
+    if how != Compacted::Not {
         compact(&mut log).unwrap();
     }
     flush(&mut log);
@@ -77,15 +87,15 @@ fn first_damage(log: &PartitionLog) -> Option<Offset> {
 
 #[test]
 fn a_lost_end_or_segment_of_a_compacted_log_is_found_by_the_read_and_by_the_cleaner() {
-    for is_compacted in [false, true] {
+    for compaction in [Compacted::Not, Compacted::Unchanged, Compacted::WithHoles] {
         for how in ["gone", "zero", "cut"] {
-            let (fs, log) = filled(is_compacted);
+            let (fs, log) = filled(compaction);
             let end = log.log_end_offset();
             drop(log);
             let path = files(&fs, ".log")[1].clone();
             lose(&fs, &path, how);
-            let what = format!("{how}, compacted {is_compacted}");
-            let mut log = reopened(&fs, end, is_compacted.then_some(Offset(1)));
+            let what = format!("{how}, {compaction:?}");
+            let mut log = reopened(&fs, end, (compaction != Compacted::Not).then_some(Offset(1)));
             let damage = first_damage(&log).unwrap_or_else(|| panic!("{what}: nobody noticed"));
             assert!(damage.0 <= base_of(&path) + 60, "{what}: {damage}");
             // Nor does compaction make it a log that has always been like that.
@@ -104,7 +114,7 @@ fn a_lost_end_or_segment_of_a_compacted_log_is_found_by_the_read_and_by_the_clea
 
 #[test]
 fn a_log_that_kafka_has_compacted_may_part_for_ever() {
-    let (fs, log) = filled(false);
+    let (fs, log) = filled(Compacted::Not);
     let end = log.log_end_offset();
     drop(log);
     lose(&fs, &files(&fs, ".log")[1], "cut");
@@ -125,7 +135,7 @@ fn a_log_that_kafka_has_compacted_may_part_for_ever() {
 
 #[test]
 fn kafka_may_go_on_with_a_log_that_milena_has_compacted() {
-    let (fs, log) = filled(true);
+    let (fs, log) = filled(Compacted::WithHoles);
     let end = log.log_end_offset();
     drop(log);
     lose(&fs, &files(&fs, ".log")[1], "cut");
