@@ -25,13 +25,7 @@ impl PartitionLog {
         let begin = self.segments.first().map_or(Offset(i64::MAX), |first| first.base);
         let known = |base: &Offset| *base < trusted && *base >= log_start;
         let is_told = opts.has_files || (filed.is_some() && !listing.has_retired(log_start));
-        // A log that began again elsewhere has a floor until that is durable, and may have lost segments in any order.
-        let known_upto = if self.has_floor && !opts.clean {
-            trusted
-        } else {
-            begin
-        };
-        let lost_start = is_told && !self.segments.is_empty() && log_start < begin.min(known_upto);
+        let lost_start = is_told && !self.segments.is_empty() && log_start < begin;
         let missing = match lost_start {
             true => Some(log_start),
             false => listing.without_log().filter(known).min(),
