@@ -61,6 +61,7 @@ impl PartitionLog {
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
+        let has_removed = log.remove_retired_at_once(&opts, &listing)?;
         let known_end = match opts.clean {
             true => log.end_of_clean_log(trusted, opts.leader_epoch)?,
             false => None,
@@ -92,7 +93,7 @@ impl PartitionLog {
         }
         let known_epoch = known_end.and_then(|end| end.epoch);
         log.load_epochs(known_epoch, scanned, &opts, &mut report)?;
-        log.remove_retired(&listing)?;
+        log.remove_retired_durably(&listing, has_removed)?;
         report.txn_indexes_rebuilt =
             log.check_txn_indexes(scanned.map_or(usize::MAX, |start| start.at), listing.has_sums)?;
         let produced = known_end
@@ -221,19 +222,31 @@ impl PartitionLog {
     }
 
     /// Removes the segments that are out of use: no more do their names say why the log begins later than it did.
-    fn remove_retired(&mut self, listing: &Listing) -> Result<(), LogError> {
-        let mut retired = listing.retired().peekable();
-        if retired.peek().is_none() {
+    fn remove_retired(&self, listing: &Listing) -> Result<(), LogError> {
+        let mut retired = listing.retired().map(|name| self.dir().join(name));
+        retired.try_for_each(|path| self.remove_stray(&path))
+    }
+
+    /// The same, where the checkpoint says where the log begins, and before anything that takes space. False: it does not.
+    fn remove_retired_at_once(&self, opts: &OpenOptions, listing: &Listing) -> Result<bool, LogError> {
+        let first = self.segments.first().map_or(self.log_end, |first| first.base);
+        let is_known = opts.log_start_offset >= first;
+        if is_known {
+            self.remove_retired(listing)?;
+        }
+        Ok(is_known)
+    }
+
+    /// The same, where nothing else says yet where the log begins.
+    fn remove_retired_durably(&mut self, listing: &Listing, has_removed: bool) -> Result<(), LogError> {
+        if has_removed || listing.retired().next().is_none() {
             return Ok(());
         }
         if let Some(write) = self.epochs_write() {
             let failed = LogError::new("write the epochs of", self.dir());
             write.run(&*self.env.fs).map_err(failed)?;
         }
-        for name in retired {
-            self.remove_stray(&self.dir().join(name))?;
-        }
-        Ok(())
+        self.remove_retired(listing)
     }
 
     fn remove_stray(&self, path: &Path) -> Result<(), LogError> {

@@ -1,7 +1,7 @@
 //! The first segments of a log: gone by a deletion, which says so before it removes them, or gone.
 
 use crate::support::*;
-use milena_log::env::{FaultyFileSystem, FileSystem, Survival};
+use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
 use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, OpenReport, PartitionLog};
 use milena_types::{Offset, Timestamp};
 use std::path::PathBuf;
@@ -181,6 +181,20 @@ fn a_deletion_that_a_crash_comes_into_at_any_write_is_never_a_loss() {
         }
     }
     assert!(refused > 500, "{refused}");
+}
+
+#[test]
+fn a_start_without_space_removes_what_the_checkpoint_says_is_deleted() {
+    let (fs, mut log) = filled();
+    let to = bases(&fs)[2];
+    assert_eq!(delete_to(&mut log, to), 2);
+    drop(log);
+    let deleted = |fs: &FaultyFileSystem| files(fs, ".log.deleted").len();
+    assert_eq!(deleted(&fs), 2);
+    fs.inject(Fault::NoSpaceAtWrite(1));
+    let error = killed(&fs, to, CorruptionPolicy::Refuse).unwrap_err();
+    assert_eq!(deleted(&fs), 0, "{error}");
+    killed(&fs, to, CorruptionPolicy::Refuse).unwrap();
 }
 
 #[test]
