@@ -75,9 +75,12 @@ pub(crate) fn whole(batch: &[u8]) -> Result<BatchHeader, BatchError> {
     }
 }
 
-/// Refuses a record count that the body cannot hold, before anyone reserves memory for it.
+/// Refuses a record count that the body cannot hold, before anyone reserves memory for it, and a body of no records.
 pub(crate) fn check_count(header: &BatchHeader, body_bytes: usize) -> Result<(), BatchError> {
     let count = usize::try_from(header.records_count).unwrap_or(usize::MAX);
+    if count == 0 && body_bytes > 0 {
+        return Err(BYTES_BEHIND);
+    }
     if count > body_bytes / RECORD_BYTES_MIN {
         return Err(TOO_FEW_RECORDS);
     }
@@ -99,6 +102,9 @@ pub(crate) fn read_record<'a>(
     rest: &mut &'a [u8],
     left: i32,
 ) -> Result<(Offset, RecordView<&'a [u8]>), BatchError> {
+    if rest.is_empty() {
+        return Err(TOO_FEW_RECORDS);
+    }
     let view = RecordView::read(rest)?;
     if left == 0 && !rest.is_empty() {
         return Err(BYTES_BEHIND);
