@@ -7,3 +7,5 @@ pub(crate) mod text;
 pub use epochs::{encode_epochs, parse_epochs};
 pub use offsets::{OffsetCheckpoint, encode_offsets, parse_offsets};
 pub use text::CheckpointError;
+
+pub(crate) use offsets::parse_offset_line;

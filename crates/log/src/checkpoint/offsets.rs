@@ -46,18 +46,18 @@ pub fn encode_offsets(offsets: &BTreeMap<TopicPartition, Offset>) -> String {
 /// # Errors
 /// [`CheckpointError`] says which line is wrong.
 pub fn parse_offsets(bytes: &[u8]) -> Result<BTreeMap<TopicPartition, Offset>, CheckpointError> {
-    let entries = text::parse(bytes, |line| {
-        let mut words = line.split(' ');
-        let (topic, partition, offset) = (words.next()?, words.next()?, words.next()?);
-        let topic = TopicName::new(topic).ok()?;
-        let partition = PartitionIndex(partition.parse().ok()?);
-        let offset = Offset(offset.parse().ok()?);
-        words
-            .next()
-            .is_none()
-            .then_some((TopicPartition { topic, partition }, offset))
-    })?;
-    Ok(entries.into_iter().collect())
+    Ok(text::parse(bytes, parse_offset_line)?.into_iter().collect())
+}
+
+/// `topic partition offset`.
+pub(crate) fn parse_offset_line(line: &str) -> Option<(TopicPartition, Offset)> {
+    let mut words = line.split(' ');
+    let (topic, partition, offset) = (words.next()?, words.next()?, words.next()?);
+    let topic = TopicName::new(topic).ok()?;
+    let partition = PartitionIndex(partition.parse().ok()?);
+    let offset = Offset(offset.parse().ok()?);
+    let line = (TopicPartition { topic, partition }, offset);
+    words.next().is_none().then_some(line)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! checkpoints last written are kept in memory, so that a log is opened with what the disk says.
 
 use super::clean_shutdown;
+use super::cleaner_offsets::CleanerOffsets;
 use super::idle_logs::{self, IdleLogs, Trust};
 use super::meta_properties::{MetaProperties, MetaPropertiesError};
 use crate::checkpoint::{OffsetCheckpoint, encode_offsets, parse_offsets};
@@ -87,6 +88,8 @@ pub struct LogDir {
     log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
     /// By the cleaner's checkpoint.
     compacted: BTreeMap<TopicPartition, Offset>,
+    /// Whose numbers these are.
+    cleaner_offsets: Mutex<CleanerOffsets>,
     /// Logs that a crash has left, and that nobody has asked to open since.
     left_by_crash: Mutex<BTreeSet<TopicPartition>>,
     _lock: Option<File>,
@@ -127,6 +130,8 @@ impl LogDir {
             Some(bytes) => clean_shutdown::parse_idle_logs(bytes).map(Trust::Clean),
             None => Some(Trust::Unchanged),
         };
+        // Milena names its word of idle logs there.
+        let closed_by_kafka = clean.is_some() && trust.is_none();
         let idle_logs = Mutex::new(IdleLogs::read(&env, path, trust)?);
         let clean = clean.map(|bytes| clean_shutdown::parse(&bytes));
         if clean.is_some() {
@@ -148,15 +153,22 @@ impl LogDir {
             recovery_points,
             log_starts,
             compacted: BTreeMap::new(),
+            cleaner_offsets: Mutex::default(),
             left_by_crash: Mutex::default(),
             _lock: lock,
         };
-        if dir.clean.is_none() {
-            dir.left_by_crash = Mutex::new(dir.partitions()?.into_iter().collect());
-        }
+        let there = dir.partitions()?;
         *dir.remembered(&dir.recovery_points) = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?;
         *dir.remembered(&dir.log_starts) = dir.read_checkpoint(OffsetCheckpoint::LogStart)?;
         dir.compacted = dir.read_checkpoint(OffsetCheckpoint::Cleaner)?;
+        let known = CleanerOffsets::read(&dir.env, &dir.path, &dir.compacted)?;
+        dir.cleaner_offsets = Mutex::new(match known.filter(|_| !closed_by_kafka) {
+            Some(known) => known,
+            None => CleanerOffsets::adopt(&dir.env, &dir.path, &dir.compacted, there.iter().cloned())?,
+        });
+        if dir.clean.is_none() {
+            dir.left_by_crash = Mutex::new(there.into_iter().collect());
+        }
         Ok(dir)
     }
 
@@ -403,13 +415,14 @@ impl LogDir {
         let log_start_offset = look_up(&self.log_starts);
         let (dir, compacted) = (
             self.partition_path(&partition),
-            self.compacted.get(&partition).copied(),
+            self.compacted.contains_key(&partition),
         );
         OpenOptions {
             recovery_point,
             stale_offset: recovery_point.max(log_start_offset),
             log_start_offset,
             compacted,
+            may_be_kafkas: self.remembered(&self.cleaner_offsets).may_be_kafkas(&partition),
             clean: self.clean.is_some(),
             ..OpenOptions::new(self.env.clone(), dir, partition, topic_id, config, now)
         }
@@ -479,6 +492,10 @@ impl LogDir {
     ) -> Result<(), LogError> {
         let path = self.path.join(checkpoint.file_name());
         let text = encode_offsets(offsets);
+        if checkpoint == OffsetCheckpoint::Cleaner {
+            self.remembered(&self.cleaner_offsets)
+                .announce(&self.env, offsets)?;
+        }
         let written = replace_file(&*self.env.fs, &path, text.as_bytes());
         match (checkpoint, &written) {
             (OffsetCheckpoint::RecoveryPoint, Ok(())) => {
@@ -493,8 +510,9 @@ impl LogDir {
                 }
             }
             (OffsetCheckpoint::LogStart, Ok(())) => self.remembered(&self.log_starts).clone_from(offsets),
-            (OffsetCheckpoint::LogStart, Err(_))
-            | (OffsetCheckpoint::HighWatermark | OffsetCheckpoint::Cleaner, _) => {}
+            (OffsetCheckpoint::Cleaner, Ok(())) => self.remembered(&self.cleaner_offsets).on_written(offsets),
+            (OffsetCheckpoint::LogStart | OffsetCheckpoint::Cleaner, Err(_))
+            | (OffsetCheckpoint::HighWatermark, _) => {}
         }
         written.map_err(LogError::new("write", path))
     }

@@ -1,6 +1,7 @@
 //! One of `log.dirs`: who it belongs to, what it holds, its checkpoints, how it was left.
 
 mod clean_shutdown;
+mod cleaner_offsets;
 mod dir_offsets;
 mod idle_logs;
 mod log_dir;

@@ -7,7 +7,6 @@ use super::in_flight::InFlight;
 use super::listing::{Listing, list_in_order, retired_base};
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog, floor};
 use crate::checkpoint::parse_epochs;
-use crate::compaction::read_mark;
 use crate::durable_file::replace_file;
 use crate::env::{FileSystem, OpenMode, read_small_file};
 use crate::epoch_cache::{EpochCache, HeaderEpochs};
@@ -56,8 +55,8 @@ impl PartitionLog {
             log.write_topic_id()?;
             log.dir_dirty = true;
         }
-        log.has_holes = listing.has_holes || opts.compacted.is_some();
-        log.parted = listing.is_parted || log.note_kafkas_compaction(&opts, &listing)?;
+        log.parted = listing.is_parted || log.note_kafkas_compaction(&opts)?;
+        log.has_holes = listing.has_holes || opts.compacted || log.parted;
         log.snapshots = listing.snapshots.iter().copied().collect();
         let trusted = log.check_missing(&opts, &listing, trusted, &mut report)?;
         log.refuse_lost_segments(&opts, &listing, floor, &mut report)?;
@@ -189,25 +188,15 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Whether Kafka has compacted the log since Milena has: then that is noted, durably. Milena leaves a batch at the end of what it
-    /// compacts, the word that there are holes before the first one, and its mark.
-    fn note_kafkas_compaction(&self, opts: &OpenOptions, listing: &Listing) -> Result<bool, LogError> {
-        let Some(compacted) = opts.compacted else {
-            return Ok(false);
-        };
-        let dir = self.dir();
-        let mark = read_mark(&*self.env.fs, &dir).map_err(LogError::new("read the mark of", &dir))?;
-        let is_milenas = match mark {
-            Some(mark) => mark >= compacted,
-            // A cut has taken it.
-            None => listing.has_holes,
-        };
-        if is_milenas {
-            return Ok(false);
+    /// Whether Kafka may have compacted the log: then that is noted, durably.
+    fn note_kafkas_compaction(&self, opts: &OpenOptions) -> Result<bool, LogError> {
+        let is_kafkas =
+            opts.may_be_kafkas && (opts.compacted || self.config.compact) && !self.segments.is_empty();
+        if is_kafkas {
+            let path = self.dir().join(PARTED_FILE);
+            replace_file(&*self.env.fs, &path, b"").map_err(LogError::new("write", &path))?;
         }
-        let path = dir.join(PARTED_FILE);
-        replace_file(&*self.env.fs, &path, b"").map_err(LogError::new("write", &path))?;
-        Ok(true)
+        Ok(is_kafkas)
     }
 
     /// A truncation may have died half done: what is seen to be gone must not come back after a power cut.

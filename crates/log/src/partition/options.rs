@@ -60,8 +60,10 @@ pub struct OpenOptions {
     pub log_start_offset: Offset,
     /// From the checkpoint: the high watermark. A log that ends below it lacks records that were committed.
     pub high_watermark: Offset,
-    /// How far the log is compacted by the directory's `cleaner-offset-checkpoint`: offsets may be missing in it.
-    pub compacted: Option<Offset>,
+    /// The directory's `cleaner-offset-checkpoint` names the log: offsets may be missing in it.
+    pub compacted: bool,
+    /// Kafka may have compacted it: that number is not Milena's, or the log was there before Milena.
+    pub may_be_kafkas: bool,
     /// The directory was shut down cleanly: nothing is scanned, but for the last batches of producers.
     pub clean: bool,
     /// Word of the last shutdown says that the log has files: if there are none, they are lost.
@@ -99,7 +101,8 @@ impl OpenOptions {
             stale_offset: Offset::ZERO,
             log_start_offset: Offset::ZERO,
             high_watermark: Offset::ZERO,
-            compacted: None,
+            compacted: false,
+            may_be_kafkas: false,
             clean: false,
             has_files: false,
             epochs_from_batches: false,

@@ -2,11 +2,13 @@
 
 use crate::compaction::{compact, compact_with, compacted, pairs, put, roll};
 use crate::support::*;
+use milena_log::checkpoint::OffsetCheckpoint;
 use milena_log::compaction::{CompactionError, CompactionRules};
 use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
-use milena_log::{CorruptionPolicy, LogConfig, OpenOptions, PartitionLog, ReadError};
-use milena_types::{Offset, Timestamp};
+use milena_log::{CorruptionPolicy, Env, LogConfig, LogDir, OpenOptions, PartitionLog, ReadError};
+use milena_types::{BrokerId, ClusterId, Offset, PartitionIndex, Timestamp, TopicName, TopicPartition};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How far a log is compacted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,10 +64,15 @@ fn lose(fs: &FaultyFileSystem, path: &Path, how: &str) {
     }
 }
 
-fn reopened(fs: &FaultyFileSystem, end: Offset, compacted_to: Option<Offset>) -> PartitionLog {
+fn reopened(
+    fs: &FaultyFileSystem,
+    end: Offset,
+    (compacted_once, may_be_kafkas): (bool, bool),
+) -> PartitionLog {
     let options = OpenOptions {
         recovery_point: end,
-        compacted: compacted_to,
+        compacted: compacted_once,
+        may_be_kafkas,
         corruption: CorruptionPolicy::RefuseDoubtful,
         ..options(fs, &compacted())
     };
@@ -95,7 +102,7 @@ fn a_lost_end_or_segment_of_a_compacted_log_is_found_by_the_read_and_by_the_clea
             let path = files(&fs, ".log")[1].clone();
             lose(&fs, &path, how);
             let what = format!("{how}, {compaction:?}");
-            let mut log = reopened(&fs, end, (compaction != Compacted::Not).then_some(Offset(1)));
+            let mut log = reopened(&fs, end, (compaction != Compacted::Not, false));
             let damage = first_damage(&log).unwrap_or_else(|| panic!("{what}: nobody noticed"));
             assert!(damage.0 <= base_of(&path) + 60, "{what}: {damage}");
             // Nor does compaction make it a log that has always been like that.
@@ -118,14 +125,13 @@ fn a_log_that_kafka_has_compacted_may_part_for_ever() {
     let end = log.log_end_offset();
     drop(log);
     lose(&fs, &files(&fs, ".log")[1], "cut");
-    // Kafka's cleaner has a checkpoint, and no word of holes in the directory.
-    let log = reopened(&fs, end, Some(Offset(30)));
+    let log = reopened(&fs, end, (true, true));
     assert_eq!(first_damage(&log), None);
     let found = pairs(&log).len();
     drop(log);
-    // From here on the log says it itself, also when no checkpoint does.
+    // From here on the log says it itself.
     let fs = fs.after_crash(Survival::NothingUnsynced);
-    let mut log = reopened(&fs, end, None);
+    let mut log = reopened(&fs, end, (false, false));
     assert_eq!((first_damage(&log), pairs(&log).len()), (None, found));
     put(&mut log, "more", Some("1"));
     roll(&mut log);
@@ -133,15 +139,90 @@ fn a_log_that_kafka_has_compacted_may_part_for_ever() {
     assert_eq!(first_damage(&log), None);
 }
 
+fn dir_on(fs: &FaultyFileSystem) -> LogDir {
+    let (env, cluster) = (Env::with(Arc::new(fs.clone()), 4), ClusterId("c".to_owned()));
+    LogDir::open_in(env, Path::new("/logs"), BrokerId(1), Some(&cluster), None).unwrap()
+}
+
+fn name(topic: &str) -> TopicPartition {
+    TopicPartition {
+        topic: TopicName::new(topic).unwrap(),
+        partition: PartitionIndex(0),
+    }
+}
+
+fn may_be_kafkas(fs: &FaultyFileSystem, dir: &LogDir, topic: &str) -> bool {
+    let of = options(fs, &compacted());
+    dir.open_options(name(topic), of.topic_id, of.config, of.now)
+        .may_be_kafkas
+}
+
+fn note(dir: &LogDir, cleaned: &[(&str, i64)]) -> Result<(), milena_log::LogError> {
+    let offsets = cleaned.iter().map(|(topic, at)| (name(topic), Offset(*at)));
+    dir.write_checkpoint(OffsetCheckpoint::Cleaner, &offsets.collect())
+}
+
+fn make_dir(fs: &FaultyFileSystem, topic: &str) {
+    fs.create_dir(&Path::new("/logs").join(format!("{topic}-0")))
+        .unwrap();
+    fs.sync_dir(Path::new("/logs")).unwrap();
+}
+
 #[test]
-fn kafka_may_go_on_with_a_log_that_milena_has_compacted() {
-    let (fs, log) = filled(Compacted::WithHoles);
-    let end = log.log_end_offset();
-    drop(log);
-    lose(&fs, &files(&fs, ".log")[1], "cut");
-    assert!(first_damage(&reopened(&fs, end, Some(Offset(1)))).is_some());
-    // Its checkpoint is past Milena's mark.
-    assert_eq!(first_damage(&reopened(&fs, end, Some(end))), None);
+fn what_milena_notes_for_kafka_is_not_taken_for_kafkas() {
+    for seed in 0..8 {
+        for budget in 0..250 {
+            let fs = disk();
+            let dir = dir_on(&fs);
+            make_dir(&fs, "ours");
+            // It goes down, too: a log of that name was made anew.
+            for at in [7, 900] {
+                note(&dir, &[("ours", at)]).unwrap();
+            }
+            fs.die_after(budget);
+            let _ = note(&dir, &[("ours", 3)]);
+            let fs = fs.after_crash(Survival::Random(seed));
+            let dir = dir_on(&fs);
+            assert!(!may_be_kafkas(&fs, &dir, "ours"), "{seed}, {budget}");
+            for at in [5, 6, 4] {
+                note(&dir, &[("ours", at)]).unwrap();
+                assert!(!may_be_kafkas(&fs, &dir, "ours"), "{seed}, {budget}, {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_kafka_notes_or_leaves_is_kafkas() {
+    let fs = disk();
+    drop(dir_on(&fs));
+    make_dir(&fs, "old");
+    fs.remove_file(Path::new("/logs/milena-cleaner-offsets")).unwrap();
+    let again = || dir_on(&fs);
+    // Milena comes for the first time.
+    let dir = again();
+    make_dir(&fs, "new");
+    drop(dir);
+    let dir = again();
+    assert!(may_be_kafkas(&fs, &dir, "old") && !may_be_kafkas(&fs, &dir, "new"));
+    note(&dir, &[("new", 5)]).unwrap();
+    drop(dir);
+    // Kafka goes on, and is killed.
+    let theirs = "0\n2\nnew 0 9\nold 0 4\n";
+    fs.overwrite(Path::new("/logs/cleaner-offset-checkpoint"), theirs.as_bytes());
+    let dir = again();
+    assert!(may_be_kafkas(&fs, &dir, "new"));
+    // Milena writes it again as it is, with a number of its own beside it.
+    note(&dir, &[("new", 9), ("old", 4), ("third", 1)]).unwrap();
+    drop(dir);
+    assert!(may_be_kafkas(&fs, &again(), "new") && !may_be_kafkas(&fs, &again(), "third"));
+    note(&again(), &[("new", 12)]).unwrap();
+    assert!(!may_be_kafkas(&fs, &again(), "new"), "Milena compacted it since");
+    // Kafka closes the directory.
+    let clean = Path::new("/logs/.kafka_cleanshutdown");
+    fs.overwrite(clean, br#"{"version":0,"brokerEpoch":4}"#);
+    assert!(may_be_kafkas(&fs, &again(), "new"));
+    assert!(may_be_kafkas(&fs, &again(), "new"), "for ever");
 }
 
 #[test]
@@ -188,7 +269,7 @@ fn the_largest_timestamp_is_one_of_a_record() {
         }
     }
     drop(log);
-    assert_eq!(found(&reopened(&fs, Offset(0), Some(Offset(1)))), Offset(59));
+    assert_eq!(found(&reopened(&fs, Offset(0), (true, false))), Offset(59));
 }
 
 #[test]
