@@ -3,8 +3,7 @@
 use crate::Outcome;
 use milena_cluster_tests::Connection;
 use milena_wire::client::ClientRequest;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Running threads; dropping it ends them.
 pub(super) struct Each {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    /// Each with what stops it when it goes.
+    threads: Vec<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Each {
@@ -24,30 +23,34 @@ impl Each {
         patience: Duration,
         ask: impl Fn(i32, &mut Line) + Clone + Send + 'static,
     ) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
         let thread = |(id, address): &(i32, String)| {
-            let (id, stop, ask) = (*id, Arc::clone(&stop), ask.clone());
+            let (id, ask, (stop, stopped)) = (*id, ask.clone(), channel());
             let mut line = Line {
                 address: address.clone(),
                 patience,
                 open: None,
             };
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
+            let asking = std::thread::spawn(move || {
+                loop {
                     ask(id, &mut line);
-                    std::thread::sleep(PAUSE);
+                    if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                        break;
+                    }
                 }
-            })
+            });
+            (stop, asking)
         };
-        let threads = brokers.iter().map(thread).collect();
-        Self { stop, threads }
+        Self {
+            threads: brokers.iter().map(thread).collect(),
+        }
     }
 }
 
 impl Drop for Each {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
+        let (stops, threads): (Vec<_>, Vec<_>) = self.threads.drain(..).unzip();
+        drop(stops);
+        for thread in threads {
             let _ = thread.join();
         }
     }
