@@ -68,7 +68,7 @@ const EMPTY_LOG: LogSummary = LogSummary {
 };
 
 /// A leader at `log_end`, all of it on disk, all brokers alive, nobody attached.
-pub(super) fn leader(isr: &[i32], log_end: i64, high_watermark: i64, min_isr: usize) -> Leader {
+fn leader(isr: &[i32], log_end: i64, high_watermark: i64, min_isr: usize) -> Leader {
     let local = LogEnds::at(Offset(log_end));
     let mut leader = Leader::new(
         term(isr, 1),
