@@ -12,9 +12,9 @@ use crate::config::LogConfig;
 use crate::env::{Env, LogFile, OpenMode};
 use crate::error::LogError;
 use crate::format::{FileKind, HOLES_FILE, file_path};
-use crate::partition::{AbortedTxn, TxnIndexSum, read_txn_index};
+use crate::partition::{AbortedTxn, EARLY_END, TxnIndexSum, read_txn_index};
 use crate::segment::{ScanDepth, ScanStop, Scanner};
-use milena_record::{BatchError, BatchHeader, unpack};
+use milena_record::{BatchHeader, unpack};
 use milena_types::{Offset, TopicPartition};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -331,10 +331,9 @@ impl CompactionJob {
             self.keep_pace(pace, bytes.len() + kept.len())?;
         }
         if reached < source.end && !source.may_part {
-            let error = BatchError::Invalid("the segment ends before the next one begins");
             let stop = ScanStop {
                 position: source.size,
-                error,
+                error: EARLY_END,
             };
             return Err(self.found(corrupt(&path, source.base, stop)));
         }

@@ -27,36 +27,48 @@ pub(super) struct CleanerOffsets {
 }
 
 impl CleanerOffsets {
-    /// What the file says; a damaged one is none. `None`: Milena was never here.
-    pub(super) fn read(
+    /// What the file says beside `checkpoint`. Where Milena was never here, or its word is damaged or `outdated`, all logs that are
+    /// `there` may be Kafka's, which is noted.
+    pub(super) fn open(
         env: &Env,
         dir: &Path,
-        checkpoint: &BTreeMap<TopicPartition, Offset>,
-    ) -> Result<Option<Self>, LogError> {
-        let path = dir.join(FILE);
-        let bytes = read_small_file(&*env.fs, &path, FILE_BYTES_MAX).map_err(LogError::new("read", &path))?;
-        let parsed = bytes.and_then(|bytes| text::parse(&bytes, parse_offset_line).ok());
-        Ok(parsed.map(|lines| Self {
-            path,
-            known: lines.into_iter().collect(),
-            written: checkpoint.clone(),
-        }))
-    }
-
-    /// A directory that Kafka may have written all of: `there` are its logs.
-    pub(super) fn adopt(
-        env: &Env,
-        dir: &Path,
-        checkpoint: &BTreeMap<TopicPartition, Offset>,
+        checkpoint: BTreeMap<TopicPartition, Offset>,
+        outdated: bool,
         there: impl Iterator<Item = TopicPartition>,
     ) -> Result<Self, LogError> {
-        let adopted = Self {
-            path: dir.join(FILE),
-            known: there.map(|name| (name, WAS_THERE)).collect(),
-            written: checkpoint.clone(),
+        let path = dir.join(FILE);
+        let bytes = read_small_file(&*env.fs, &path, FILE_BYTES_MAX).map_err(LogError::new("read", &path))?;
+        let parsed = match bytes
+            .as_deref()
+            .map(|bytes| text::parse(bytes, parse_offset_line))
+        {
+            Some(Ok(lines)) => Some(lines),
+            Some(Err(error)) => {
+                tracing::warn!(path = %path.display(), %error, "not known whose numbers the cleaner's checkpoint holds: its logs are taken for ones that Kafka has compacted");
+                None
+            }
+            None => None,
         };
-        adopted.write(env)?;
-        Ok(adopted)
+        let known = parsed.filter(|_| !outdated);
+        let is_new = known.is_none();
+        let known = match known {
+            Some(lines) => lines.into_iter().collect(),
+            None => there.map(|name| (name, WAS_THERE)).collect(),
+        };
+        let opened = Self {
+            path,
+            known,
+            written: checkpoint,
+        };
+        if is_new {
+            opened.write(env)?;
+        }
+        Ok(opened)
+    }
+
+    /// Whether the checkpoint names that log.
+    pub(super) fn names(&self, name: &TopicPartition) -> bool {
+        self.written.contains_key(name)
     }
 
     /// Whether Kafka may have compacted that log.
@@ -73,9 +85,9 @@ impl CleanerOffsets {
     ) -> Result<(), LogError> {
         let ours: BTreeSet<_> = offsets
             .iter()
-            .map(|(name, offset)| (name.clone(), *offset))
             // What Kafka has written does not become Milena's because it is written again.
-            .filter(|(name, offset)| self.written.get(name) != Some(offset))
+            .filter(|(name, offset)| self.written.get(*name) != Some(*offset))
+            .map(|(name, offset)| (name.clone(), *offset))
             .collect();
         if ours.is_subset(&self.known) {
             return Ok(());

@@ -86,9 +86,7 @@ pub struct LogDir {
     idle_logs: Mutex<IdleLogs>,
     recovery_points: Mutex<BTreeMap<TopicPartition, Offset>>,
     log_starts: Mutex<BTreeMap<TopicPartition, Offset>>,
-    /// By the cleaner's checkpoint.
-    compacted: BTreeMap<TopicPartition, Offset>,
-    /// Whose numbers these are.
+    /// What the cleaner's checkpoint says, and whose numbers these are.
     cleaner_offsets: Mutex<CleanerOffsets>,
     /// Logs that a crash has left, and that nobody has asked to open since.
     left_by_crash: Mutex<BTreeSet<TopicPartition>>,
@@ -152,7 +150,6 @@ impl LogDir {
             idle_logs,
             recovery_points,
             log_starts,
-            compacted: BTreeMap::new(),
             cleaner_offsets: Mutex::default(),
             left_by_crash: Mutex::default(),
             _lock: lock,
@@ -160,12 +157,12 @@ impl LogDir {
         let there = dir.partitions()?;
         *dir.remembered(&dir.recovery_points) = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint)?;
         *dir.remembered(&dir.log_starts) = dir.read_checkpoint(OffsetCheckpoint::LogStart)?;
-        dir.compacted = dir.read_checkpoint(OffsetCheckpoint::Cleaner)?;
-        let known = CleanerOffsets::read(&dir.env, &dir.path, &dir.compacted)?;
-        dir.cleaner_offsets = Mutex::new(match known.filter(|_| !closed_by_kafka) {
-            Some(known) => known,
-            None => CleanerOffsets::adopt(&dir.env, &dir.path, &dir.compacted, there.iter().cloned())?,
-        });
+        let (cleaned, adopted) = (
+            dir.read_checkpoint(OffsetCheckpoint::Cleaner)?,
+            there.iter().cloned(),
+        );
+        let cleaner_offsets = CleanerOffsets::open(&dir.env, &dir.path, cleaned, closed_by_kafka, adopted)?;
+        dir.cleaner_offsets = Mutex::new(cleaner_offsets);
         if dir.clean.is_none() {
             dir.left_by_crash = Mutex::new(there.into_iter().collect());
         }
@@ -413,16 +410,18 @@ impl LogDir {
         self.remembered(&self.left_by_crash).remove(&partition);
         let recovery_point = look_up(&self.recovery_points);
         let log_start_offset = look_up(&self.log_starts);
-        let (dir, compacted) = (
-            self.partition_path(&partition),
-            self.compacted.contains_key(&partition),
+        let cleaner_offsets = self.remembered(&self.cleaner_offsets);
+        let (compacted, may_be_kafkas) = (
+            cleaner_offsets.names(&partition),
+            cleaner_offsets.may_be_kafkas(&partition),
         );
+        let dir = self.partition_path(&partition);
         OpenOptions {
             recovery_point,
             stale_offset: recovery_point.max(log_start_offset),
             log_start_offset,
             compacted,
-            may_be_kafkas: self.remembered(&self.cleaner_offsets).may_be_kafkas(&partition),
+            may_be_kafkas,
             clean: self.clean.is_some(),
             ..OpenOptions::new(self.env.clone(), dir, partition, topic_id, config, now)
         }

@@ -181,6 +181,13 @@ impl PartitionLog {
         })
     }
 
+    /// Makes the epoch file durable on this thread, unless it is.
+    pub(super) fn write_epochs(&mut self) -> Result<(), LogError> {
+        let write = self.epochs_write();
+        let written = write.map_or(Ok(()), |write| write.run(&*self.env.fs));
+        written.map_err(LogError::new("write the epochs of", self.dir()))
+    }
+
     fn small_write(
         &mut self,
         file: fn(&SmallFiles) -> &VersionedFile,

@@ -20,9 +20,13 @@ impl PartitionLog {
         trusted: Offset,
         report: &mut OpenReport,
     ) -> Result<Offset, OpenError> {
-        let filed = self.filed_start()?;
-        let log_start = opts.log_start_offset.max(filed.unwrap_or_default());
         let begin = self.segments.first().map_or(Offset(i64::MAX), |first| first.base);
+        // Nothing is missing before a log that begins where the checkpoint says.
+        let filed = match opts.log_start_offset < begin {
+            true => self.filed_start()?,
+            false => None,
+        };
+        let log_start = opts.log_start_offset.max(filed.unwrap_or_default());
         let known = |base: &Offset| *base < trusted && *base >= log_start;
         let is_told = opts.has_files || (filed.is_some() && !listing.has_retired(log_start));
         let lost_start = is_told && !self.segments.is_empty() && log_start < begin;

@@ -54,6 +54,7 @@ pub(crate) use floor::read_floor;
 pub(crate) use flush::SmallWrite;
 pub(crate) use open::{read_topic_id, topic_id_text};
 pub(crate) use producers::marker_of;
+pub(crate) use read::EARLY_END;
 pub(crate) use txn_index::{TxnIndexSum, read_txn_index};
 pub(crate) use txn_index_sums::replace_sums;
 

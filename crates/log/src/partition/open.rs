@@ -231,10 +231,7 @@ impl PartitionLog {
         if has_removed || listing.retired().next().is_none() {
             return Ok(());
         }
-        if let Some(write) = self.epochs_write() {
-            let failed = LogError::new("write the epochs of", self.dir());
-            write.run(&*self.env.fs).map_err(failed)?;
-        }
+        self.write_epochs()?;
         self.remove_retired(listing)
     }
 

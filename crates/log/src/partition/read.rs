@@ -86,7 +86,7 @@ enum Search {
 
 const HOLE: BatchError = BatchError::Invalid("its offset does not follow the one before it");
 const OTHER_EPOCH: BatchError = BatchError::Invalid("its leader epoch is none of its segment");
-const EARLY_END: BatchError = BatchError::Invalid("the segment ends before the next one begins");
+pub(crate) const EARLY_END: BatchError = BatchError::Invalid("the segment ends before the next one begins");
 
 impl ReadPlan {
     /// Reads. Blocks on the disk; may run on any thread.

@@ -196,11 +196,8 @@ impl PartitionLog {
         (self.log_start, self.log_end) = (offset, offset);
         (self.flushed, self.submitted) = (offset, offset);
         self.high_watermark = offset;
-        if let Some(write) = self.epochs_write() {
-            // They say where the log began, and the new segment may raise the floor to where it begins.
-            let failed = LogError::new("write the epochs of", self.dir());
-            write.run(&*self.env.fs).map_err(failed)?;
-        }
+        // They say where the log began, and the new segment may raise the floor to where it begins.
+        self.write_epochs()?;
         if with_files {
             // An empty segment keeps the offset over a restart.
             self.create_segment(offset, Timestamp::NONE)?;

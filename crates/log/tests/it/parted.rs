@@ -37,6 +37,18 @@ fn filled(how: Compacted) -> (FaultyFileSystem, PartitionLog) {
     (fs, log)
 }
 
+/// One key, sixty times: only the last one stays. Not compacted yet.
+fn overwritten() -> (FaultyFileSystem, PartitionLog) {
+    let fs = disk();
+    let (mut log, _) = open(&fs, &compacted());
+    for _ in 0..60 {
+        put(&mut log, "key", Some(&"x".repeat(60)));
+    }
+    roll(&mut log);
+    put(&mut log, "other", Some("1"));
+    (fs, log)
+}
+
 fn base_of(path: &Path) -> i64 {
     path.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
@@ -218,6 +230,13 @@ fn what_kafka_notes_or_leaves_is_kafkas() {
     assert!(may_be_kafkas(&fs, &again(), "new") && !may_be_kafkas(&fs, &again(), "third"));
     note(&again(), &[("new", 12)]).unwrap();
     assert!(!may_be_kafkas(&fs, &again(), "new"), "Milena compacted it since");
+    // A damaged note is none.
+    assert!(!may_be_kafkas(&fs, &again(), "third"));
+    let noted = Path::new("/logs/milena-cleaner-offsets");
+    let whole = fs.content(noted).unwrap();
+    fs.overwrite(noted, b"0\nmany\n");
+    assert!(may_be_kafkas(&fs, &again(), "old") && may_be_kafkas(&fs, &again(), "new"));
+    fs.overwrite(noted, &whole);
     // Kafka closes the directory.
     let clean = Path::new("/logs/.kafka_cleanshutdown");
     fs.overwrite(clean, br#"{"version":0,"brokerEpoch":4}"#);
@@ -227,13 +246,7 @@ fn what_kafka_notes_or_leaves_is_kafkas() {
 
 #[test]
 fn a_consumer_is_given_records_before_what_compaction_has_left_without() {
-    let fs = disk();
-    let (mut log, _) = open(&fs, &compacted());
-    for _ in 0..60 {
-        put(&mut log, "key", Some(&"x".repeat(60)));
-    }
-    roll(&mut log);
-    put(&mut log, "other", Some("1"));
+    let (_, mut log) = overwritten();
     compact(&mut log).unwrap();
     let end = log.log_end_offset();
     let plain = log.read(Offset(0), 1, end, true).unwrap();
@@ -251,13 +264,7 @@ fn a_consumer_is_given_records_before_what_compaction_has_left_without() {
 
 #[test]
 fn the_largest_timestamp_is_one_of_a_record() {
-    let fs = disk();
-    let (mut log, _) = open(&fs, &compacted());
-    for _ in 0..60 {
-        put(&mut log, "key", Some(&"x".repeat(60)));
-    }
-    roll(&mut log);
-    put(&mut log, "other", Some("1"));
+    let (fs, mut log) = overwritten();
     let end = log.log_end_offset();
     let found = |log: &PartitionLog| log.offset_of_max_timestamp(end).unwrap().unwrap().offset;
     compact(&mut log).unwrap();
