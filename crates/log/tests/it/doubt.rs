@@ -106,6 +106,22 @@ fn damage_anywhere_past_the_recovery_point_is_in_doubt() {
     assert!(last > 2);
 }
 
+/// Where several bytes of a batch are wrong, its leader epoch may be one of them: an older one makes it no leftover.
+#[test]
+fn what_ends_a_log_is_not_stale_where_nothing_was_truncated() {
+    let fs = filled(&small());
+    let path = files(&fs, ".log").pop().unwrap();
+    let mut bytes = fs.content(&path).unwrap();
+    let (size, base) = (batch(&["a10", "b10"]).len(), path.file_stem().unwrap());
+    let last = bytes.len() - size;
+    bytes[last + 12..last + 16].copy_from_slice(&(-1_i32).to_be_bytes());
+    *bytes.last_mut().unwrap() ^= 0x10;
+    fs.overwrite(&path, &bytes);
+    let base: i64 = base.to_str().unwrap().parse().unwrap();
+    let end = Offset(base + 2 * (last / size) as i64);
+    assert_in_doubt(&fs, end, "the last batch");
+}
+
 #[test]
 fn a_segment_that_ends_too_early_is_in_doubt() {
     let fs = filled(&small());

@@ -217,6 +217,15 @@ fn an_epoch_file_with_one_is_built_again_without_it() {
     assert_as_written(&log);
     drop(log);
 
+    // After a clean shutdown with nothing in the last segment no batch is looked at.
+    let fs = in_segments(size);
+    fs.overwrite(&dir.join("00000000000000000006.log"), b"");
+    fs.overwrite(&dir.join(EPOCH_FILE), b"0\n2\n3 0\n77 3\n");
+    let (log, report) = reopen(&fs, 6, CorruptionPolicy::Refuse, true).unwrap();
+    assert_eq!((report.segments_scanned, report.epochs_rebuilt), (0, true));
+    assert_as_written(&log);
+    drop(log);
+
     // Where no batch that recovery looks at contradicts the file.
     let fs = in_segments(size);
     let write = |text: &[u8]| fs.overwrite(&dir.join(EPOCH_FILE), text);
