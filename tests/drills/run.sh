@@ -10,7 +10,7 @@ MILENA_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$MILENA_ROOT"
 [ "$(id -u)" = 0 ] || { say "NOT RUN: only root can make network namespaces and mount disks"; exit 77; }
 milena_build_tools
-milena_packages python3=python3 ip=iproute2 nft=nftables mkfs.ext4=e2fsprogs nsenter=util-linux mount=mount strace=strace
+milena_packages python3=python3 ip=iproute2 nft=nftables mkfs.ext4=e2fsprogs nsenter=util-linux fsfreeze=util-linux mount=mount strace=strace
 milena_rocksdb
 named=no control=no
 for word in "$@"; do

@@ -279,6 +279,27 @@ fn a_stale_epoch_leads_to_a_new_registration() {
 }
 
 #[test]
+fn a_broker_that_is_stuck_is_fenced_while_another_one_is_active() {
+    on_control_thread(async {
+        let side = Side::new(1);
+        let (_life, _following) = (side.live(), side.follow());
+        eventually("active", || side.state() == BrokerState::Active).await;
+        let registration = &side.registration;
+        registration.set_stuck(true);
+        let beats = side.quorum.state().heartbeats.len();
+        eventually("heartbeats", || side.quorum.state().heartbeats.len() > beats + 2).await;
+        assert_eq!(side.state(), BrokerState::Active, "nobody else could lead");
+        assert!(registration.in_contact());
+        side.quorum.commit(vec![peer(2, 5, 9093)]);
+        eventually("fenced", || side.state() == BrokerState::Fenced).await;
+        assert!(!registration.in_contact(), "another one may lead");
+        registration.set_stuck(false);
+        eventually("active again", || side.state() == BrokerState::Active).await;
+        eventually("in contact", || registration.in_contact()).await;
+    });
+}
+
+#[test]
 fn a_controlled_shutdown_ends_the_heartbeats() {
     on_control_thread(async {
         let side = Side::new(1);

@@ -289,8 +289,9 @@ impl Controller for Service {
             }));
         };
         let is_caught_up = request.applied >= u64::try_from(request.epoch).unwrap();
-        if known.fenced && is_caught_up && !request.want_shutdown {
-            known.fenced = false;
+        let fenced = request.want_fence || known.fenced && (!is_caught_up || request.want_shutdown);
+        if known.fenced != fenced {
+            known.fenced = fenced;
             self.shared
                 .commit(&mut state, vec![MetadataRecord::Broker(known.clone())]);
         }

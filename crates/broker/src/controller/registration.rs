@@ -13,6 +13,7 @@ use milena_rpc::proto;
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, MetadataVersion,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -78,6 +79,8 @@ pub struct Registration {
     shutdown_wanted: watch::Sender<bool>,
     /// Something to tell the controller has come up.
     beat_now: Notify,
+    /// This broker cannot do its work.
+    stuck: AtomicBool,
     /// Where the moments of `contact` begin.
     begin: Instant,
     contact: Contact,
@@ -93,6 +96,7 @@ impl Registration {
             state: watch::channel(BrokerState::Unregistered).0,
             shutdown_wanted: watch::channel(false).0,
             beat_now: Notify::new(),
+            stuck: AtomicBool::new(false),
             begin: Instant::now(),
             contact: Contact::new(session_timeout),
         }
@@ -130,6 +134,12 @@ impl Registration {
             timeout(deadline, state.wait_for(|s| *s == BrokerState::Stopped)).await,
             Ok(Ok(_))
         )
+    }
+
+    /// Says whether this broker cannot do its work: while it cannot, and another one is active, it asks to be fenced.
+    pub fn set_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
+        self.beat_now.notify_one();
     }
 
     /// Registers for the first time.
@@ -222,9 +232,10 @@ impl Registration {
         let mut metadata = cache.watch();
         loop {
             let beat = Instant::now();
-            match self.beat(me, client, cache, interval).await {
+            let want_fence = self.wants_fence(me, cache);
+            match self.beat(me, client, cache, interval, want_fence).await {
                 Ok(reply) => {
-                    if reply.outcome.error.is_none() {
+                    if reply.outcome.error.is_none() && !want_fence {
                         self.contact.heard(self.moment(beat));
                     }
                     self.on_reply(me, &reply);
@@ -277,18 +288,30 @@ impl Registration {
         }
     }
 
+    /// True when this broker cannot do its work and another one may do it. Who asks for that has no session any more.
+    fn wants_fence(&self, me: &BrokerSelf, cache: &MetadataCache) -> bool {
+        let image = cache.image();
+        let mut others = image.brokers.keys().filter(|broker| **broker != me.broker);
+        let wants = self.stuck.load(Ordering::Relaxed) && others.any(|broker| image.is_active(*broker));
+        if wants {
+            self.contact.end();
+        }
+        wants
+    }
+
     async fn beat(
         &self,
         me: &BrokerSelf,
         client: &ControllerClient,
         cache: &MetadataCache,
         deadline: Duration,
+        want_fence: bool,
     ) -> Result<HeartbeatReply, ControllerError> {
         let request = proto::HeartbeatRequest::from(&Heartbeat {
             broker: me.broker,
             epoch: self.epoch().unwrap_or_default(),
             applied: cache.image().version,
-            want_fence: false,
+            want_fence,
             want_shutdown: *self.shutdown_wanted.borrow(),
         });
         let response = client

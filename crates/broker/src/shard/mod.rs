@@ -67,6 +67,7 @@ mod storage_error;
 mod strays;
 mod tail_ring;
 mod thread;
+mod turns;
 
 pub use api::*;
 pub use background::is_background_key;

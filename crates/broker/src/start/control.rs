@@ -144,6 +144,7 @@ async fn start(config: &Arc<BrokerConfig>) -> Result<(Ready, Running), StartErro
         client,
         Arc::clone(&registration),
         Arc::clone(&metadata),
+        router.clone(),
     ));
     let ready = Ready {
         config: Arc::clone(config),
@@ -234,18 +235,22 @@ fn follow_metadata(
     wait_applied
 }
 
-/// Heartbeats until the controller lets the broker go, or refuses it.
+/// Heartbeats until the controller lets the broker go, or refuses it; others lead while a data thread does not come back from a disk.
 async fn live(
     config: Arc<BrokerConfig>,
     me: BrokerSelf,
     client: ControllerClient,
     registration: Arc<Registration>,
     cache: Arc<MetadataCache>,
+    router: Router,
 ) {
-    if let Err(error) = registration
-        .run(&me, &client, &cache, config.heartbeat_interval)
-        .await
-    {
+    let beats = registration.run(&me, &client, &cache, config.heartbeat_interval);
+    let turns = router.watch_turns(config.replica.flush_stall, |stuck| registration.set_stuck(stuck));
+    let ended = tokio::select! {
+        ended = beats => ended,
+        () = turns => Ok(()),
+    };
+    if let Err(error) = ended {
         let error: &dyn std::error::Error = &error;
         tracing::error!(error, "registration ended");
     }

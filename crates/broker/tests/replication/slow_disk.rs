@@ -1,4 +1,4 @@
-//! A disk that does not come back from a flush: whoever else is in sync goes on.
+//! A disk that does not come back from a flush, or from a write: whoever else is in sync goes on.
 
 use crate::cluster::*;
 use crate::opened_files::OpensFiles as _;
@@ -79,5 +79,31 @@ async fn a_leader_that_is_alone_waits_for_its_disk() {
     assert_eq!((state.leader, state.isr), (Some(BrokerId(1)), vec![BrokerId(1)]));
     fs.hold(None);
     cluster.produce_until_ok(1, id, "after").await;
+    cluster.stop().await;
+}
+
+/// Nothing on that thread can tell of it.
+#[tokio::test]
+async fn a_data_thread_that_does_not_come_back_from_a_write_is_noticed() {
+    let (cluster, fs, id) = two_on_slow_disks().await;
+    let (told, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    let router = cluster.router(1).clone();
+    let watching = tokio::spawn(async move {
+        let changed = |stuck| told.send(stuck).unwrap();
+        router.watch_turns(Duration::from_millis(600), changed).await;
+    });
+    fs.hang(&cluster.disk(1));
+    let stuck = produce_within(cluster.router(1), id, Acks::All, "stuck", Duration::from_secs(20));
+    let (stuck, ()) = tokio::join!(stuck, async {
+        assert_eq!(changes.recv().await, Some(true));
+        fs.hold(None);
+    });
+    assert_eq!(
+        stuck.error,
+        ErrorCode::None,
+        "nothing has failed, and nobody was elected here"
+    );
+    assert_eq!(changes.recv().await, Some(false));
+    watching.abort();
     cluster.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The real file system, but a flush of a file below one directory does not come back for as long as a test says so.
+//! The real file system, but flushes, or writes too, of files below one directory do not come back for as long as a test says so.
 
 use crate::opened_files::OpensFiles;
 use milena_log::env::{FileSystem, LogFile, OpenMode, StdFileSystem};
@@ -12,15 +12,45 @@ pub(crate) struct SlowFs(Arc<Gate>);
 
 #[derive(Debug, Default)]
 struct Gate {
-    held: Mutex<Option<PathBuf>>,
+    held: Mutex<Held>,
     changed: Condvar,
 }
 
+/// Below which directories what waits.
+#[derive(Debug, Default)]
+struct Held {
+    flushes: Option<PathBuf>,
+    writes: Option<PathBuf>,
+}
+
 impl SlowFs {
-    /// Flushes below this directory wait from now on; `None`: those that wait go on.
+    /// Flushes below this directory wait from now on; `None`: what waits goes on.
     pub(crate) fn hold(&self, below: Option<PathBuf>) {
-        *self.0.held.lock().unwrap() = below;
+        self.change(Held {
+            flushes: below,
+            writes: None,
+        });
+    }
+
+    /// Flushes and writes below this directory wait from now on.
+    pub(crate) fn hang(&self, below: &Path) {
+        self.change(Held {
+            flushes: Some(below.to_owned()),
+            writes: Some(below.to_owned()),
+        });
+    }
+
+    fn change(&self, held: Held) {
+        *self.0.held.lock().unwrap() = held;
         self.0.changed.notify_all();
+    }
+}
+
+impl Gate {
+    fn pass(&self, path: &Path, what: impl Fn(&Held) -> &Option<PathBuf>) {
+        let is_held = |held: &mut Held| what(held).as_ref().is_some_and(|below| path.starts_with(below));
+        let held = self.held.lock().unwrap();
+        drop(self.changed.wait_while(held, is_held).unwrap());
     }
 }
 
@@ -37,6 +67,7 @@ impl LogFile for SlowFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.gate.pass(&self.path, |held| &held.writes);
         self.file.write_all_at(bytes, at)
     }
 
@@ -49,10 +80,7 @@ impl LogFile for SlowFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let is_held =
-            |held: &mut Option<PathBuf>| held.as_ref().is_some_and(|below| self.path.starts_with(below));
-        let held = self.gate.held.lock().unwrap();
-        drop(self.gate.changed.wait_while(held, is_held).unwrap());
+        self.gate.pass(&self.path, |held| &held.flushes);
         self.file.sync_data()
     }
 

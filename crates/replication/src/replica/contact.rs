@@ -33,6 +33,11 @@ impl Contact {
         self.until.fetch_max(until, Ordering::Relaxed);
     }
 
+    /// This broker is about to ask for the end of its session.
+    pub fn end(&self) {
+        self.until.store(0, Ordering::Relaxed);
+    }
+
     /// True while the session cannot have ended.
     #[must_use]
     pub fn is_fresh(&self, now: Moment) -> bool {
@@ -54,5 +59,7 @@ mod tests {
         // An answer that was overtaken changes nothing.
         contact.heard(Moment(0));
         assert!(contact.is_fresh(Moment(13_999)));
+        contact.end();
+        assert!(!contact.is_fresh(Moment(5000)));
     }
 }

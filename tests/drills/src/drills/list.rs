@@ -3,7 +3,7 @@
 use super::{
     Options, d01_leader_killed, d02_leader_stopped, d03_leader_cut_off, d04_client_cut_off,
     d05_controller_killed, d06_majority_killed, d07_all_at_once, d08_last_in_sync, d10_disk_full,
-    d11_disk_fails, d15_disk_replaced, d16_held_back, d23_starved,
+    d11_disk_fails, d12_disk_hangs, d15_disk_replaced, d16_held_back, d23_starved,
 };
 use crate::report::Report;
 
@@ -68,6 +68,11 @@ pub const DRILLS: &[Drill] = &[
         name: "D11",
         about: "a data disk fails, for good or in one flush",
         run: d11_disk_fails::run,
+    },
+    Drill {
+        name: "D12",
+        about: "a disk hangs for thirty seconds: of a broker, of a node that is also the active controller",
+        run: d12_disk_hangs::run,
     },
     Drill {
         name: "D15",

@@ -10,6 +10,7 @@ mod d07_all_at_once;
 mod d08_last_in_sync;
 mod d10_disk_full;
 mod d11_disk_fails;
+mod d12_disk_hangs;
 mod d15_disk_replaced;
 mod d16_held_back;
 mod d23_starved;

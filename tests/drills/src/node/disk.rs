@@ -103,6 +103,26 @@ impl Disk {
         Ok(filler)
     }
 
+    /// From now on no write and no flush comes back, and nothing fails: a disk that hangs. Reads of what is in memory go on.
+    ///
+    /// # Errors
+    /// When fsfreeze fails.
+    pub fn hang(&self) -> Outcome<()> {
+        self.freeze("--freeze")
+    }
+
+    /// The end of [`Disk::hang`]: everything comes back.
+    ///
+    /// # Errors
+    /// When fsfreeze fails, for example because the disk does not hang.
+    pub fn come_back(&self) -> Outcome<()> {
+        self.freeze("--unfreeze")
+    }
+
+    fn freeze(&self, how: &str) -> Outcome<()> {
+        run("fsfreeze", &[how, &self.mount.display().to_string()]).map(drop)
+    }
+
     /// From now on every write and every flush fails with EIO, as on a disk that died; reads of what is in memory go on.
     ///
     /// # Errors
@@ -114,6 +134,8 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // A drill that failed may have left it so, and then it is busy for ever.
+        let _ = self.come_back();
         let _ = self.unmount();
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn remove() {
         .filter(|folder| is_abandoned(folder))
     {
         for mount in mounts_in(&folder) {
-            let _ = run("umount", &["-l", &mount.display().to_string()]);
+            let mount = mount.display().to_string();
+            // One that was left hanging keeps its loop device for ever. The others refuse.
+            let _ = run("fsfreeze", &["--unfreeze", &mount]);
+            let _ = run("umount", &["-l", &mount]);
         }
         let _ = std::fs::remove_dir_all(&folder);
     }
