@@ -10,6 +10,7 @@ use super::partition::Partition;
 use super::state::Shard;
 use milena_log::{Checkpointed, DirOffsets, LogConfig, LogDir, LogError, OpenOptions};
 use milena_types::{Offset, Timestamp, TopicIdPartition, TopicPartition};
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -25,6 +26,8 @@ struct State {
     offsets: DirOffsets,
     /// Whom to tell that the recovery point is on disk.
     to_tell: Vec<(TopicIdPartition, Offset)>,
+    /// Logs with a recovery floor, which is void once that is on disk.
+    floors: BTreeSet<TopicPartition>,
 }
 
 /// Checkpoints of a directory could not be written.
@@ -39,7 +42,7 @@ impl DirCheckpoints {
     pub(super) fn read(dir: &LogDir) -> Result<Self, LogError> {
         let state = State {
             offsets: DirOffsets::read(dir)?,
-            to_tell: Vec::new(),
+            ..State::default()
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -84,11 +87,22 @@ impl DirCheckpoints {
             .open_options(dir, name, id.topic, config, known, now)
     }
 
-    /// The partition's offsets have moved.
-    pub(super) fn note(&self, id: TopicIdPartition, name: &TopicPartition, offsets: Checkpointed) {
+    /// The partition's offsets may have moved. Who has a recovery floor is told of the next checkpoint although it is no news.
+    pub(super) fn note(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        offsets: Checkpointed,
+        has_floor: bool,
+    ) {
         let mut state = self.lock();
-        if state.offsets.note(name, offsets) {
+        if state.offsets.note(name, offsets) || has_floor {
             state.to_tell.push((id, offsets.recovery_point));
+        }
+        if has_floor {
+            state.floors.insert(name.clone());
+        } else {
+            state.floors.remove(name);
         }
     }
 
@@ -99,7 +113,15 @@ impl DirCheckpoints {
 
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
-        self.lock().offsets.forget(name);
+        let mut state = self.lock();
+        state.offsets.forget(name);
+        state.floors.remove(name);
+    }
+
+    /// Removes the recovery floors that are left, at a clean shutdown, when the checkpoints are on disk.
+    fn remove_floors(&self, dir: &LogDir) -> Result<(), LogError> {
+        let floors = std::mem::take(&mut self.lock().floors);
+        floors.iter().try_for_each(|name| dir.remove_recovery_floor(name))
     }
 }
 
@@ -114,10 +136,12 @@ impl LogDirs {
             };
             let (write, to_tell) = {
                 let mut state = checkpoints.lock();
-                let Some(write) = state.offsets.take_write() else {
-                    continue;
-                };
-                (write, std::mem::take(&mut state.to_tell))
+                (state.offsets.take_write(), std::mem::take(&mut state.to_tell))
+            };
+            let Some(write) = write else {
+                // The files say so already.
+                saved.extend(to_tell);
+                continue;
             };
             match write.write(dir) {
                 Ok(()) => saved.extend(to_tell),
@@ -132,6 +156,24 @@ impl LogDirs {
             }
         }
         (saved, failures)
+    }
+
+    /// Writes the last checkpoints, when all logs are closed: no recovery floor outlives them. True when all went well.
+    pub(super) fn write_last_checkpoints(&self) -> bool {
+        let (_, failures) = self.write_checkpoints();
+        let failed = |index| failures.iter().any(|failure| failure.dir == index);
+        let mut all = failures.is_empty();
+        for index in (0..self.count()).filter(|index| self.is_online(*index) && !failed(*index)) {
+            let Some((dir, checkpoints)) = self.checkpoints(index) else {
+                continue;
+            };
+            if let Err(error) = checkpoints.remove_floors(dir) {
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(dir = index, error = cause, "this is no clean shutdown");
+                all = false;
+            }
+        }
+        all
     }
 }
 
@@ -190,7 +232,9 @@ impl Partition {
             high_watermark: self.high_watermark(),
             log_start: self.log.log_start_offset(),
         };
-        cx.dirs.note_offsets(self.dir, self.id, &self.name, offsets);
+        let has_floor = self.log.has_recovery_floor();
+        cx.dirs
+            .note_offsets(self.dir, self.id, &self.name, offsets, has_floor);
     }
 }
 

@@ -615,7 +615,7 @@ mod lives_tests {
     /// A log of 50 records, and these offsets of it in the checkpoints on disk.
     fn checkpointed(dirs: &LogDirs, topic: u8, offsets: Checkpointed) -> PartitionLog {
         let log = fill_in(dirs, topic, 50);
-        dirs.note_offsets(0, life(topic), &name(), offsets);
+        dirs.note_offsets(0, life(topic), &name(), offsets, false);
         dirs.write_checkpoints();
         log
     }
@@ -666,7 +666,7 @@ mod lives_tests {
                     high_watermark: Offset(10),
                     log_start: log.log_start_offset(),
                 };
-                dirs.note_offsets(index, life(2), &name(), offsets);
+                dirs.note_offsets(index, life(2), &name(), offsets, log.has_recovery_floor());
             }
             let (saved, _) = dirs.write_checkpoints();
             saved.iter().for_each(|(_, at)| log.on_recovery_point_saved(*at));
@@ -691,7 +691,7 @@ mod lives_tests {
         checkpointed(&dirs, 1, starts(5));
         let written = || std::fs::read_to_string(path.join("log-start-offset-checkpoint")).unwrap();
         assert!(written().contains("t 0 5"));
-        dirs.note_offsets(0, life(1), &name(), starts(0));
+        dirs.note_offsets(0, life(1), &name(), starts(0), false);
         dirs.write_checkpoints();
         assert_eq!(written(), "0\n0\n");
     }
@@ -753,7 +753,7 @@ mod lives_tests {
                 .unwrap()
                 .stale_offset
         };
-        dirs.note_offsets(0, life(1), &name(), FIFTY);
+        dirs.note_offsets(0, life(1), &name(), FIFTY, false);
         // A write that began before may be under way.
         dirs.forget_partition(0, &name());
         assert_eq!(stale(), Offset(50));

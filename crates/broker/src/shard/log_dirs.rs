@@ -333,9 +333,10 @@ impl LogDirs {
         id: TopicIdPartition,
         name: &TopicPartition,
         offsets: Checkpointed,
+        has_floor: bool,
     ) {
         if let Some(dir) = self.dirs.get(index) {
-            dir.checkpoints.note(id, name, offsets);
+            dir.checkpoints.note(id, name, offsets, has_floor);
         }
     }
 
@@ -731,7 +732,7 @@ impl Dir {
                 log_start: log.log_start_offset(),
                 ..known
             };
-            self.checkpoints.note(id, name, offsets);
+            self.checkpoints.note(id, name, offsets, log.has_recovery_floor());
         }
     }
 

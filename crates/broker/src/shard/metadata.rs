@@ -187,8 +187,8 @@ impl Shard {
             partition_epoch: PartitionEpoch(-1),
         };
         partition.note_compacted(&mut self.cx);
-        if high_watermark > end {
-            // Another kill before the next append must not find the old one.
+        if high_watermark > end || partition.log.has_recovery_floor() {
+            // Another kill before the next append must not find the old one, nor the floor.
             self.cx.checkpoint_dirty.insert(id);
         }
         self.partitions.insert(id, Box::new(partition));

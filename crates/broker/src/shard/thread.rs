@@ -154,9 +154,9 @@ impl DataThreads {
             self.cleaners.join();
             self.checkpoints.stop();
             // The next start takes the recovery points of a clean shutdown for the logs' ends.
-            let (_, failures) = self.dirs.write_checkpoints();
+            let written = self.dirs.write_last_checkpoints();
             self.dirs.write_last_words(shards);
-            clean && failures.is_empty()
+            clean && written
         });
         joined.await.unwrap_or(false) && clean
     }

@@ -35,7 +35,7 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<i32, Node>,
     disks: tempfile::TempDir,
     threads: usize,
-    replica: ReplicaConfig,
+    pub(crate) replica: ReplicaConfig,
     pub(crate) log_work: LogWorkConfig,
     two_disks: bool,
     /// What nodes that start find their disks on.

@@ -4,6 +4,7 @@ use crate::cluster::*;
 use crate::opened_files::OpensFiles as _;
 use crate::short_fs::ShortFs;
 use milena_broker::config::ReplicaConfig;
+use milena_metadata::record::MetadataRecord;
 use milena_metadata::request::ReplicaState;
 use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::path::{Path, PathBuf};
@@ -576,5 +577,34 @@ async fn a_directory_that_cannot_be_opened_leaves_the_others_to_work_with() {
     // New partitions go where there is a directory.
     let new = partition(cluster.controller.create_topic("new", 1, &[1], &[]), 0);
     cluster.produce_until_ok(1, new, "a").await;
+    cluster.stop().await;
+}
+
+/// A log that nothing is appended to any more has no news for the checkpoints, and keeps no floor for that.
+#[tokio::test]
+async fn a_recovery_floor_goes_at_a_stop_and_with_the_first_checkpoint_of_a_start() {
+    let replica = ReplicaConfig {
+        high_watermark_checkpoint_interval: Duration::from_secs(3_600),
+        ..ReplicaConfig::default()
+    };
+    let mut cluster = Cluster::start_with(1, 1, replica).await;
+    let former = cluster.controller.create_topic("t", 1, &[1], &[]);
+    cluster.produce_until_ok(1, partition(former, 0), "x").await;
+    cluster.stop_clean(1).await;
+    cluster.start_node(1).await;
+    let removed = MetadataRecord::TopicRemoved(former);
+    cluster.controller.commit(vec![removed]);
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
+    cluster.produce_until_ok(1, id, "y").await;
+    let floor = cluster.disk(1).join("t-0").join("recovery-floor");
+    assert!(floor.exists(), "the checkpoint knows the former log");
+    cluster.stop_clean(1).await;
+    assert!(!floor.exists());
+    // After a crash, where the checkpoints say what they will be found to say.
+    std::fs::write(&floor, "0\n").unwrap();
+    std::fs::remove_file(cluster.disk(1).join(".kafka_cleanshutdown")).unwrap();
+    cluster.replica.high_watermark_checkpoint_interval = Duration::from_millis(200);
+    cluster.start_node(1).await;
+    until("the floor to go", || async { !floor.exists() }).await;
     cluster.stop().await;
 }

@@ -16,7 +16,7 @@ use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
     parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name,
 };
-use crate::partition::{OpenOptions, PartitionLog, Removal, read_floor, read_topic_id};
+use crate::partition::{OpenOptions, PartitionLog, Removal, read_floor, read_topic_id, remove_floor};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
@@ -390,6 +390,15 @@ impl LogDir {
     pub fn recovery_floor(&self, partition: &TopicPartition) -> Result<Option<Offset>, LogError> {
         let path = self.partition_path(partition);
         read_floor(&*self.env.fs, &path).map_err(LogError::new("read", path))
+    }
+
+    /// Removes a partition's recovery floor, durably, if it has one: at a clean shutdown, when the checkpoints are written.
+    ///
+    /// # Errors
+    /// It could not be removed.
+    pub fn remove_recovery_floor(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let path = self.partition_path(partition);
+        remove_floor(&*self.env.fs, &path).map_err(LogError::new("remove the recovery floor of", path))
     }
 
     /// How to open a partition's log: with the checkpoints that are on disk. Who asks opens it, or says that it could not.

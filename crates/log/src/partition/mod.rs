@@ -50,7 +50,7 @@ pub use retention::{DeletedSegment, DeletionReason, Removal};
 pub use timestamps::TimestampOffset;
 pub use transactions::AbortedTxn;
 
-pub(crate) use floor::read_floor;
+pub(crate) use floor::{read_floor, remove_floor};
 pub(crate) use flush::SmallWrite;
 pub(crate) use open::{read_topic_id, topic_id_text};
 pub(crate) use producers::marker_of;

@@ -50,7 +50,7 @@ impl PartitionLog {
         let is_marked = check_topic_id(&opts, !listing.logs.is_empty(), trusted)?;
         let mut log = Self::empty(&opts, opts.log_start_offset.max(Offset::ZERO));
         log.load_segments(&listing)?;
-        log.has_floor = has_floor;
+        log.meet_floor(has_floor, opts.clean)?;
         if !is_marked {
             log.write_topic_id()?;
             log.dir_dirty = true;

@@ -47,11 +47,13 @@ impl PartitionLog {
         Self::empty(opts, opts.log_start_offset.max(Offset::ZERO))
     }
 
-    /// The log that `idle` describes, after a clean shutdown. Touches no file: what it says is compared with the
-    /// files when one of them is used for the first time. `None` when it is another topic's log or says too little.
+    /// The log that `idle` describes, after a clean shutdown. Touches no file, unless it had a recovery floor: what it says is
+    /// compared with the files when one of them is used for the first time. `None` when it is another topic's log or says too little.
     #[must_use]
     pub fn resume_clean(opts: &OpenOptions, idle: IdleLog) -> Option<Self> {
-        let log = Self::resume(opts, idle)?;
+        let mut log = Self::resume(opts, idle)?;
+        // Opening the log says what is wrong.
+        log.remove_former_floor().ok()?;
         log.unverified.set(true);
         Some(log)
     }

@@ -8,7 +8,7 @@ use crate::format::FileKind;
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::segment::{ScanDepth, Scanner};
 use bytes::Bytes;
-use milena_record::{BatchHeader, check_crc, records};
+use milena_record::{BatchHeader, Record, check_crc, records};
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -100,24 +100,49 @@ impl PartitionLog {
         self.largest_from(&segment, at, (from, meta.base), largest)
     }
 
-    /// Like [`Self::largest_timestamp`], without the batches below the log start.
-    fn largest_visible_timestamp(&self, at: usize) -> Result<Timestamp, LogError> {
+    /// Like [`Self::largest_timestamp`], without the records below the log start.
+    fn largest_visible_timestamp(&self, at: usize) -> Result<Timestamp, ReadError> {
         let meta = &self.segments[at];
         if meta.base >= self.log_start {
-            return self.largest_timestamp(at);
+            return Ok(self.largest_timestamp(at)?);
         }
         let segment = self.open_segment(at)?;
         let first = u32::try_from(self.log_start.since(meta.base)).unwrap_or(u32::MAX);
         let start = u64::from(segment.offsets().position_before(first));
-        self.largest_from(&segment, at, (start, self.log_start), Timestamp::NONE)
+        let parted = self.largest_of_parted(&segment, at, start)?;
+        Ok(self.largest_from(&segment, at, (start, self.log_start), parted)?)
     }
 
-    /// The largest timestamp of the batches from a position on that reach an offset, or `largest` when they have none that is larger.
+    /// The largest timestamp in the batch that the log start parts, where it does; from a position that is not behind it.
+    fn largest_of_parted(
+        &self,
+        segment: &OpenSegment<'_>,
+        at: usize,
+        start: u64,
+    ) -> Result<Timestamp, ReadError> {
+        let meta = &self.segments[at];
+        let path = self.path(meta.base, FileKind::Log);
+        let mut scanner = Scanner::new(&**segment.file(), start, meta.size, ScanDepth::Headers);
+        while let Some(Ok(batch)) = scanner.next().map_err(LogError::new("read", &path))? {
+            let header = batch.header;
+            if header.base_offset >= self.log_start {
+                break;
+            }
+            if header.last_offset() >= self.log_start && header.records_count > 0 {
+                let records = self.visible_records(segment, &path, batch.position, &header)?;
+                let timestamps = records.map(|record| record.timestamp);
+                return Ok(timestamps.max().unwrap_or(Timestamp::NONE));
+            }
+        }
+        Ok(Timestamp::NONE)
+    }
+
+    /// The largest timestamp of the batches from a position and an offset on, or `largest` when they have none that is larger.
     fn largest_from(
         &self,
         segment: &OpenSegment<'_>,
         at: usize,
-        (start, reaching): (u64, Offset),
+        (start, first): (u64, Offset),
         mut largest: Timestamp,
     ) -> Result<Timestamp, LogError> {
         let meta = &self.segments[at];
@@ -125,7 +150,7 @@ impl PartitionLog {
         let failed = LogError::new("read", self.path(meta.base, FileKind::Log));
         let mut scan = || {
             while let Some(Ok(batch)) = scanner.next()? {
-                if batch.header.last_offset() >= reaching && batch.header.records_count > 0 {
+                if batch.header.base_offset >= first && batch.header.records_count > 0 {
                     largest = largest.max(batch.header.max_timestamp);
                 }
             }
@@ -216,6 +241,23 @@ impl PartitionLog {
         header: &BatchHeader,
         timestamp: Timestamp,
     ) -> Result<Option<TimestampOffset>, ReadError> {
+        let mut records = self.visible_records(segment, path, position, header)?;
+        let found = records.find(|record| record.timestamp >= timestamp);
+        Ok(found.map(|record| TimestampOffset {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            leader_epoch: header.partition_leader_epoch,
+        }))
+    }
+
+    /// The records of a batch that are not below the log start.
+    fn visible_records(
+        &self,
+        segment: &OpenSegment<'_>,
+        path: &Path,
+        position: u64,
+        header: &BatchHeader,
+    ) -> Result<impl Iterator<Item = Record>, ReadError> {
         let mut bytes = Vec::new();
         let read = segment.file().read_at(&mut bytes, header.size_bytes(), position);
         read.map_err(LogError::new("read", path))?;
@@ -228,19 +270,16 @@ impl PartitionLog {
                 other_epoch: false,
             });
         }
-        let found = records(&Bytes::from(bytes), self.config.decompressed_bytes_max)
-            .map_err(|error| ReadError::Unreadable {
-                path: path.to_owned(),
-                position,
-                error,
-            })?
+        let records = records(&Bytes::from(bytes), self.config.decompressed_bytes_max);
+        let records = records.map_err(|error| ReadError::Unreadable {
+            path: path.to_owned(),
+            position,
+            error,
+        })?;
+        let log_start = self.log_start;
+        Ok(records
             .into_iter()
-            .find(|record| record.timestamp >= timestamp && record.offset >= self.log_start);
-        Ok(found.map(|record| TimestampOffset {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            leader_epoch: header.partition_leader_epoch,
-        }))
+            .filter(move |record| record.offset >= log_start))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use milena_log::{LogConfig, PartitionLog, ReadError};
+use milena_record::BatchBuilder;
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 
 #[test]
@@ -204,4 +205,22 @@ fn the_largest_timestamp_is_that_of_a_record_that_is_still_there() {
     );
     log.set_log_start_offset(end);
     assert_eq!(max(&log), None);
+}
+
+/// The record with the batch's largest timestamp is deleted, others of it are not.
+#[test]
+fn of_the_batch_that_the_log_start_parts_only_what_is_left_counts() {
+    let (mut log, _) = open(&disk(), &LogConfig::default());
+    let mut parted = BatchBuilder::plain(Offset(0));
+    for timestamp in [9000, 100, 300] {
+        parted.append(Timestamp(timestamp), None, Some(b"v"), &[]);
+    }
+    log.append_as_leader(parted.build(), &ctx(0)).unwrap();
+    log.append_as_leader(batch_at(50, &["a"]), &ctx(0)).unwrap();
+    let end = log.log_end_offset();
+    for (start, expected) in [(0, Some(0)), (1, Some(2)), (2, Some(2)), (3, Some(3)), (4, None)] {
+        log.set_log_start_offset(Offset(start));
+        let found = log.offset_of_max_timestamp(end).unwrap();
+        assert_eq!(found.map(|found| found.offset.0), expected, "from {start}");
+    }
 }

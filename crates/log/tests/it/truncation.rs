@@ -1,7 +1,8 @@
 //! Cutting the end off, durably.
 
 use crate::support::*;
-use milena_log::env::Survival;
+use milena_log::env::{FaultyFileSystem, FileSystem as _, Survival};
+use milena_log::{CorruptionPolicy, LogConfig, OpenError, OpenOptions, PartitionLog};
 use milena_types::{LeaderEpoch, Offset};
 
 fn filled() -> (milena_log::env::FaultyFileSystem, milena_log::PartitionLog) {
@@ -207,4 +208,48 @@ fn a_checkpoint_from_before_a_truncation_does_not_release_its_floor() {
     assert_eq!(fs.content(&file("recovery-floor")).as_deref(), Some(&b"8\n"[..]));
     log.on_recovery_point_saved(Offset(8));
     assert_eq!(fs.content(&file("recovery-floor")), None);
+}
+
+/// The checkpoint of a clean shutdown is younger than any floor, and so it is at the crash after the next start: what is lost below it
+/// is missed.
+#[test]
+fn a_floor_does_not_outlive_a_clean_shutdown() {
+    let config = LogConfig {
+        segment_bytes: 200,
+        ..LogConfig::default()
+    };
+    let at = |fs: &FaultyFileSystem, clean| OpenOptions {
+        clean,
+        recovery_point: Offset(12),
+        ..options(fs, &config)
+    };
+    for resumed in [true, false] {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &config);
+        (0..6).for_each(|_| drop(append(&mut log, &["a", "b"])));
+        flush(&mut log);
+        log.truncate_to(Offset(4)).unwrap();
+        (0..4).for_each(|_| drop(append(&mut log, &["a", "b"])));
+        log.close().unwrap();
+        assert!(log.has_recovery_floor());
+        let word = log.idle_log().unwrap();
+        let log = if resumed {
+            PartitionLog::resume_clean(&at(&fs, true), word).unwrap()
+        } else {
+            PartitionLog::open(at(&fs, true)).unwrap().0
+        };
+        assert!(!log.has_recovery_floor());
+        assert_eq!(log.log_end_offset(), Offset(12));
+        // Also when the power fails at once.
+        drop(log);
+        let fs = fs.after_crash(Survival::NothingUnsynced);
+        assert_eq!(fs.content(&file("recovery-floor")), None);
+        let last = files(&fs, ".log").pop().unwrap();
+        fs.remove_file(&last).unwrap();
+        let lost = PartitionLog::open(OpenOptions {
+            corruption: CorruptionPolicy::Refuse,
+            ..at(&fs, false)
+        });
+        assert!(matches!(lost, Err(OpenError::Corrupt { .. })), "{lost:?}");
+    }
 }

@@ -37,14 +37,13 @@ impl Process {
                 high_watermark: partition.high_watermark(),
                 log_start: partition.log.log_start_offset(),
             };
-            if self.checkpoints.note(&partition.name, offsets) {
+            if self.checkpoints.note(&partition.name, offsets) || partition.log.has_recovery_floor() {
                 saved.push((id, offsets.recovery_point));
             }
         }
-        let Some(write) = self.checkpoints.take_write() else {
-            return;
-        };
-        if let Err(error) = write.write(&self.dir) {
+        if let Some(write) = self.checkpoints.take_write()
+            && let Err(error) = write.write(&self.dir)
+        {
             self.storage_failed(&error);
             return;
         }

@@ -76,7 +76,7 @@ impl Process {
             leader_epoch: LeaderEpoch(-1),
             partition_epoch: PartitionEpoch(-1),
         };
-        if high_watermark > end {
+        if high_watermark > end || partition.log.has_recovery_floor() {
             self.checkpoint_dirty.insert(id);
         }
         crate::oracle::agreement::on_opened(cx, self.host, &partition);
