@@ -73,6 +73,12 @@ impl ControllerHandle {
         self.shared.quorum.leader()
     }
 
+    /// False while this voter's disk is new and its log is not restored: it must not be counted on for a majority yet.
+    #[must_use]
+    pub fn may_vote(&self) -> bool {
+        self.shared.quorum.may_vote()
+    }
+
     /// True while this node is the active controller and serves.
     #[must_use]
     pub fn is_active(&self) -> bool {

@@ -136,6 +136,10 @@ impl Cluster {
         eventually("an active controller", || self.active()).await
     }
 
+    pub(super) fn may_vote(&self, node: usize) -> bool {
+        self.nodes[node].as_ref().unwrap().may_vote()
+    }
+
     pub(super) fn image(&self, node: usize) -> Arc<MetadataImage> {
         self.nodes[node].as_ref().unwrap().image()
     }

@@ -69,6 +69,7 @@ async fn a_voter_that_lost_its_disk_votes_only_after_it_has_caught_up() {
     for _ in 0..100 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         assert_eq!(cluster.active(), None, "a voter without memory has voted");
+        assert!(!cluster.may_vote(wiped), "nor does it say that it may");
     }
     cluster.start(leader).await;
     let active = cluster.wait_active().await;
@@ -78,19 +79,7 @@ async fn a_voter_that_lost_its_disk_votes_only_after_it_has_caught_up() {
     })
     .await;
     // Now its vote counts again: with it and one other the quorum lives.
-    let message = milena_rpc::proto::FindClusterRequest {};
-    loop {
-        let answer = cluster
-            .client(wiped)
-            .find_cluster(message)
-            .await
-            .unwrap()
-            .into_inner();
-        if answer.may_vote {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    eventually("a voter with its vote", || cluster.may_vote(wiped).then_some(())).await;
     cluster.kill(active).await;
     cluster.create_topic("after", 1, 1).await;
 }

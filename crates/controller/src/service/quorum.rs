@@ -63,6 +63,11 @@ pub(crate) struct Quorum {
 }
 
 impl Quorum {
+    /// False while this voter's log is not restored.
+    pub(crate) fn may_vote(&self) -> bool {
+        self.gate.is_open()
+    }
+
     /// Who leads. Raft goes on naming a leader whose voters are gone, and one that died: neither counts.
     pub(crate) fn leader(&self) -> Option<BrokerId> {
         let named = self
@@ -161,7 +166,7 @@ impl Quorum {
             leader_address: leader.and_then(|id| self.address(id)).unwrap_or_default(),
             node_id: self.node.0,
             initialized: self.raft.is_initialized().await.unwrap_or(true),
-            may_vote: self.gate.is_open(),
+            may_vote: self.may_vote(),
             has_leader: self.has_leader(),
             vote_term: vote.leader_id.term,
             vote_node: vote.leader_id.node_id,

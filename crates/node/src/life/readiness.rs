@@ -67,6 +67,12 @@ impl Roles {
                         "no controller leads: a majority of the voters must run",
                     ));
                 }
+                Some(controller) if !controller.may_vote() => {
+                    waiting.push((
+                        "controller",
+                        "its disk is new: no vote before its log is restored",
+                    ));
+                }
                 Some(_) => {}
             }
         }
