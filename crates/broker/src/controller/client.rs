@@ -1,7 +1,9 @@
 //! Calls to the active controller: whichever voter that is at the moment.
 //!
 //! One channel a voter, made on the control thread's runtime and used from any thread. A call goes to the voter that
-//! answered last; "not the leader" and broken connections move it on, until the caller's deadline.
+//! answered last; "not the leader" and broken connections move it on, until the caller's deadline. A voter that let a call
+//! wait in vain is not asked for a moment, although others go on naming it until they have elected another one: a hung
+//! controller looks to them like one that is alive.
 //!
 //! A request whose connection broke is sent again although the first one may have been carried out: the same at-least-once
 //! as Kafka's forwarding (`NodeToControllerRequestThread`).
@@ -12,7 +14,7 @@ use milena_rpc::proto::controller_client::ControllerClient as Stub;
 use milena_rpc::{ConvertError, NotLeader};
 use milena_types::BrokerId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::Channel;
@@ -20,6 +22,8 @@ use tonic::{Code, Status};
 
 /// No voter has this index.
 const NOBODY: usize = usize::MAX;
+/// So long a voter that has not answered is passed over.
+const SILENCE: Duration = Duration::from_secs(2);
 /// The pause after every voter has been asked in vain.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 
@@ -45,12 +49,15 @@ pub enum ControllerError {
 struct Voter {
     config: ControllerVoter,
     stub: Stub<Channel>,
+    /// Until when it is passed over, in milliseconds since [`ControllerClient::begin`].
+    silent_until: AtomicU64,
 }
 
 /// Reaches the active controller. Cheap to clone.
 #[derive(Clone)]
 pub struct ControllerClient {
     voters: Arc<[Voter]>,
+    begin: Instant,
     /// Index of the voter that is asked next: who answered last, or who may be active instead.
     next: Arc<AtomicUsize>,
     /// Index of the voter that answered last; [`NOBODY`] at first.
@@ -80,11 +87,13 @@ impl ControllerClient {
                 Ok(Voter {
                     config: config.clone(),
                     stub,
+                    silent_until: AtomicU64::new(0),
                 })
             })
             .collect::<Result<Vec<_>, AddressError>>()?;
         Ok(Self {
             voters: voters.into(),
+            begin: Instant::now(),
             next: Arc::new(AtomicUsize::new(0)),
             answered: Arc::new(AtomicUsize::new(NOBODY)),
         })
@@ -123,7 +132,11 @@ impl ControllerClient {
                     return Ok(response.into_inner());
                 }
                 Ok(Err(status)) => status,
-                Err(_elapsed) => Status::deadline_exceeded("no answer"),
+                Err(_elapsed) => {
+                    let until = self.moment().saturating_add(millis(SILENCE));
+                    voter.silent_until.store(until, Ordering::Relaxed);
+                    Status::deadline_exceeded("no answer")
+                }
             };
             last = format!("node {}: {}", voter.config.id, status.message());
             if !self.move_on(at, &status) {
@@ -140,13 +153,32 @@ impl ControllerClient {
         })
     }
 
+    /// Now, as voters count it.
+    fn moment(&self) -> u64 {
+        millis(self.begin.elapsed())
+    }
+
+    /// The voter after that one, which has not just let somebody wait; the next one when all have.
+    fn after(&self, from: usize) -> usize {
+        let (count, now) = (self.voters.len().max(1), self.moment());
+        let mut others = (1..=count).map(|step| (from + step) % count);
+        let first = others.clone().next().unwrap_or(from);
+        others.find(|at| !self.is_silent(*at, now)).unwrap_or(first)
+    }
+
+    fn is_silent(&self, at: usize, now: u64) -> bool {
+        let voter = self.voters.get(at);
+        voter.is_some_and(|voter| now < voter.silent_until.load(Ordering::Relaxed))
+    }
+
     /// Chooses the next voter after `status`. False: the status is an answer, another voter would say the same.
     fn move_on(&self, from: usize, status: &Status) -> bool {
-        let next = (from + 1) % self.voters.len().max(1);
         if let Some(hint) = NotLeader::from_status(status) {
             let hinted = self.voters.iter().position(|v| Some(v.config.id) == hint.leader);
+            let now = self.moment();
+            let hinted = hinted.filter(|at| *at != from && !self.is_silent(*at, now));
             self.next
-                .store(hinted.filter(|at| *at != from).unwrap_or(next), Ordering::Relaxed);
+                .store(hinted.unwrap_or_else(|| self.after(from)), Ordering::Relaxed);
             return true;
         }
         let elsewhere = matches!(
@@ -159,8 +191,56 @@ impl ControllerClient {
                 | Code::Internal
         );
         if elsewhere {
-            self.next.store(next, Ordering::Relaxed);
+            self.next.store(self.after(from), Ordering::Relaxed);
         }
         elsewhere
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(leader: i32) -> Status {
+        NotLeader {
+            leader: Some(BrokerId(leader)),
+            address: None,
+        }
+        .to_status()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_voter_that_lets_one_wait_is_passed_over_whoever_names_it() {
+        let voters = [100, 101, 102].map(|id| ControllerVoter {
+            id: BrokerId(id),
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+        });
+        let client = ControllerClient::new(&voters).unwrap();
+        let next = || client.next.load(Ordering::Relaxed);
+        let attempt = Duration::from_millis(500);
+        let never = |_stub| std::future::pending::<Result<tonic::Response<()>, Status>>();
+        assert!(client.call(attempt, attempt, never).await.is_err());
+        assert_eq!(next(), 1, "the first one was silent");
+        assert!(client.move_on(1, &named(100)));
+        assert_eq!(next(), 2);
+        assert!(client.move_on(2, &named(100)));
+        assert_eq!(next(), 1);
+        assert!(client.move_on(1, &named(102)));
+        assert_eq!(next(), 2, "the others are asked as before");
+        // Not for good.
+        sleep(SILENCE).await;
+        assert!(client.move_on(2, &named(100)));
+        assert_eq!(next(), 0);
+        // Where all are silent each has its turn.
+        client.next.store(0, Ordering::Relaxed);
+        for expected in [1, 2, 0] {
+            assert!(client.call(attempt, attempt, never).await.is_err());
+            assert_eq!(next(), expected);
+        }
     }
 }
