@@ -143,7 +143,7 @@ impl<'a> Rounds<'a> {
             let (states, defaults) = (batch.last_states(), &self.shared.defaults);
             let effects = Effects {
                 leaderless: Leaderless::of(&base, &states),
-                unclean: UncleanElections::of(&base, &batch, defaults),
+                unclean: UncleanElections::of(&base, &batch, &working, defaults),
                 changes: Changes::of(&base, &batch, &states, &working, defaults),
                 decided: now,
             };

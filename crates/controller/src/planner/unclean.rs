@@ -53,8 +53,13 @@ pub(super) struct UncleanElections(Vec<UncleanElection>);
 
 impl UncleanElections {
     /// Compares the states of each partition in the batch with the ones before them, the first with that in `base`, on which
-    /// the batch was planned.
-    pub(super) fn of(base: &MetadataImage, batch: &MetadataBatch, defaults: &BrokerDefaults) -> Self {
+    /// the batch was planned. `after`: what it leads to; the setting that allows an election may come with it.
+    pub(super) fn of(
+        base: &MetadataImage,
+        batch: &MetadataBatch,
+        after: &MetadataImage,
+        defaults: &BrokerDefaults,
+    ) -> Self {
         let mut last: BTreeMap<TopicIdPartition, &PartitionRegistration> = BTreeMap::new();
         let mut found = Vec::new();
         for record in &batch.records {
@@ -69,7 +74,7 @@ impl UncleanElections {
                 },
             };
             if state.unclean_epochs.last() != before.unclean_epochs.last() {
-                found.push(election(base, *id, (before, state), defaults));
+                found.push(election(after, *id, (before, state), defaults));
             }
         }
         Self(found)
@@ -94,13 +99,13 @@ impl UncleanElections {
 }
 
 fn election(
-    base: &MetadataImage,
+    image: &MetadataImage,
     id: TopicIdPartition,
     (before, after): (&PartitionRegistration, &PartitionRegistration),
     defaults: &BrokerDefaults,
 ) -> UncleanElection {
-    let topic = base.topics.get(&id.topic);
-    let by_config = topic.is_some_and(|topic| unclean_leader_election(base, &topic.name, defaults));
+    let topic = image.topics.get(&id.topic);
+    let by_config = topic.is_some_and(|topic| unclean_leader_election(image, &topic.name, defaults));
     let is_moving = |state: &PartitionRegistration| !(state.adding.is_empty() && state.removing.is_empty());
     let nobody = before.isr.is_empty() && before.elr.is_empty();
     let reason = if nobody && after.leader.is_some() && before.last_known_elr.first() == after.leader.as_ref()
@@ -134,6 +139,7 @@ fn list(brokers: &[BrokerId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use milena_metadata::record::ConfigResource;
     use milena_types::{MetadataVersion, PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid};
 
     const ID: TopicIdPartition = TopicIdPartition {
@@ -163,6 +169,15 @@ mod tests {
     }
 
     fn found(before: &PartitionRegistration, after: &[PartitionRegistration]) -> Vec<UncleanElection> {
+        found_with(Vec::new(), before, after)
+    }
+
+    /// In a batch that begins with these records.
+    fn found_with(
+        with: Vec<MetadataRecord>,
+        before: &PartitionRegistration,
+        after: &[PartitionRegistration],
+    ) -> Vec<UncleanElection> {
         let mut first = vec![MetadataRecord::Topic {
             id: ID.topic,
             name: TopicName::new("t").unwrap(),
@@ -175,8 +190,10 @@ mod tests {
         };
         base.apply(&batch(&base, first)).unwrap();
         assert_eq!(base.version, MetadataVersion(1));
-        let next = batch(&base, records(after));
-        UncleanElections::of(&base, &next, &BrokerDefaults::default()).0
+        let next = batch(&base, [with, records(after)].concat());
+        let mut image = base.clone();
+        image.apply(&next).unwrap();
+        UncleanElections::of(&base, &next, &image, &BrokerDefaults::default()).0
     }
 
     #[test]
@@ -228,5 +245,16 @@ mod tests {
             ..state(4, Some(1), &[])
         };
         assert_eq!(reason(&moving), Reason::Cancel);
+        // Also when the setting has come in the same batch.
+        let allowed = |resource| MetadataRecord::Config {
+            resource,
+            key: "unclean.leader.election.enable".to_owned(),
+            value: Some("true".to_owned()),
+        };
+        let topic = ConfigResource::Topic(TopicName::new("t").unwrap());
+        for resource in [topic, ConfigResource::Broker(None)] {
+            let events = found_with(vec![allowed(resource)], &waits, &[state(5, Some(3), &[5])]);
+            assert_eq!(events[0].reason, Reason::Config);
+        }
     }
 }
