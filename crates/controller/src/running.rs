@@ -196,13 +196,13 @@ impl Running {
             tokio::spawn(early),
             tokio::spawn(pulse::run(
                 raft.clone(),
-                heard,
+                heard.clone(),
                 caught_up,
                 config.heartbeat,
                 config.election_max,
             )),
         ];
-        let settings = planner_settings(config, outside.seeds);
+        let settings = planner_settings(config, outside.seeds, heard);
         let planner = Planner::new(raft.clone(), committed, settings, input, prober);
         let running = Self {
             shared: Arc::new(shared),
@@ -298,7 +298,7 @@ impl Running {
     }
 }
 
-fn planner_settings(config: ControllerConfig, seeds: Seeds) -> PlannerSettings {
+fn planner_settings(config: ControllerConfig, seeds: Seeds, heard: LastHeard) -> PlannerSettings {
     PlannerSettings {
         defaults: config.defaults,
         cluster: config.cluster_id,
@@ -307,6 +307,7 @@ fn planner_settings(config: ControllerConfig, seeds: Seeds) -> PlannerSettings {
         rebalance_interval: config.rebalance_interval,
         unclean_interval: config.unclean_interval,
         seeds,
+        heard,
     }
 }
 

@@ -182,10 +182,15 @@ impl Liveness {
         ))
     }
 
-    /// When the broker was last heard of (or its session was assumed).
+    /// The last sign of life of the broker that anybody had: when it was heard, or, where its session was assumed, `before` at the
+    /// latest, when the former controller may have heard it.
     #[must_use]
-    pub fn last_contact(&self, broker: BrokerId) -> Option<Timestamp> {
-        self.sessions.get(&broker).map(|s| s.last_contact)
+    pub fn last_sign(&self, broker: BrokerId, before: Timestamp) -> Option<Timestamp> {
+        let sign = |session: &Session| match session.heard {
+            true => session.last_contact,
+            false => session.last_contact.min(before),
+        };
+        self.sessions.get(&broker).map(sign)
     }
 
     /// True when every active broker has applied the version at which the broker's controlled shutdown began, so that
@@ -222,6 +227,24 @@ mod tests {
         assert_eq!(live.expired(image, Timestamp(9_001)), Some(BrokerId(1)));
         live.on_heartbeat(image, &heartbeat(1, cluster.epoch(1), 9), Timestamp(9_001));
         assert_eq!(live.expired(image, Timestamp(9_101)), Some(BrokerId(2)));
+    }
+
+    #[test]
+    fn of_a_broker_that_only_the_former_controller_heard_that_ones_word_counts() {
+        let cluster = Cluster::with_brokers(2);
+        let mut live = Liveness::new(9_000);
+        live.activate(&cluster.image, Timestamp(5_000));
+        live.on_heartbeat(
+            &cluster.image,
+            &heartbeat(1, cluster.epoch(1), 0),
+            Timestamp(5_100),
+        );
+        let sign = |before| [0, 1, 7].map(|id| live.last_sign(BrokerId(id), Timestamp(before)));
+        assert_eq!(
+            sign(2_000),
+            [Some(Timestamp(2_000)), Some(Timestamp(5_100)), None]
+        );
+        assert_eq!(sign(5_050)[0], Some(Timestamp(5_000)));
     }
 
     #[test]

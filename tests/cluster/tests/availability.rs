@@ -111,12 +111,22 @@ fn a_killed_leader_is_measured_from_its_death_to_the_first_acknowledgement() {
 /// A hung process breaks no connection: its session has to end.
 #[test]
 fn a_hung_leader_is_unavailable_for_as_long_as_its_session_lasts() {
+    hung(|controller| others(controller)[0]);
+}
+
+/// Its session begins anew with the next controller; that one goes by what it has heard of the former one itself.
+#[test]
+fn a_hung_leader_that_is_the_active_controller_is_unavailable_for_an_election_more() {
+    hung(|controller| controller);
+}
+
+fn hung(victim: impl Fn(i32) -> i32) {
     let settings = Settings::default()
         .with("broker.session.timeout.ms", "5000")
         .with("broker.heartbeat.interval.ms", "200");
     let watched = Watched::start(settings);
     let controller = until("a controller", WAIT, || watched.cluster.controller());
-    let victim = others(controller)[0];
+    let victim = victim(controller);
     let (led, left) = (watched.led_by(victim), others(victim));
     watched.cluster.signal(victim, "STOP");
     let began = Instant::now();

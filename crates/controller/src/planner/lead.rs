@@ -8,11 +8,12 @@ use super::probe::Prober;
 use super::rounds::{Landing, Rounds, Shared};
 use crate::publish::CommittedLog;
 use crate::raft::majority;
+use crate::raft::pulse::LastHeard;
 use crate::raft::types::{Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::{self, Planned};
-use milena_types::ClusterId;
+use milena_types::{ClusterId, Timestamp};
 use openraft::ReadPolicy;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
@@ -40,6 +41,8 @@ pub(crate) struct PlannerSettings {
     pub(crate) rebalance_interval: Option<Duration>,
     pub(crate) unclean_interval: Duration,
     pub(crate) seeds: Seeds,
+    /// When this node heard a leader.
+    pub(crate) heard: LastHeard,
 }
 
 /// Runs on the control thread for as long as raft does.
@@ -47,6 +50,7 @@ pub(crate) struct Planner {
     shared: Shared,
     input: PlannerInput,
     prober: Prober,
+    heard: LastHeard,
     cluster: Option<ClusterId>,
     session_timeout_ms: i64,
     lease: Duration,
@@ -59,6 +63,8 @@ type ServerMetrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
 /// Things that are due at a time.
 struct Timers {
     lease: Instant,
+    /// When the former controller may have heard the brokers that this one has not heard yet.
+    former: Timestamp,
     elections: PeriodicElections,
 }
 
@@ -82,6 +88,7 @@ impl Planner {
             shared,
             input,
             prober,
+            heard: settings.heard,
             cluster: settings.cluster,
             session_timeout_ms: i64::try_from(settings.session_timeout.as_millis()).unwrap_or(i64::MAX),
             lease: settings.lease,
@@ -151,6 +158,7 @@ impl Planner {
         }
         let mut timers = Timers {
             lease: Instant::now() + LEASE_CHECK,
+            former: self.former_contact(),
             elections: PeriodicElections::new(self.rebalance_interval, self.unclean_interval),
         };
         loop {
@@ -195,6 +203,14 @@ impl Planner {
         expiry.map_or(due, |expiry| due.min(expiry))
     }
 
+    /// The last time, within a session, that this node has heard the leader before itself: until then that one was heard by brokers.
+    fn former_contact(&self) -> Timestamp {
+        let session = Duration::from_millis(self.session_timeout_ms.unsigned_abs());
+        let ago = self.heard.ago().unwrap_or_default().min(session);
+        let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(self.shared.clock.now().0.saturating_sub(ago_ms))
+    }
+
     /// Does what is due. False when no quorum follows any more.
     fn tick(&self, rounds: &mut Rounds<'_>, timers: &mut Timers) -> bool {
         let now = Instant::now();
@@ -202,9 +218,10 @@ impl Planner {
             if now.duration_since(timers.lease) > STALL {
                 // This thread stood still: that nobody was heard meanwhile proves nothing.
                 tracing::warn!("the controller stood still: every broker gets a new session");
+                timers.former = self.shared.clock.now();
                 rounds
                     .liveness
-                    .activate(&self.shared.committed.image(), self.shared.clock.now());
+                    .activate(&self.shared.committed.image(), timers.former);
             }
             timers.lease = now + LEASE_CHECK;
             if !majority::follows(&self.shared.raft, self.lease) {
@@ -219,8 +236,8 @@ impl Planner {
             && let Some(broker) = rounds.liveness.expired(&image, self.shared.clock.now())
         {
             tracing::warn!(%broker, "broker fenced: its session has ended");
-            if let Some(heard) = rounds.liveness.last_contact(broker) {
-                self.shared.availability.suspect(broker, heard);
+            if let Some(sign) = rounds.liveness.last_sign(broker, timers.former) {
+                self.shared.availability.suspect(broker, sign);
             }
             rounds.push(job(move |view| {
                 plan::fence_broker(view.image, broker, None, &view.context)

@@ -27,6 +27,11 @@ impl LastHeard {
         self.get().is_some_and(|at| at.elapsed() < patience)
     }
 
+    /// How long ago a leader was heard, if one ever was.
+    pub(crate) fn ago(&self) -> Option<Duration> {
+        self.get().map(|at| at.elapsed())
+    }
+
     fn get(&self) -> Option<Instant> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
