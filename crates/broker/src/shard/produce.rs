@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use milena_log::{AppendContext, AppendError, AppendOrigin, Appended};
 use milena_record::{BatchHeader, Compression};
 use milena_replication::AckOutcome;
-use milena_types::{Acks, ErrorCode, Offset, TopicIdPartition};
+use milena_types::{Acks, ErrorCode, Offset, Timestamp, TopicIdPartition};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -100,7 +100,7 @@ impl Partition {
         slot: Slot<ProduceResult>,
     ) {
         if let Role::Leader(role) = &mut self.role {
-            role.first_ack.on_asked(|| cx.now());
+            role.first_ack.on_asked(|| (cx.now(), age(&batch)));
         }
         if let Err(error) = self.check_produce(cx, &batch, acks, zstd_allowed) {
             slot.set(self.refusal(cx, error));
@@ -245,4 +245,14 @@ impl Partition {
             ..self.refusal(cx, error.code())
         }
     }
+}
+
+/// How long ago the producer made the batch's first record, by its clock; of what has no timestamp nothing is known.
+fn age(batch: &[u8]) -> Duration {
+    let made = BatchHeader::parse(batch).map(|header| header.base_timestamp);
+    let known = made.ok().filter(|made| *made > Timestamp::NONE);
+    known.map_or(Duration::MAX, |made| {
+        let ms = wall_clock().0.saturating_sub(made.0);
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    })
 }

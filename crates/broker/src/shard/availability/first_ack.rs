@@ -4,6 +4,8 @@
 //! takes over ──(a producer asks within ASKED_WITHIN)──> asked ──> appended ──> acknowledged: observed, once a leadership
 //!            ──(nobody asks)──> says nothing: it is not the broker that was slow
 //! ```
+//! What a producer made after that was not waiting: then its time begins when it was made, by its timestamp. A clock that is fast
+//! makes it shorter, one that is slow at most as long as the leadership is old.
 
 use milena_replication::Moment;
 use milena_types::Offset;
@@ -19,7 +21,7 @@ pub(crate) struct FirstAck(Option<Box<Awaited>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Awaited {
-    /// When this broker took over.
+    /// When this broker took over, or the first records that it was asked for were made, if that was later.
     since: Moment,
     stage: Stage,
 }
@@ -41,13 +43,18 @@ impl FirstAck {
         Self(Some(Box::new(Awaited { since, stage })))
     }
 
-    /// A producer asks.
-    pub(in crate::shard) fn on_asked(&mut self, now: impl FnOnce() -> Moment) {
+    /// A producer asks, now, with records that are so old.
+    pub(in crate::shard) fn on_asked(&mut self, asked: impl FnOnce() -> (Moment, Duration)) {
         let Some(awaited) = &mut self.0 else { return };
         if awaited.stage == Stage::Quiet {
+            let (now, age) = asked();
             awaited.stage = Stage::Asked;
-            if between(awaited.since, now()) > ASKED_WITHIN {
+            if between(awaited.since, now) > ASKED_WITHIN {
                 self.0 = None;
+            } else {
+                let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                let made = Moment(now.0.saturating_sub(age));
+                awaited.since = awaited.since.max(made);
             }
         }
     }
@@ -94,6 +101,8 @@ mod tests {
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
+    /// Older than any leadership.
+    const OLD: Duration = Duration::MAX;
 
     #[test]
     fn the_first_committed_batch_counts_once() {
@@ -103,8 +112,8 @@ mod tests {
             None,
             "what the former leader has left"
         );
-        first.on_asked(|| Moment(120));
-        first.on_asked(|| Moment(40_000));
+        first.on_asked(|| (Moment(120), OLD));
+        first.on_asked(|| (Moment(40_000), OLD));
         first.on_appended(Offset(10));
         first.on_appended(Offset(20));
         assert_eq!(first.on_committed(Offset(9), || Moment(130)), None);
@@ -115,19 +124,30 @@ mod tests {
     #[test]
     fn without_waiting_the_append_is_the_acknowledgement() {
         let mut first = FirstAck::awaited(Moment(100));
-        first.on_asked(|| Moment(120));
+        first.on_asked(|| (Moment(120), OLD));
         assert_eq!(first.on_acknowledged(|| Moment(121)), Some(MS(21)));
         assert_eq!(first.on_acknowledged(|| Moment(122)), None);
     }
 
     #[test]
+    fn a_producer_that_had_nothing_to_say_did_not_wait() {
+        let mut first = FirstAck::awaited(Moment(100));
+        first.on_asked(|| (Moment(10_000), MS(30)));
+        assert_eq!(first.on_acknowledged(|| Moment(10_005)), Some(MS(35)));
+        // What was made before this broker took over has waited since then.
+        let mut first = FirstAck::awaited(Moment(100));
+        first.on_asked(|| (Moment(200), MS(5_000)));
+        assert_eq!(first.on_acknowledged(|| Moment(205)), Some(MS(105)));
+    }
+
+    #[test]
     fn a_partition_that_nobody_writes_to_says_nothing() {
         let mut first = FirstAck::awaited(Moment(100));
-        first.on_asked(|| Moment(30_101));
+        first.on_asked(|| (Moment(30_101), OLD));
         first.on_appended(Offset(10));
         assert_eq!(first.on_committed(Offset(10), || Moment(30_102)), None);
         let mut new = FirstAck::default();
-        new.on_asked(|| Moment(1));
+        new.on_asked(|| (Moment(1), OLD));
         assert_eq!(new.on_acknowledged(|| Moment(1)), None);
     }
 }
