@@ -16,6 +16,7 @@ use milena_types::BrokerId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -61,7 +62,7 @@ pub struct ControllerClient {
     /// Index of the voter that is asked next: who answered last, or who may be active instead.
     next: Arc<AtomicUsize>,
     /// Index of the voter that answered last; [`NOBODY`] at first.
-    answered: Arc<AtomicUsize>,
+    answered: Arc<watch::Sender<usize>>,
 }
 
 impl std::fmt::Debug for ControllerClient {
@@ -95,15 +96,22 @@ impl ControllerClient {
             voters: voters.into(),
             begin: Instant::now(),
             next: Arc::new(AtomicUsize::new(0)),
-            answered: Arc::new(AtomicUsize::new(NOBODY)),
+            answered: Arc::new(watch::Sender::new(NOBODY)),
         })
     }
 
     /// The node that answered last: the active controller, as far as is known here.
     #[must_use]
     pub fn active(&self) -> Option<BrokerId> {
-        let at = self.answered.load(Ordering::Relaxed);
+        let at = *self.answered.borrow();
         self.voters.get(at).map(|voter| voter.config.id)
+    }
+
+    /// Resolves when a call is answered by another voter than that one: it does not lead any more, or it hangs.
+    pub(super) async fn another_answers(&self, than: BrokerId) {
+        let is_another = |at: &usize| self.voters.get(*at).is_some_and(|voter| voter.config.id != than);
+        // The sender lives as long as `self`: waiting cannot fail.
+        let _ = self.answered.subscribe().wait_for(is_another).await;
     }
 
     /// Calls the active controller until it answers or `deadline` has passed; one attempt takes at most `attempt`.
@@ -114,8 +122,22 @@ impl ControllerClient {
         &self,
         deadline: Duration,
         attempt: Duration,
-        mut request: impl FnMut(Stub<Channel>) -> F,
+        request: impl FnMut(Stub<Channel>) -> F,
     ) -> Result<T, ControllerError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let (answer, _) = self.call_and_tell(deadline, attempt, request).await?;
+        Ok(answer)
+    }
+
+    /// Likewise; also who answered.
+    pub(super) async fn call_and_tell<T, F>(
+        &self,
+        deadline: Duration,
+        attempt: Duration,
+        mut request: impl FnMut(Stub<Channel>) -> F,
+    ) -> Result<(T, BrokerId), ControllerError>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
@@ -128,8 +150,9 @@ impl ControllerClient {
             let until = (Instant::now() + attempt).min(start + deadline);
             let status = match timeout_at(until, request(voter.stub.clone())).await {
                 Ok(Ok(response)) => {
-                    self.answered.store(at, Ordering::Relaxed);
-                    return Ok(response.into_inner());
+                    self.answered
+                        .send_if_modified(|last| std::mem::replace(last, at) != at);
+                    return Ok((response.into_inner(), voter.config.id));
                 }
                 Ok(Err(status)) => status,
                 Err(_elapsed) => {

@@ -241,6 +241,26 @@ fn a_broker_registers_and_is_unfenced_when_it_has_seen_its_registration() {
     });
 }
 
+/// Nothing has broken, and its silence would take seconds to be noticed.
+#[test]
+fn the_stream_of_a_hung_controller_is_left_when_another_one_answers() {
+    on_control_thread(async {
+        let side = Side::new(2);
+        let (_life, _following) = (side.live(), side.follow());
+        eventually("active", || side.state() == BrokerState::Active).await;
+        side.quorum.state().silent = Some(0);
+        side.quorum.elect(Some(1));
+        side.quorum.commit(vec![peer(2, 5, 9093)]);
+        let news = tokio::time::timeout(Duration::from_secs(4), async {
+            while side.cache.image().broker(BrokerId(2)).is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        assert!(news.await.is_ok(), "the broker follows the one that is silent");
+        assert_eq!(side.quorum.state().subscriptions.len(), 2);
+    });
+}
+
 #[test]
 fn a_broker_of_another_cluster_is_refused_for_good() {
     on_control_thread(async {

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) nonsense: Vec<Event>,
     /// Administrative requests are refused as malformed.
     pub(super) refuse_admin: bool,
+    /// The streams of this node say nothing more, and do not end.
+    pub(super) silent: Option<usize>,
 }
 
 struct Shared {
@@ -214,6 +216,10 @@ impl Shared {
 }
 
 impl Service {
+    fn is_silent(&self) -> bool {
+        self.shared.state.lock().unwrap().silent == Some(self.node)
+    }
+
     /// The state, if this node leads.
     fn leading(&self) -> Result<MutexGuard<'_, State>, Status> {
         let state = self.shared.state.lock().unwrap();
@@ -422,6 +428,7 @@ async fn feed(
             Some(event) => Some(event),
             None => match service.leading() {
                 Ok(state) => next_event(&state, &mut position, &mut greeted),
+                Err(_) if service.is_silent() => None,
                 Err(_) => return,
             },
         };

@@ -2,8 +2,9 @@
 //!
 //! Invariant (INV-META-10): what is published is a prefix of the committed log, and never an old one: after a start, the image
 //! from disk and the batches that bring it up to date are published as one step, once the controller says that nothing is
-//! missing. A stream that breaks or is silent for too long is opened again from the image as it is; an event that does not
-//! fit on the image makes the broker ask for a whole one.
+//! missing. A stream that breaks or is silent for too long is opened again from the image as it is, and so is one of a controller
+//! in whose place another one has answered: a hung one breaks nothing. An event that does not fit on the image makes the broker
+//! ask for a whole one.
 
 use super::client::ControllerClient;
 use crate::metadata::{MetadataCache, SavedImage};
@@ -27,6 +28,8 @@ const OPEN_ATTEMPT: Duration = Duration::from_secs(1);
 /// The image is saved at most this often.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
+type Events = tonic::Streaming<proto::SubscribeEvent>;
+
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamEnd {
@@ -36,6 +39,8 @@ enum StreamEnd {
     Closed,
     #[error("nothing was heard for {SILENCE_MAX:?}")]
     Silent,
+    #[error("another controller answers")]
+    Replaced,
     #[error("an event is malformed: {0}")]
     Malformed(#[from] EncodingError),
     #[error("a batch does not fit: {0}")]
@@ -116,7 +121,7 @@ impl Subscription {
         loop {
             let opened = self.open().await;
             let end = match opened {
-                Ok(stream) => self.follow(stream).await,
+                Ok((stream, from)) => self.follow(stream, from).await,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "no metadata stream");
                     continue;
@@ -134,23 +139,31 @@ impl Subscription {
         }
     }
 
-    async fn open(&self) -> Result<tonic::Streaming<proto::SubscribeEvent>, super::client::ControllerError> {
+    /// A stream, and whose.
+    async fn open(&self) -> Result<(Events, BrokerId), super::client::ControllerError> {
         let request = proto::SubscribeRequest {
             subscriber: self.broker.0,
             from_version: self.image.version.0,
             cluster: self.image.cluster.as_ref().map(|cluster| cluster.0.clone()),
         };
         self.client
-            .call(OPEN_DEADLINE, OPEN_ATTEMPT, |mut stub| {
+            .call_and_tell(OPEN_DEADLINE, OPEN_ATTEMPT, |mut stub| {
                 let request = request.clone();
                 async move { stub.subscribe(request).await }
             })
             .await
     }
 
-    async fn follow(&mut self, mut stream: tonic::Streaming<proto::SubscribeEvent>) -> StreamEnd {
+    async fn follow(&mut self, mut stream: Events, from: BrokerId) -> StreamEnd {
+        let client = self.client.clone();
+        let mut replaced = std::pin::pin!(client.another_answers(from));
         loop {
-            let event = match timeout(SILENCE_MAX, stream.message()).await {
+            let message = tokio::select! {
+                biased;
+                message = timeout(SILENCE_MAX, stream.message()) => message,
+                () = &mut replaced => return StreamEnd::Replaced,
+            };
+            let event = match message {
                 Ok(Ok(Some(message))) => message.event,
                 Ok(Ok(None)) => return StreamEnd::Closed,
                 Ok(Err(status)) => return status.into(),
