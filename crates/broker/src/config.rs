@@ -101,7 +101,7 @@ pub struct ReplicaConfig {
     /// `milena.doubtful.replica.wait.ms`: how long a replica whose log is in doubt keeps it, and its place among those who could
     /// lead; ADR 0009.
     pub doubt_patience: Duration,
-    /// `milena.quarantine.max.bytes`, `milena.quarantine.retention.ms`: what is kept of the ends that logs lose in unclean elections;
+    /// `milena.quarantine.max.bytes`, `milena.quarantine.retention.ms`: what is kept of the ends that logs lose in unclean elections, or by damage;
     /// ADR 0011.
     pub quarantine: QuarantineRules,
     /// `milena.flush.stall.ms`: after so long without a sign of life from a flush others go on without its replicas.

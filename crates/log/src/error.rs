@@ -116,6 +116,9 @@ pub enum OpenError {
         /// Why that may be more than a write that was never completed.
         doubt: String,
     },
+    /// The damaged end of the log was to be set aside before it is cut, and could not be. It is not cut.
+    #[error("the damaged end of the log could not be set aside")]
+    NotSetAside(#[source] LogError),
 }
 
 /// The records of a batch that break a rule of the topic.

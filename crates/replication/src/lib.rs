@@ -22,8 +22,8 @@ mod replica;
 
 pub use broker_ids::BrokerIds;
 pub use follower::{
-    FollowerHighWatermark, LogTail, Loss, Truncated, Truncation, adopted_log_start, loss, restart_for_batch,
-    truncation_for_divergence, truncation_out_of_range,
+    CutTail, Filled, FilledLog, FollowerHighWatermark, LogTail, Loss, Refilled, Truncated, Truncation,
+    adopted_log_start, loss, refilled, restart_for_batch, truncation_for_divergence, truncation_out_of_range,
 };
 pub use leader::{
     AckOutcome, Attach, AttachAnswer, AttachmentId, IsrProposal, Leader, LeaderRules, LeaderTerm, LogEnds,

@@ -10,6 +10,7 @@ use super::link::{InLinks, OutLinks};
 use super::log_dirs::{Distrust, LogDirs};
 use super::mailbox::Mailboxes;
 use super::opening::Openings;
+use super::quarantine::Refills;
 use super::replica_health::{Damage, Unusable};
 use super::settings::SettingsCache;
 use super::storage_error::ShortageLog;
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     /// Partitions whose tail is being set aside, by the number of the job: not attached until that has ended.
     pub(super) quarantining: HashMap<TopicIdPartition, u64>,
     pub(super) last_quarantine: u64,
+    /// Logs that were cut because they were damaged, and that their leaders fill again.
+    pub(super) refills: Refills,
     /// Partitions with an open log whose topic is compacted.
     pub(super) compacted: HashSet<TopicIdPartition>,
     /// Partitions whose files are not what the last shutdown said, or in the middle of a change; they are opened again when the
@@ -124,6 +127,7 @@ impl Context {
             last_move: 0,
             quarantining: HashMap::new(),
             last_quarantine: 0,
+            refills: Refills::new(),
             to_reopen: Vec::new(),
             epochs_reread: HashMap::new(),
             compacted: HashSet::new(),

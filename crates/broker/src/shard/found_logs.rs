@@ -455,7 +455,7 @@ mod lives_tests {
             counts,
             now: Timestamp(2000),
         };
-        let opened = dirs.open_partition(dir, &request);
+        let opened = dirs.open_partition(dir, &request, None);
         opened.map(|(log, high_watermark)| (dir, log, high_watermark))
     }
 

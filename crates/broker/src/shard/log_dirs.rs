@@ -11,7 +11,7 @@ use super::name_claims::NameClaims;
 use super::opening;
 use milena_log::{
     Checkpointed, CorruptionPolicy, Env, LogConfig, LogDir, LogDirError, OpenError, OpenOptions,
-    PartitionLog, Removal,
+    PartitionLog, Removal, TailKeeper,
 };
 use milena_metadata::MetadataImage;
 use milena_types::{
@@ -403,9 +403,9 @@ impl LogDirs {
         &self,
         index: usize,
         request: &OpenRequest<'_>,
+        keeper: Option<Arc<dyn TailKeeper>>,
     ) -> Result<(PartitionLog, Offset), NoLog> {
-        let OpenRequest { id, name, config, .. } = *request;
-        let corruption = request.corruption;
+        let (id, name, config, corruption) = (request.id, request.name, request.config, request.corruption);
         let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
         let Some((dir, handle)) = found else {
             return Err(NoLog::Offline);
@@ -432,6 +432,7 @@ impl LogDirs {
                 .open_options(handle, id, name, config, known, wall_clock());
             OpenOptions {
                 corruption,
+                keeper: keeper.clone(),
                 leader_epoch: request.leader_epoch,
                 // A log that this process has had open is not new any more.
                 counts: request.counts && (!request.is_new || distrust.is_some()),

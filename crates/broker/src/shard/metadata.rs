@@ -10,12 +10,13 @@ use super::link::Lane;
 use super::log_dirs::Distrust;
 use super::log_dirs::{Found, NoLog, OpenRequest};
 use super::partition::Partition;
+use super::quarantine::{DamagedLog, Keeper, RETRY_PAUSE, Refill};
 use super::replica_health::Unusable;
 use super::role::{LeaderRole, Role};
 use super::state::Shard;
-use super::storage_error::{Consequence, consequence, open_later};
+use super::storage_error::{Consequence, SHORTAGE_PAUSE, consequence, open_later};
 use super::tail_ring::TailRing;
-use milena_log::{CorruptionPolicy, OpenError, PartitionLog};
+use milena_log::{CorruptionPolicy, LogError, OpenError, PartitionLog};
 use milena_metadata::record::{ConfigResource, PartitionRegistration};
 use milena_metadata::{MetadataDelta, MetadataImage, TopicImage};
 use milena_replication::{
@@ -92,6 +93,7 @@ impl Shard {
             && self.cx.dirs.is_online(partition.dir)
         {
             partition.apply_registration(&mut self.cx, state);
+            partition.look_at_refill(&mut self.cx);
         }
         self.settle_replica(id);
     }
@@ -136,6 +138,13 @@ impl Shard {
         let (dirs, mailboxes) = (Arc::clone(&self.cx.dirs), self.cx.mailboxes.clone());
         let (owner, leader_epoch) = (self.cx.shard, state.leader_epoch);
         let (is_new, counts) = (request.is_new, request.counts);
+        let log = DamagedLog {
+            id,
+            name: name.clone(),
+            broker: self.cx.node,
+            leader_epoch,
+        };
+        let keeper = Keeper::new(&self.cx, log, dir);
         let open = move || {
             let request = OpenRequest {
                 id,
@@ -147,11 +156,12 @@ impl Shard {
                 counts,
                 now: wall_clock(),
             };
-            let opened = dirs.open_partition(dir, &request);
+            let opened = dirs.open_partition(dir, &request, Some(Arc::clone(&keeper) as _));
+            let cut = keeper.take_cut();
             // The files are released before a thread that has stopped is told.
-            drop(dirs);
+            drop((dirs, keeper));
             mailboxes.run_control(owner, move |shard| {
-                shard.on_opened(id, name, dir, opened);
+                shard.on_opened(id, name, dir, opened, cut);
             });
         };
         self.cx.openings.submit(dir, Box::new(open));
@@ -199,7 +209,9 @@ impl Shard {
         let cause: &dyn std::error::Error = error;
         if matches!(error, NoLog::Open(OpenError::Log(error)) if error.is_shortage()) {
             self.cx.shortages.note(&name, cause);
-            open_later(id);
+            open_later(id, SHORTAGE_PAUSE);
+        } else if matches!(error, NoLog::Open(OpenError::NotSetAside(error)) if is_passing(error)) {
+            open_later(id, RETRY_PAUSE);
         } else {
             tracing::error!(partition = %name, error = cause, "cannot open the log");
         }
@@ -217,10 +229,14 @@ impl Shard {
         name: TopicPartition,
         dir: usize,
         opened: Result<(PartitionLog, Offset), NoLog>,
+        cut: Option<Refill>,
     ) {
         self.cx.opening.remove(&id);
         match opened {
             Ok((log, high_watermark)) => {
+                if let Some(cut) = cut {
+                    self.cx.await_refill(id, cut);
+                }
                 self.add_partition(id, name, dir, log, high_watermark);
             }
             Err(error) => self.cannot_open(id, name, &error, Some(dir)),
@@ -245,7 +261,9 @@ impl Shard {
             NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful {
                 until: Instant::now() + self.cx.config.replica.doubt_patience,
             },
-            NoLog::Open(OpenError::Log(error)) => {
+            // The limit of the copies says nothing about what fits into the log.
+            NoLog::Open(OpenError::NotSetAside(error)) if is_passing(error) => Unusable::NotNow,
+            NoLog::Open(OpenError::Log(error) | OpenError::NotSetAside(error)) => {
                 if let Some(dir) = dir {
                     self.cx.dir_failed(dir, error);
                 }
@@ -309,6 +327,7 @@ impl Shard {
         self.cx.uncommitted.remove(&id);
         self.cx.compacted.remove(&id);
         self.cx.checkpoint_dirty.remove(&id);
+        self.cx.refills.remove(&id);
         self.cx.epochs_reread.remove(&id);
         self.cx.open_logs.remove(&id);
         let role = super::api::ReplicaRole::Gone;
@@ -533,6 +552,11 @@ impl Partition {
         }
         self.waiters.wake();
     }
+}
+
+/// There may be space, or files, for a copy later.
+fn is_passing(error: &LogError) -> bool {
+    error.is_no_space() || error.is_shortage()
 }
 
 /// A leadership that was somebody's before is taken over; a new partition's first one is not.

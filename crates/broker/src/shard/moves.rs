@@ -518,7 +518,7 @@ impl Partition {
 /// An empty copy that begins at `first`. Blocks.
 fn open_copy(options: OpenOptions, first: Offset) -> Result<PartitionLog, CopyError> {
     let (mut copy, _) = PartitionLog::open(options).map_err(|error| match error {
-        OpenError::Log(error) => CopyError::Log(error),
+        OpenError::Log(error) | OpenError::NotSetAside(error) => CopyError::Log(error),
         OpenError::Corrupt { .. } | OpenError::Doubtful { .. } | OpenError::TopicIdMismatch { .. } => {
             CopyError::Ended
         }

@@ -128,7 +128,7 @@ impl std::fmt::Debug for Openings {
 /// Tells what opening a log found, when there is something to tell.
 pub(super) fn log_report(name: &TopicPartition, report: &OpenReport) {
     if report.lost_flushed {
-        tracing::error!(partition = %name, ?report, "the log was damaged and cut; the leader's copy replaces it");
+        tracing::error!(partition = %name, ?report, "the log was damaged, and is cut there");
     } else if report.segments_scanned > 0 || report.cut.is_some() {
         tracing::info!(partition = %name, ?report, "recovered the log");
     }

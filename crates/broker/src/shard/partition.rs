@@ -7,6 +7,7 @@ use super::context::Context;
 use super::fetch_wait::FetchWaiters;
 use super::mailbox::with_local;
 use super::moves::Move;
+use super::replica_health::Damage;
 use super::role::{LeaderRole, Role};
 use super::settings::PartitionSettings;
 use milena_log::{LogError, PartitionLog};
@@ -23,7 +24,7 @@ pub(crate) struct Partition {
     pub(super) dir: usize,
     pub(super) log: PartitionLog,
     /// Damage begins there, at the earliest: the replica takes no role until it is repaired.
-    pub(super) damaged: Option<Offset>,
+    pub(super) damaged: Option<Box<Damage>>,
     pub(super) role: Role,
     /// Known to be committed; the leader's own count while this broker leads.
     pub(super) high_watermark: FollowerHighWatermark,
@@ -143,6 +144,9 @@ impl Partition {
             Role::Idle => {}
         }
         cx.checkpoint_dirty.insert(self.id);
+        if !cx.refills.is_empty() {
+            self.look_at_refill(cx);
+        }
     }
 
     /// Moves the leader's high watermark if it may move, and tells everybody who waits for that.

@@ -64,11 +64,12 @@ impl Unusable {
 }
 
 /// What a read has found out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Damage {
     /// Every record below it is good.
-    offset: Offset,
-    error: String,
+    pub(super) offset: Offset,
+    /// What is wrong, in words.
+    pub(super) error: String,
 }
 
 impl Shard {
@@ -150,11 +151,7 @@ impl Shard {
             self.apply_partition_as(id, corruption);
             return;
         }
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return;
-        };
-        partition.cut_damage(&mut self.cx);
-        self.apply_partition(id);
+        self.cut_damaged(id);
     }
 
     /// Reads have met damage: the replicas neither lead nor follow until they are repaired.
@@ -171,10 +168,9 @@ impl Shard {
                     .leadership
                     .publish(id, &partition.name.topic, partition.replica_role());
             }
-            let earliest = partition
-                .damaged
-                .map_or(damage.offset, |known| known.min(damage.offset));
-            partition.damaged = Some(earliest);
+            let known = partition.damaged.take();
+            let earliest = known.filter(|known| known.offset <= damage.offset);
+            partition.damaged = Some(earliest.unwrap_or_else(|| Box::new(damage)));
             self.settle_replica(id);
         }
     }
@@ -253,29 +249,27 @@ impl Partition {
         }
     }
 
-    fn cut_damage(&mut self, cx: &mut Context) {
-        let Some(offset) = self.damaged.take() else {
-            return;
+    /// Cuts the log where it is damaged; what goes was set aside, or told. False: it could not be cut.
+    pub(super) fn cut_damage(&mut self, cx: &mut Context) -> bool {
+        let Some(damage) = self.damaged.take() else {
+            return false;
         };
-        let cut = if offset > self.log.log_start_offset() {
-            self.log.truncate_to(offset)
+        let cut = if damage.offset > self.log.log_start_offset() {
+            self.log.truncate_to(damage.offset)
         } else {
             self.log.truncate_fully_and_start_at(self.log.log_start_offset())
         };
         let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
-        if self.high_watermark.on_truncated(start, end) {
-            tracing::warn!(partition = %self.name, log_end = %end, "committed records are gone here; other replicas have them");
-        }
+        // Whether committed records are gone by that is known once the leader has filled the log again.
+        let _ = self.high_watermark.on_truncated(start, end);
         cx.checkpoint_dirty.insert(self.id);
-        match cut {
-            Ok(()) => {
-                tracing::warn!(partition = %self.name, log_end = %end, "cut the damaged log; the leader fills it again");
-            }
-            Err(error) => {
-                self.damaged = Some(offset);
-                self.storage_failed(cx, &error);
-            }
+        if let Err(error) = cut {
+            self.damaged = Some(damage);
+            self.storage_failed(cx, &error);
+            return false;
         }
+        tracing::info!(partition = %self.name, log_end = %end, "cut the damaged log");
+        true
     }
 }
 

@@ -122,9 +122,9 @@ pub(super) fn flush_later(id: TopicIdPartition) {
 }
 
 /// Opens a log that could not be opened now, after a pause.
-pub(super) fn open_later(id: TopicIdPartition) {
+pub(super) fn open_later(id: TopicIdPartition, pause: Duration) {
     tokio::task::spawn_local(async move {
-        tokio::time::sleep(SHORTAGE_PAUSE).await;
+        tokio::time::sleep(pause).await;
         with_local(|shard| {
             let waits = |(_, why): &(TopicPartition, Unusable)| *why == Unusable::NotNow;
             if shard.cx.unusable.get(&id).is_some_and(waits) {

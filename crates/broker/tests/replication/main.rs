@@ -7,6 +7,7 @@ mod background;
 mod cluster;
 mod compaction;
 mod controller;
+mod damaged_end;
 
 mod failover;
 mod fetching;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Somebody may have what a log in doubt lacks.
-fn patient(doubt_patience: Duration) -> ReplicaConfig {
+pub(crate) fn patient(doubt_patience: Duration) -> ReplicaConfig {
     ReplicaConfig {
         doubt_patience,
         ..ReplicaConfig::default()
@@ -19,19 +19,19 @@ fn patient(doubt_patience: Duration) -> ReplicaConfig {
 }
 
 /// The smallest segments: two records each.
-const SMALL: &[(&str, &str)] = &[("segment.bytes", "1048576")];
-const RECORDS: i64 = 9;
-const PADDING: usize = 400_000;
+pub(crate) const SMALL: &[(&str, &str)] = &[("segment.bytes", "1048576")];
+pub(crate) const RECORDS: i64 = 9;
+pub(crate) const PADDING: usize = 400_000;
 
 /// Nothing is kept in memory.
-fn from_disk() -> ReplicaConfig {
+pub(crate) fn from_disk() -> ReplicaConfig {
     ReplicaConfig {
         tail_ring_bytes: 0,
         ..ReplicaConfig::default()
     }
 }
 
-fn logs(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn logs(dir: &Path) -> Vec<PathBuf> {
     let mut names: Vec<PathBuf> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -42,7 +42,7 @@ fn logs(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Records of which each has its number in its value, in several segments.
-async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+pub(crate) async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
     let padding = "x".repeat(PADDING);
     for number in 0..RECORDS {
         cluster
@@ -52,7 +52,7 @@ async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
 }
 
 /// What [`fill`] wrote is there, in order, on that leader; more may follow.
-async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
+pub(crate) async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
     wait_served(cluster.router(leader), id, RECORDS).await;
     let all = read_all(cluster.router(leader), id).await;
     let filled = usize::try_from(RECORDS).unwrap();
@@ -62,14 +62,14 @@ async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
     }
 }
 
-fn flip_a_bit(path: &Path) {
+pub(crate) fn flip_a_bit(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     std::fs::write(path, bytes).unwrap();
 }
 
-async fn wait_leader(cluster: &Cluster, id: TopicIdPartition, leader: Option<i32>) {
+pub(crate) async fn wait_leader(cluster: &Cluster, id: TopicIdPartition, leader: Option<i32>) {
     until("the leader", || async {
         cluster.controller.partition(id).leader == leader.map(BrokerId)
     })
@@ -152,7 +152,7 @@ async fn a_log_that_lacks_a_segment_is_not_opened_before_another_leads() {
 const WRITTEN_AT_THE_END: [&str; 2] = ["recovery-point-offset-checkpoint", "milena-idle-logs"];
 
 /// Two replicas in sync, both killed: nothing of the log is below a recovery point. Gives what was on both disks.
-async fn killed_at_once(cluster: &mut Cluster) -> (TopicIdPartition, Vec<u8>) {
+pub(crate) async fn killed_at_once(cluster: &mut Cluster) -> (TopicIdPartition, Vec<u8>) {
     let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &[]), 0);
     fill(cluster, 1, id).await;
     cluster.wait_isr(id, &[1, 2]).await;
@@ -168,12 +168,12 @@ async fn killed_at_once(cluster: &mut Cluster) -> (TopicIdPartition, Vec<u8>) {
     (id, before)
 }
 
-fn damage(cluster: &Cluster, broker: i32) {
+pub(crate) fn damage(cluster: &Cluster, broker: i32) {
     flip_a_bit(&logs(&cluster.disk(broker).join("t-0"))[0]);
 }
 
 /// The reports up to a number; later ones may follow.
-async fn wait_reports(cluster: &Cluster, expected: &[(BrokerId, ReplicaState)]) {
+pub(crate) async fn wait_reports(cluster: &Cluster, expected: &[(BrokerId, ReplicaState)]) {
     until("the reports", || async {
         cluster.controller.reports().len() >= expected.len()
     })
@@ -182,7 +182,7 @@ async fn wait_reports(cluster: &Cluster, expected: &[(BrokerId, ReplicaState)]) 
 }
 
 /// The broker's log is not served, and lies there as it was.
-async fn wait_refused(cluster: &Cluster, broker: i32, id: TopicIdPartition, left: &[u8]) {
+pub(crate) async fn wait_refused(cluster: &Cluster, broker: i32, id: TopicIdPartition, left: &[u8]) {
     wait_reports(cluster, &[(BrokerId(broker), ReplicaState::Offline)]).await;
     let error = fetch(cluster.router(broker), id, 0).await.error;
     assert_eq!(error, ErrorCode::KafkaStorageError);
@@ -190,7 +190,7 @@ async fn wait_refused(cluster: &Cluster, broker: i32, id: TopicIdPartition, left
 }
 
 /// The broker has put its log out of use, and fetched it again from the other one.
-async fn wait_repaired(cluster: &Cluster, broker: i32, id: TopicIdPartition, whole: &[u8]) {
+pub(crate) async fn wait_repaired(cluster: &Cluster, broker: i32, id: TopicIdPartition, whole: &[u8]) {
     // One that it is well again may follow, where the metadata comes later than the answer.
     let reports = [ReplicaState::Offline, ReplicaState::Refill].map(|state| (BrokerId(broker), state));
     wait_reports(cluster, &reports).await;

@@ -46,7 +46,7 @@ fn tail(stray: &Path) -> Vec<(i64, String)> {
 }
 
 /// A number that `loss.json` says.
-fn said(loss: &str, key: &str) -> Option<i64> {
+pub(crate) fn said(loss: &str, key: &str) -> Option<i64> {
     let (_, value) = loss.split_once(&format!("\"{key}\": "))?;
     value.split([',', '}']).next()?.parse().ok()
 }
@@ -81,7 +81,7 @@ async fn lost(mut cluster: Cluster) -> (Cluster, TopicIdPartition) {
     (cluster, id)
 }
 
-fn elect_uncleanly(cluster: &Cluster, id: TopicIdPartition, leader: i32) {
+pub(crate) fn elect_uncleanly(cluster: &Cluster, id: TopicIdPartition, leader: i32) {
     let mut state = cluster.controller.partition(id);
     state.leader = Some(BrokerId(leader));
     state.isr = vec![BrokerId(leader)];

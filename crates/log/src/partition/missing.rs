@@ -1,5 +1,6 @@
 //! Segments that should be there and are not: refused, or the log ends before them.
 
+use super::doubt::Tail;
 use super::listing::Listing;
 use super::{CorruptionPolicy, OpenOptions, OpenReport, PartitionLog};
 use crate::checkpoint::parse_epochs;
@@ -54,6 +55,14 @@ impl PartitionLog {
         }
         tracing::error!(partition = %self.partition, path = %path.display(), offset = offset.0, recovery_point = trusted.0,
             "a segment is missing: what lies behind it is removed");
+        let doomed = self.segments.partition_point(|segment| segment.base <= offset);
+        let tail = Tail {
+            at: doomed,
+            position: 0,
+            expected: offset,
+            stale_below: None,
+        };
+        self.set_aside(&tail, &format!("segment {offset} is missing"), trusted, opts)?;
         self.write_recovery_floor(offset)?;
         while self.segments.last().is_some_and(|last| last.base > offset) {
             if let Some(doomed) = self.segments.pop() {

@@ -10,6 +10,7 @@ mod append_follower;
 mod append_leader;
 mod clean_end;
 mod compaction;
+mod damaged_tail;
 mod doubt;
 mod enter;
 mod epochs;
@@ -42,6 +43,7 @@ mod windows;
 mod wrong_epoch;
 
 pub use append_leader::{AppendContext, AppendOrigin, Appended};
+pub use damaged_tail::{DamagedTail, TailKeeper, TailPiece};
 pub use flush::FlushTicket;
 pub use idle_log::IdleLog;
 pub use options::{CorruptionPolicy, OpenOptions, OpenReport, TailCut};
@@ -60,8 +62,6 @@ pub(crate) use txn_index_sums::replace_sums;
 
 use crate::config::LogConfig;
 use crate::env::Env;
-use crate::few::Few;
-use crate::segment::ActiveSegment;
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub struct PartitionLog {
     /// Every segment on disk, by base offset; the last one is the active one.
     segments: Vec<files::SegmentMeta>,
     /// The last segment's open files; `None` while idle.
-    active: Option<Box<ActiveSegment>>,
+    active: Option<Box<crate::segment::ActiveSegment>>,
     log_start: Offset,
     log_end: Offset,
     /// On disk, and covered by the last ticket.
@@ -92,7 +92,7 @@ pub struct PartitionLog {
     sums_dirty: bool,
     producers: crate::producer::ProducerState,
     /// Offsets of the snapshots on disk, ascending.
-    snapshots: Few<Offset>,
+    snapshots: crate::few::Few<Offset>,
     /// Bytes appended since the newest snapshot that this process wrote or found.
     bytes_since_snapshot: u64,
     /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.

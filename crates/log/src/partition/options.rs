@@ -1,5 +1,6 @@
 //! How a log is opened, and what opening found.
 
+use super::TailKeeper;
 use crate::config::LogConfig;
 use crate::env::Env;
 use milena_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
@@ -72,6 +73,8 @@ pub struct OpenOptions {
     pub epochs_from_batches: bool,
     /// What to do about damage.
     pub corruption: CorruptionPolicy,
+    /// Is told of what is cut for more than a write that was never completed, before it is.
+    pub keeper: Option<Arc<dyn TailKeeper>>,
     /// The newest that the controller has given out: a batch cannot have a higher one.
     pub leader_epoch: LeaderEpoch,
     /// The clock.
@@ -107,6 +110,7 @@ impl OpenOptions {
             has_files: false,
             epochs_from_batches: false,
             corruption: CorruptionPolicy::Refuse,
+            keeper: None,
             leader_epoch: LeaderEpoch(i32::MAX),
             now,
         }

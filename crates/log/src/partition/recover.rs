@@ -169,6 +169,9 @@ impl PartitionLog {
         report.lost_flushed |= end < trusted;
         let tail = scan.tail(first, self.has_floor);
         let reason = scan.stop.as_deref().unwrap_or("the log ends here");
+        if policy == CorruptionPolicy::Truncate && scan.stop.is_some() {
+            self.set_aside(&tail, reason, trusted, opts)?;
+        }
         if end < trusted {
             self.flushed_is_lost(&tail, reason, trusted, policy)?;
         }
@@ -191,6 +194,9 @@ impl PartitionLog {
             });
         }
         if let Some(reason) = scan.stop {
+            if let Some(doubt) = &doubt {
+                self.set_aside(&tail, &format!("{reason}; {doubt}"), opts.high_watermark, opts)?;
+            }
             report.cut = Some(self.cut_tail(&tail, reason, doubt)?);
         }
         for (at, segment) in scan.segments.into_iter().enumerate() {
@@ -406,7 +412,7 @@ impl PartitionLog {
             });
         }
         tracing::error!(partition = %self.partition, path = %path.display(), position, recovery_point = trusted.0, log_end = offset.0, reason,
-            "the log ends below its recovery point: flushed records are gone");
+            "the log is damaged below its recovery point, and ends there now");
         Ok(self.write_recovery_floor(offset)?)
     }
 
@@ -445,8 +451,8 @@ impl PartitionLog {
                     "cut off a tail that was never completely written");
             }
             Some(doubt) => {
-                tracing::error!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, doubt,
-                    "cut off a tail that may have been completely written: what no other replica has of it is lost");
+                tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, doubt,
+                    "cut off a tail that may have been completely written");
             }
         }
         for doomed in (at + 1..self.segments.len()).rev() {

@@ -27,7 +27,7 @@ impl PartitionLog {
         }
         if self.high_watermark > offset {
             tracing::warn!(partition = %self.partition, to = offset.0, high_watermark = self.high_watermark.0, log_end = self.log_end.0,
-                "truncating below the high watermark: a repair has these records from the leader, after an unclean election they are lost");
+                "truncating below the high watermark");
         }
         self.verify()?;
         // It may put fewer segments in the place of some.
@@ -56,7 +56,7 @@ impl PartitionLog {
     }
 
     /// The segment that keeps something when the log is cut at `offset`.
-    fn segment_to_cut(&self, offset: Offset) -> Option<usize> {
+    pub(super) fn segment_to_cut(&self, offset: Offset) -> Option<usize> {
         self.segment_of(offset).filter(|_| offset > self.log_start)
     }
 
@@ -109,7 +109,11 @@ impl PartitionLog {
     }
 
     /// Position and offset of the first batch that reaches `offset`, and the indexes of what lies before it.
-    fn find_cut(&self, at: usize, offset: Offset) -> Result<(u64, Offset, IndexBuilder), LogError> {
+    pub(super) fn find_cut(
+        &self,
+        at: usize,
+        offset: Offset,
+    ) -> Result<(u64, Offset, IndexBuilder), LogError> {
         let meta = &self.segments[at];
         let mut index = IndexBuilder::new(meta.base, self.config.index_interval_bytes);
         let path = self.path(meta.base, FileKind::Log);

@@ -4,7 +4,7 @@ use super::folder::{LOSS_FILE, Quarantined};
 use crate::env::{FileSystem, LogFile, OpenMode};
 use crate::error::LogError;
 use crate::format::{FileKind, PARTITION_METADATA_FILE, file_path};
-use crate::partition::topic_id_text;
+use crate::partition::{DamagedTail, TailPiece, topic_id_text};
 use milena_record::BatchHeader;
 use milena_types::{Timestamp, TopicId};
 use std::io;
@@ -78,6 +78,26 @@ impl TailWriter {
         Ok(())
     }
 
+    /// Takes the damaged end of a log, byte by byte as it is: each of its pieces becomes a file of its own. Blocks.
+    ///
+    /// # Errors
+    /// A file operation failed (`NotFound`: the segment is gone), or a segment is shorter than the piece: abandon it.
+    pub fn append_damaged(&mut self, tail: &DamagedTail) -> Result<(), LogError> {
+        for piece in &tail.pieces {
+            self.close_file()?;
+            let path = file_path(&self.written, piece.offset, FileKind::Log);
+            let source = self.fs.open(&piece.path, OpenMode::Read);
+            let source = source.map_err(LogError::new("read", &piece.path))?;
+            let file = self.fs.open(&path, OpenMode::Truncate);
+            let file = file.map_err(LogError::new("create", &path))?;
+            let copied = copy(&*source, piece, &*file);
+            copied.map_err(LogError::new("copy", &piece.path))?;
+            self.bytes = self.bytes.saturating_add(piece.bytes);
+            self.file = Some((file, path, piece.bytes));
+        }
+        Ok(())
+    }
+
     /// Says what it is, and makes all of it durable: when this returns it survives a power cut. `loss`: the content of
     /// `loss.json`, an object that says `"at_ms": now` among others.
     ///
@@ -144,4 +164,23 @@ impl TailWriter {
     fn sync_dir(&self, path: &Path) -> Result<(), LogError> {
         self.fs.sync_dir(path).map_err(LogError::new("flush", path))
     }
+}
+
+/// Bytes that are read and written at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+fn copy(source: &dyn LogFile, piece: &TailPiece, to: &dyn LogFile) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    let mut done = 0;
+    while done < piece.bytes {
+        let left = usize::try_from(piece.bytes - done).unwrap_or(usize::MAX);
+        buffer.clear();
+        source.read_at(&mut buffer, left.min(CHUNK_BYTES), piece.position + done)?;
+        if buffer.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        to.write_all_at(&buffer, done)?;
+        done += buffer.len() as u64;
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ mod compaction_sums;
 mod counting_fs;
 mod damage;
 mod damage_served;
+mod damaged_tail;
 mod dirs;
 mod doubt;
 mod epoch_file;

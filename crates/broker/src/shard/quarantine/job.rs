@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 /// The pause before a tail that could not be kept is tried again; the log is not cut until then.
-const RETRY_PAUSE: Duration = Duration::from_secs(30);
+pub(in crate::shard) const RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// Bytes that are read and written at once.
 const PIECE_BYTES: usize = 1 << 20;
 

@@ -11,14 +11,23 @@
 //! ```
 //!
 //! While a job runs the replica is not attached, so that its log stays as it is.
+//!
+//! The end of a damaged log is set aside likewise before it is cut (`damage`), by `repair` where the log is open, and else while it
+//! is being opened; it goes again when its leader has filled all of it in (`refill`).
 
+mod damage;
 mod event;
 mod figures;
 mod job;
+mod refill;
+mod repair;
 mod sweep;
 
+pub(super) use damage::{DamagedLog, Keeper};
 pub(super) use event::LossEvent;
 pub(super) use figures::{LossKind, TruncationFigures};
+pub(super) use job::RETRY_PAUSE;
+pub(super) use refill::{Refill, Refills};
 pub(super) use sweep::sweep;
 
 use super::log_dirs::LogDirs;

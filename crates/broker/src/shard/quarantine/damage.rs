@@ -1,0 +1,246 @@
+//! The damaged end of a log is set aside before it is cut: all of it, and not only the batch that is bad. What is good of it
+//! may be nowhere else, should the leader turn out to be damaged too.
+
+use super::refill::Refill;
+use super::{Gates, quarantine};
+use crate::shard::context::{Context, wall_clock};
+use milena_log::quarantine::{Quarantine, Quarantined};
+use milena_log::{DamagedTail, LogError, TailKeeper};
+use milena_replication::CutTail;
+use milena_types::{BrokerId, LeaderEpoch, OffsetRange, Timestamp, TopicIdPartition, TopicPartition};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// So many leader epochs are told, the newest ones.
+const EPOCHS_TOLD_MAX: usize = 64;
+
+/// Whose log it is.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct DamagedLog {
+    pub(in crate::shard) id: TopicIdPartition,
+    pub(in crate::shard) name: TopicPartition,
+    /// The replica.
+    pub(in crate::shard) broker: BrokerId,
+    pub(in crate::shard) leader_epoch: LeaderEpoch,
+}
+
+/// Where a copy lies.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Copy {
+    pub(super) quarantine: Quarantine,
+    pub(super) kept: Quarantined,
+}
+
+/// What has become of an end that was to be set aside.
+#[derive(Debug)]
+pub(super) enum SetAside {
+    Kept(Copy),
+    /// So much is not kept: why.
+    TooLarge(String),
+}
+
+impl DamagedLog {
+    /// The content of `loss.json`.
+    fn json(&self, tail: &DamagedTail, now: Timestamp) -> String {
+        let OffsetRange { from, to } = tail.range;
+        let told = tail.epochs.len().saturating_sub(EPOCHS_TOLD_MAX);
+        let epochs: Vec<_> = tail.epochs[told..]
+            .iter()
+            .map(|(epoch, start)| format!("[{}, {}]", epoch.0, start.0))
+            .collect();
+        format!(
+            "{{\"version\": 1, \"why\": \"damage\", \"topic\": \"{}\", \"partition\": {}, \"topic_id\": \"{}\", \"broker\": {}, \
+             \"leader_epoch\": {}, \"epochs\": [{}], \"lost_from\": {}, \"committed_to\": {}, \"lost_to\": {}, \
+             \"damage\": \"{}\", \"at_ms\": {}}}\n",
+            self.name.topic,
+            self.name.partition,
+            self.id.topic,
+            self.broker.0,
+            self.leader_epoch.0,
+            epochs.join(", "),
+            from.0,
+            tail.committed_to.0,
+            to.0,
+            json_text(&tail.damage),
+            now.0,
+        )
+    }
+
+    /// Copies the end of the log. Blocks.
+    ///
+    /// # Errors
+    /// A file operation failed; nothing is kept.
+    pub(super) fn set_aside(&self, tail: &DamagedTail, quarantine: Quarantine) -> Result<SetAside, LogError> {
+        let bytes = tail.bytes();
+        let Some(removed) = quarantine.make_room(bytes)? else {
+            let why = format!("it has {bytes} bytes, more than milena.quarantine.max.bytes");
+            return Ok(SetAside::TooLarge(why));
+        };
+        for gone in removed {
+            tracing::warn!(path = %gone.path.display(), bytes = gone.bytes, "a lost tail leaves the quarantine for a new one");
+        }
+        let mut writer = quarantine.begin(&self.name, self.id.topic)?;
+        if let Err(error) = writer.append_damaged(tail) {
+            if let Err(error) = writer.abandon() {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "cannot remove what was set aside");
+            }
+            return Err(error);
+        }
+        let now = wall_clock();
+        let kept = writer.finish(self.json(tail, now).as_bytes(), now)?;
+        Ok(SetAside::Kept(Copy { quarantine, kept }))
+    }
+
+    /// The log is cut now, or is going to be: what goes, and where it is.
+    pub(super) fn tell_cut(&self, tail: &DamagedTail, result: &SetAside) {
+        let OffsetRange { from, to } = tail.range;
+        let (from, to, damage) = (from.0, to.0, &tail.damage);
+        match result {
+            SetAside::Kept(copy) => {
+                tracing::warn!(partition = %self.name, from, to, damage, path = %copy.kept.path.display(),
+                "the damaged log is cut: a copy of these records is in quarantine until its leader has filled them in again")
+            }
+            SetAside::TooLarge(why) => tracing::error!(partition = %self.name, from, to, damage,
+                "the damaged log is cut, and this replica's copy of these records is not kept, {why}"),
+        }
+    }
+
+    /// Nothing is cut for want of space or files.
+    pub(super) fn tell_put_off(&self, tail: &DamagedTail, error: &LogError) {
+        let OffsetRange { from, to } = tail.range;
+        let (from, to) = (from.0, to.0);
+        let error: &dyn std::error::Error = error;
+        tracing::error!(partition = %self.name, error, from, to,
+            "the damaged end of the log cannot be set aside: the log is not cut, and not used, until it can");
+    }
+
+    /// What is awaited from the leader after the cut.
+    pub(super) fn refill(&self, tail: &DamagedTail, result: SetAside) -> Refill {
+        let cut = CutTail {
+            range: tail.range,
+            committed_to: tail.committed_to,
+            last_epoch: tail.last_epoch(),
+        };
+        let copies = match result {
+            SetAside::Kept(copy) => vec![copy],
+            SetAside::TooLarge(_) => Vec::new(),
+        };
+        Refill::new(self.name.clone(), cut, self.leader_epoch, copies)
+    }
+}
+
+/// Sets the ends of logs aside that are cut while they are opened.
+#[derive(Debug)]
+pub(in crate::shard) struct Keeper {
+    log: DamagedLog,
+    dir: usize,
+    gates: Arc<Gates>,
+    /// `None`: the directory is offline.
+    quarantine: Option<Quarantine>,
+    cut: Mutex<Option<Refill>>,
+}
+
+impl Keeper {
+    /// For the log of a partition in directory number `dir`.
+    pub(in crate::shard) fn new(cx: &Context, log: DamagedLog, dir: usize) -> Arc<Self> {
+        Arc::new(Self {
+            log,
+            dir,
+            gates: Arc::clone(&cx.background.gates),
+            quarantine: quarantine(&cx.dirs, dir, cx.config.replica.quarantine),
+            cut: Mutex::default(),
+        })
+    }
+
+    /// What was cut while the log was opened.
+    pub(in crate::shard) fn take_cut(&self) -> Option<Refill> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl TailKeeper for Keeper {
+    fn keep(&self, tail: &DamagedTail) -> Result<(), LogError> {
+        let Some(quarantine) = self.quarantine.clone() else {
+            return Err(LogError {
+                operation: "set aside the end of",
+                path: self.log.name.to_string().into(),
+                source: io::Error::other("its log directory is offline"),
+            });
+        };
+        let gate = self.gates.of(self.dir);
+        let result = {
+            let _alone = gate.blocking_lock();
+            self.log.set_aside(tail, quarantine)
+        };
+        let result = result.inspect_err(|error| self.log.tell_put_off(tail, error))?;
+        self.log.tell_cut(tail, &result);
+        let more = self.log.refill(tail, result);
+        let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        *cut = Some(match cut.take() {
+            Some(first) => first.and(more),
+            None => more,
+        });
+        Ok(())
+    }
+}
+
+/// Without what JSON would want escaped.
+fn json_text(text: &str) -> String {
+    let plain = |c: char| match c {
+        '"' => '\'',
+        '\\' => '/',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    text.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_types::{Offset, PartitionIndex, TopicId, TopicName, Uuid};
+
+    #[test]
+    fn the_word_of_a_damaged_end_is_json() {
+        let log = DamagedLog {
+            id: TopicIdPartition {
+                topic: TopicId(Uuid([1; 16])),
+                partition: PartitionIndex(3),
+            },
+            name: TopicPartition {
+                topic: TopicName::new("a.b-c_D").unwrap(),
+                partition: PartitionIndex(3),
+            },
+            broker: BrokerId(1),
+            leader_epoch: LeaderEpoch(9),
+        };
+        let tail = DamagedTail {
+            range: OffsetRange {
+                from: Offset(80),
+                to: Offset(300),
+            },
+            committed_to: Offset(290),
+            epochs: vec![(LeaderEpoch(4), Offset(80)), (LeaderEpoch(7), Offset(200))],
+            damage: "\"C:\\x\"\nis bad".to_owned(),
+            pieces: Vec::new(),
+        };
+        assert_eq!(
+            log.json(&tail, Timestamp(7)),
+            "{\"version\": 1, \"why\": \"damage\", \"topic\": \"a.b-c_D\", \"partition\": 3, \
+             \"topic_id\": \"AQEBAQEBAQEBAQEBAQEBAQ\", \"broker\": 1, \"leader_epoch\": 9, \
+             \"epochs\": [[4, 80], [7, 200]], \"lost_from\": 80, \"committed_to\": 290, \"lost_to\": 300, \
+             \"damage\": \"'C:/x' is bad\", \"at_ms\": 7}\n"
+        );
+        let epochs = (0..100).map(|number| (LeaderEpoch(number), Offset(80 + i64::from(number))));
+        let many = DamagedTail {
+            epochs: epochs.collect(),
+            ..tail
+        };
+        let told = log.json(&many, Timestamp(7));
+        assert!(
+            told.contains("\"epochs\": [[36, 116], ") && told.contains("[99, 179]]"),
+            "only the newest: {told}"
+        );
+    }
+}

@@ -1,0 +1,316 @@
+//! A damaged log was cut, and its leader fills it again: when all of that is there, its copy in the quarantine is removed.
+//! When the leader has less, or is damaged itself, it stays, and a line says which records are gone.
+//!
+//! What has become of it is decided in [`milena_replication::refilled`]. Nothing of this outlives the process: after a restart
+//! the copy stays until the quarantine's rules remove it.
+
+use super::damage::Copy;
+use crate::shard::context::Context;
+use crate::shard::partition::Partition;
+use crate::shard::role::Role;
+use milena_metadata::record::PartitionRegistration;
+use milena_replication::{CutTail, Filled, FilledLog, Refilled, refilled};
+use milena_types::{BrokerId, LeaderEpoch, Offset, OffsetRange, TopicIdPartition, TopicPartition};
+use std::collections::HashMap;
+use tokio::task::spawn_blocking;
+
+/// The logs that are to be filled again.
+pub(in crate::shard) type Refills = HashMap<TopicIdPartition, Refill>;
+
+/// What was cut from a log, and who is to fill it again.
+#[derive(Debug)]
+pub(in crate::shard) struct Refill {
+    name: TopicPartition,
+    cut: CutTail,
+    /// The partition's at the cut.
+    leader_epoch: LeaderEpoch,
+    copies: Vec<Copy>,
+    /// The leader that was seen last.
+    filler: Option<BrokerId>,
+    /// Since the cut this replica was seen out of sync: from then on the ISR is right about it.
+    was_out: bool,
+    /// From there on it was said to be gone.
+    told: Option<Offset>,
+}
+
+impl Refill {
+    pub(super) fn new(
+        name: TopicPartition,
+        cut: CutTail,
+        leader_epoch: LeaderEpoch,
+        copies: Vec<Copy>,
+    ) -> Self {
+        Self {
+            name,
+            cut,
+            leader_epoch,
+            copies,
+            filler: None,
+            was_out: false,
+            told: None,
+        }
+    }
+
+    /// Both were cut from the same log, before the leader has filled in anything.
+    pub(in crate::shard) fn and(mut self, later: Self) -> Self {
+        self.copies.extend(later.copies);
+        let (one, other) = (self.cut.range, later.cut.range);
+        let range = OffsetRange {
+            from: one.from.min(other.from),
+            to: one.to.max(other.to),
+        };
+        self.cut = CutTail {
+            range,
+            committed_to: self.cut.committed_to.max(later.cut.committed_to),
+            last_epoch: self.cut.last_epoch.max(later.cut.last_epoch),
+        };
+        self
+    }
+
+    /// Takes note of the metadata. True when whoever was to fill the log is out of use, and nobody else leads.
+    fn follow(&mut self, node: BrokerId, state: &PartitionRegistration) -> bool {
+        self.was_out |= !state.isr.contains(&node);
+        match state.leader {
+            Some(leader) => {
+                self.filler = Some(leader);
+                false
+            }
+            None => {
+                let is_offline = |filler: &BrokerId| *filler != node && state.offline.contains(filler);
+                match &self.filler {
+                    Some(filler) => is_offline(filler),
+                    None => state.replicas.iter().any(is_offline),
+                }
+            }
+        }
+    }
+
+    /// False: the new end of the log may be another one, for only its length is compared, and an unclean election came between.
+    fn is_comparable(&self, epoch: Option<LeaderEpoch>, state: Option<&PartitionRegistration>) -> bool {
+        let unclean = state.map_or(&[][..], |state| &state.unclean_epochs);
+        epoch.is_some() || unclean.iter().all(|unclean| *unclean <= self.leader_epoch)
+    }
+
+    fn tell_unsure(&self) {
+        let OffsetRange { from, to } = self.cut.range;
+        let paths: Vec<_> = self.copies.iter().map(|copy| &copy.kept.path).collect();
+        tracing::warn!(target: "milena::unclean", partition = %self.name, from = from.0, to = to.0, ?paths,
+            "the damaged log is filled again, after an unclean election, and whether with the same records cannot be told: this replica's copy stays in quarantine");
+    }
+
+    /// Says that the records from `from` on are gone, unless that was said. `is_certain`: no other reason could be that they were
+    /// never committed.
+    fn tell_gone(&mut self, from: Offset, is_certain: bool, why: &str) {
+        if self.told == Some(from) {
+            return;
+        }
+        self.told = Some(from);
+        let CutTail {
+            range, committed_to, ..
+        } = self.cut;
+        let (lost_from, committed_to, lost_to) = (from.0, committed_to.max(from).0, range.to.0);
+        let kept = match self.copies.is_empty() {
+            true => "no copy of it is kept",
+            false => "this replica's copy is in quarantine",
+        };
+        let paths: Vec<_> = self.copies.iter().map(|copy| &copy.kept.path).collect();
+        if is_certain || from < self.cut.committed_to {
+            tracing::error!(target: "milena::unclean", partition = %self.name, lost_from, committed_to, lost_to, ?paths,
+                "{why}: the end of what was cut here is in no log that is in use; {kept}");
+        } else {
+            tracing::warn!(target: "milena::unclean", partition = %self.name, lost_from, lost_to, ?paths,
+                "{why}: the end of what was cut here, which is not known to have been committed, is in no log that is in use; {kept}");
+        }
+    }
+
+    /// All of it is in the log again.
+    fn release(self) {
+        let OffsetRange { from, to } = self.cut.range;
+        tracing::info!(partition = %self.name, from = from.0, to = to.0, "the damaged log is filled again: nothing of it is lost");
+        if self.copies.is_empty() {
+            return;
+        }
+        spawn_blocking(move || {
+            for Copy { quarantine, kept } in self.copies {
+                if let Err(error) = quarantine.release(&kept) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(path = %kept.path.display(), error, "a copy that is not needed any more cannot be removed");
+                }
+            }
+        });
+    }
+}
+
+impl Context {
+    /// A log was cut: its leader is to fill it again.
+    pub(in crate::shard) fn await_refill(&mut self, id: TopicIdPartition, refill: Refill) {
+        let refill = match self.refills.remove(&id) {
+            Some(earlier) => earlier.and(refill),
+            None => refill,
+        };
+        self.refills.insert(id, refill);
+    }
+}
+
+impl Partition {
+    /// The log has grown, or the metadata says something new: has it been filled again?
+    pub(in crate::shard) fn look_at_refill(&mut self, cx: &mut Context) {
+        let Some(mut refill) = cx.refills.remove(&self.id) else {
+            return;
+        };
+        let state = cx.image.partition(self.id);
+        let is_forsaken = state.is_some_and(|state| refill.follow(cx.node, state));
+        let in_sync = state.is_some_and(|state| state.isr.contains(&cx.node));
+        let leads = matches!(self.role, Role::Leader(_));
+        // Compaction may have taken the last record of an epoch.
+        let epoch = refill.cut.last_epoch.filter(|_| !self.settings.log.compact);
+        let cut = CutTail {
+            last_epoch: epoch,
+            ..refill.cut
+        };
+        let log_end = self.log.log_end_offset();
+        let log = FilledLog {
+            log_start: self.log.log_start_offset(),
+            log_end,
+            epoch_end: epoch.and_then(|epoch| self.log.end_offset_for_epoch(epoch)),
+            filled: match self.role {
+                Role::Leader(_) => Filled::Leads,
+                Role::Follower(_) if refill.was_out && in_sync => Filled::InSync,
+                Role::Follower(_) | Role::Idle => Filled::NotYet,
+            },
+        };
+        match refilled(&cut, &log) {
+            Refilled::Whole if self.log.flushed_offset() < cut.range.to.min(log_end) => {
+                self.queue_flush(cx);
+            }
+            Refilled::Whole if !refill.is_comparable(epoch, state) => return refill.tell_unsure(),
+            Refilled::Whole => return refill.release(),
+            Refilled::Less { from, parted } => {
+                let why = match leads {
+                    true => "this replica leads with less than it had",
+                    false => "the leader has less than this replica had",
+                };
+                refill.tell_gone(from, leads, why);
+                if parted || leads {
+                    // That does not change any more.
+                    return;
+                }
+            }
+            Refilled::NotYet if is_forsaken => {
+                let from = log_end.max(cut.range.from);
+                refill.tell_gone(from, false, "the leader is damaged or offline itself");
+            }
+            Refilled::NotYet => {}
+        }
+        cx.refills.insert(self.id, refill);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milena_types::{PartitionIndex, TopicName};
+
+    const ME: BrokerId = BrokerId(1);
+
+    fn refill(from: i64, to: i64, epoch: Option<i32>) -> Refill {
+        let name = TopicPartition {
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionIndex(0),
+        };
+        let cut = CutTail {
+            range: OffsetRange {
+                from: Offset(from),
+                to: Offset(to),
+            },
+            committed_to: Offset(to - 1),
+            last_epoch: epoch.map(LeaderEpoch),
+        };
+        Refill::new(name, cut, LeaderEpoch(7), Vec::new())
+    }
+
+    fn registered(leader: Option<i32>, isr: &[i32], offline: &[i32]) -> PartitionRegistration {
+        let ids = |list: &[i32]| list.iter().copied().map(BrokerId).collect();
+        PartitionRegistration {
+            leader: leader.map(BrokerId),
+            offline: ids(offline),
+            ..PartitionRegistration::new(ids(&[1, 2, 3]), ids(isr))
+        }
+    }
+
+    #[test]
+    fn it_is_forsaken_when_its_leader_is_out_of_use_and_nobody_follows_it() {
+        let mut refill = refill(80, 300, Some(5));
+        assert!(
+            !refill.follow(ME, &registered(None, &[], &[1])),
+            "it says so of itself"
+        );
+        assert!(
+            refill.follow(ME, &registered(None, &[], &[3])),
+            "no leader was seen yet"
+        );
+        for (leader, offline, expected) in [
+            (Some(2), &[][..], false),
+            (None, &[], false),
+            (None, &[3], false),
+            (None, &[2], true),
+            (Some(3), &[2], false),
+            (None, &[2], false),
+            (None, &[2, 3], true),
+        ] {
+            let state = registered(leader, &[], offline);
+            assert_eq!(refill.follow(ME, &state), expected, "{leader:?} {offline:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_in_sync_only_once_it_was_seen_out_of_sync() {
+        let mut refill = refill(80, 300, Some(5));
+        let _ = refill.follow(ME, &registered(Some(2), &[1, 2], &[]));
+        assert!(!refill.was_out, "that is how it was before the cut");
+        let _ = refill.follow(ME, &registered(Some(2), &[2], &[]));
+        let _ = refill.follow(ME, &registered(Some(2), &[1, 2], &[]));
+        assert!(refill.was_out);
+    }
+
+    #[test]
+    fn what_is_cut_in_two_pieces_is_awaited_as_one() {
+        let cut = refill(80, 300, Some(5)).and(refill(40, 80, None)).cut;
+        assert_eq!(
+            cut.range,
+            OffsetRange {
+                from: Offset(40),
+                to: Offset(300)
+            }
+        );
+        assert_eq!(
+            (cut.committed_to, cut.last_epoch),
+            (Offset(299), Some(LeaderEpoch(5)))
+        );
+    }
+
+    #[test]
+    fn lengths_are_compared_only_without_an_unclean_election() {
+        let state = |unclean: &[i32]| PartitionRegistration {
+            unclean_epochs: unclean.iter().copied().map(LeaderEpoch).collect(),
+            ..registered(Some(2), &[2], &[])
+        };
+        let refill = refill(80, 300, None);
+        assert!(refill.is_comparable(None, Some(&state(&[]))));
+        assert!(
+            refill.is_comparable(None, Some(&state(&[3, 7]))),
+            "they were before"
+        );
+        assert!(!refill.is_comparable(None, Some(&state(&[3, 8]))));
+        assert!(refill.is_comparable(Some(LeaderEpoch(5)), Some(&state(&[3, 8]))));
+    }
+
+    #[test]
+    fn the_same_loss_is_told_once() {
+        let mut refill = refill(80, 300, Some(5));
+        refill.tell_gone(Offset(200), false, "");
+        assert_eq!(refill.told, Some(Offset(200)));
+        refill.tell_gone(Offset(180), true, "");
+        assert_eq!(refill.told, Some(Offset(180)), "more of it");
+    }
+}
