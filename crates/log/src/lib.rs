@@ -38,7 +38,7 @@ pub use error::{
     AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors, is_no_space, is_shortage,
 };
 pub use partition::{
-    AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DeletedSegment, DeletionReason,
-    FlushTicket, IdleLog, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult, Removal, TailCut,
-    TimestampOffset,
+    AbortedTxn, AppendContext, AppendOrigin, Appended, ClientBatch, CorruptionPolicy, DeletedSegment,
+    DeletionReason, FlushTicket, IdleLog, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult,
+    Removal, Step, TailCut, TimestampOffset, Work,
 };

@@ -13,6 +13,8 @@ pub(crate) struct Gather<T> {
 struct State<T> {
     slots: Vec<Option<T>>,
     open: usize,
+    /// Answers whose work has not begun.
+    held: usize,
     done: Option<oneshot::Sender<()>>,
 }
 
@@ -30,6 +32,7 @@ impl<T> Gather<T> {
         let mut state = State {
             slots: std::iter::repeat_with(|| None).take(count).collect(),
             open: count,
+            held: 0,
             done: Some(sender),
         };
         state.finish_if_complete();
@@ -55,6 +58,11 @@ impl<T> Gather<T> {
         state.done = None;
         state.open = 0;
         std::mem::take(&mut state.slots)
+    }
+
+    /// True while what some answer is for waits for its turn.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lock().held > 0
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -89,6 +97,17 @@ impl<T> Slot<T> {
         }
     }
 
+    /// What the answer is for has to wait for its turn, until [`Slot::release`].
+    pub(crate) fn hold(&self) {
+        self.gather.lock().held += 1;
+    }
+
+    /// Its turn has come.
+    pub(crate) fn release(&self) {
+        let mut state = self.gather.lock();
+        state.held = state.held.saturating_sub(1);
+    }
+
     /// True when the caller has gone or has taken its results.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.gather
@@ -114,6 +133,18 @@ mod tests {
         assert!(late.is_abandoned());
         late.set(8);
         assert!(gather.take().is_empty());
+    }
+
+    #[test]
+    fn a_turn_that_has_not_come_is_known() {
+        let (gather, _done) = Gather::<u8>::new(2);
+        let slot = gather.slot(1);
+        assert!(!gather.is_held());
+        slot.hold();
+        gather.slot(0).set(7);
+        assert!(gather.is_held());
+        slot.release();
+        assert!(!gather.is_held());
     }
 
     #[test]
