@@ -191,12 +191,12 @@ mod tests {
         assert_eq!(behind(&lines), 2, "they are within the bound");
         lines.push(id(0), next(1, gather.slot(1))).unwrap();
         assert_eq!((behind(&lines), lines.bytes), (1, 1), "and go first");
-        assert!(gather.is_held());
+        assert_eq!(gather.turns().held, 1);
         assert_eq!(wanted.strong_count(), 1);
         let waiting = lines.came_back(id(0), work).unwrap();
         assert!(lines.came_back(id(0), work).is_none());
         assert_eq!(lines.everybody(waiting).len(), 1);
-        assert_eq!((lines.bytes, gather.is_held()), (0, false));
+        assert_eq!((lines.bytes, gather.turns().held), (0, 0));
     }
 
     #[test]
@@ -207,8 +207,8 @@ mod tests {
         let (work, wanted) = lines.begin(id(0), Some(first), VecDeque::new());
         lines.push(id(0), next(5, gather.slot(1))).unwrap();
         assert_eq!(lines.give_up(id(0)).len(), 2);
-        let left = (wanted.strong_count(), lines.bytes, gather.is_held());
-        assert_eq!(left, (0, 0, false));
+        let left = (wanted.strong_count(), lines.bytes, gather.turns().held);
+        assert_eq!(left, (0, 0, 0));
         let (other, _) = lines.begin(id(0), None, VecDeque::new());
         assert_ne!(work, other);
         assert!(lines.came_back(id(0), work).is_none(), "that was another line");

@@ -2,7 +2,7 @@
 //!
 //! Two lanes: what has to be walked takes half a second at most, what has to be compressed anew may take a minute, and the one
 //! does not wait for the other. Each lane has at most as many threads as there are data threads, which exist while there is work.
-//! A rewrite holds the records twice, a walk none (`milena_record`). They give way to other threads.
+//! A rewrite holds the records twice, a walk none (`milena_record`). Rewrites give way to other threads.
 //!
 //! The work is pure: nobody waits for it at a shutdown, and what nobody waits for any more is not begun.
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Does one batch's work and hands the result to its owner.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The niceness of the threads: a data thread that has work goes first.
+/// The niceness of rewrites: a data thread that has work goes first.
 const NICENESS: i32 = 5;
 
 /// How long the work may take.
@@ -93,8 +93,10 @@ impl Preparers {
 
     /// The life of a thread: until nothing waits.
     fn work(&self, lane: Lane) {
-        // Of this thread only, on Linux. Without it the work is done all the same.
-        let _ = rustix::process::nice(NICENESS);
+        if lane == Lane::Rewrite {
+            // Of this thread only, on Linux. Without it the work is done all the same.
+            let _ = rustix::process::nice(NICENESS);
+        }
         loop {
             let mut queue = self.lock(lane);
             let Some(job) = queue.jobs.pop_front() else {

@@ -3,7 +3,7 @@
 use super::api::{ProduceCall, ProducePartition, ProduceResult};
 use super::context::{Context, wall_clock};
 use super::dir_state::DirState;
-use super::gather::{Gather, Slot};
+use super::gather::{Gather, Slot, Turns};
 use super::line::{Asked, Next};
 use super::parked::Waiting;
 use super::partition::Partition;
@@ -57,7 +57,7 @@ impl Router {
             }
         }
         async move {
-            wait(done, timeout, || gather.is_held()).await;
+            wait(done, timeout, || gather.turns()).await;
             let results = gather.take().into_iter().zip(ids);
             results
                 .map(|(result, id)| result.unwrap_or_else(|| ProduceResult::failed(id, refused)))
@@ -66,15 +66,25 @@ impl Router {
     }
 }
 
-/// Waits until all slots are filled or dropped, at most `timeout`; again so long while some append waits for its turn.
-async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration, is_held: impl Fn() -> bool) {
+/// Waits until all slots are filled or dropped, at most `timeout`; again so long when some append still waits for its turn, or
+/// has had it in that time: what is left then may be little.
+async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration, turns: impl Fn() -> Turns) {
     match done.try_recv() {
         // Either way there is nothing to wait for any more.
         Ok(()) | Err(oneshot::error::TryRecvError::Closed) => {}
         Err(oneshot::error::TryRecvError::Empty) => {
-            let mut patience = timeout;
-            while tokio::time::timeout(patience, &mut done).await.is_err() && is_held() {
-                patience = timeout.max(HELD_LOOK);
+            let (mut patience, mut seen) = (timeout, Turns::default());
+            while tokio::time::timeout(patience, &mut done).await.is_err() {
+                let now = turns();
+                if now.held == 0 && now == seen {
+                    return;
+                }
+                seen = now;
+                patience = if now.held > 0 {
+                    timeout.max(HELD_LOOK)
+                } else {
+                    timeout
+                };
             }
         }
     }
@@ -292,4 +302,32 @@ fn check_codec(batch: &ClientBatch, zstd_allowed: bool) -> Result<(), ErrorCode>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    /// How often the time ends when it finds these turns, one after the other, and nothing is ever answered.
+    async fn looks(found: &[(usize, usize)]) -> usize {
+        let (_answer, done) = oneshot::channel();
+        let left: RefCell<VecDeque<_>> = RefCell::new(found.iter().copied().collect());
+        wait(done, Duration::ZERO, || {
+            let (held, released) = left.borrow_mut().pop_front().unwrap();
+            Turns { held, released }
+        })
+        .await;
+        found.len() - left.borrow().len()
+    }
+
+    #[tokio::test]
+    async fn the_time_begins_when_the_last_append_has_had_its_turn() {
+        assert_eq!(looks(&[(0, 0), (0, 0)]).await, 1, "there was nothing to wait for");
+        assert_eq!(looks(&[(1, 0), (1, 0), (0, 1), (0, 1), (0, 1)]).await, 4);
+        // It came and went between two looks.
+        assert_eq!(looks(&[(0, 1), (0, 1), (0, 1)]).await, 2);
+        assert_eq!(looks(&[(1, 1), (0, 2), (0, 2)]).await, 3);
+    }
 }

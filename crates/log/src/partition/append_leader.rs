@@ -131,7 +131,7 @@ impl PartitionLog {
         let all = config.decompressed_bytes_max;
         // An unknown codec is refused below, when it is its turn.
         let codec = header.compression().unwrap_or(Compression::None);
-        let Some(limit) = incoming::walk_limit(codec, batch.len(), all) else {
+        let Some(limit) = incoming::walk_limit(codec, (batch.len(), header.records_count), all) else {
             return Ok(None);
         };
         match incoming::of_client(&header, batch, (config, limit), ctx, &self.partition) {
