@@ -125,14 +125,13 @@ mod tests {
         let preparers = Preparers::new(1);
         let (release, held) = mpsc::channel::<()>();
         let (done, told) = mpsc::channel();
-        preparers
-            .submit(
-                Lane::Rewrite,
-                Box::new(move || {
-                    let _ = held.recv();
-                }),
-            )
-            .unwrap();
+        let begun = done.clone();
+        let hold = Box::new(move || {
+            begun.send(0).unwrap();
+            let _ = held.recv();
+        });
+        preparers.submit(Lane::Rewrite, hold).unwrap();
+        assert_eq!(told.recv(), Ok(0));
         for (lane, number) in [(Lane::Rewrite, 1), (Lane::Rewrite, 2), (Lane::Walk, 3)] {
             let done = done.clone();
             preparers
