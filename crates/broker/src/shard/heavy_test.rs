@@ -148,6 +148,11 @@ impl Drill {
         end.await.unwrap()
     }
 
+    async fn first_batch(&self, partition: i32) -> BatchHeader {
+        let read = self.router.read_internal(self.id(partition), Offset(0), 1 << 20);
+        BatchHeader::parse(&read.await.unwrap().records).unwrap()
+    }
+
     /// Nothing more is done in this lane until the result goes.
     fn hold(&self, lane: Lane) -> Held {
         let preparers = &self.router.background.preparers;
@@ -248,13 +253,15 @@ async fn who_leads_no_more_tells_all_that_wait_and_nothing_of_it_is_appended_lat
     }
     // It leads again, and something else is away, when the old work would come back.
     drill.commit(vec![drill.led_by(0, NODE, 2)]).await;
-    let again = drill.begin(0, heavy(), Acks::All);
+    let other = of(Compression::Gzip, 4 << 20, None);
+    let again = drill.begin(0, other.clone(), Acks::All);
     let last = drill.begin(0, light(), Acks::All);
     drop(held);
     assert_eq!(answer(again).await, at(0));
     assert_eq!(answer(last).await, at(1));
     drill.drained(Lane::Walk).await;
     assert_eq!(drill.log_end(0).await, Offset(2));
+    assert_eq!(drill.first_batch(0).await.size_bytes(), other.len());
     assert!(drill.threads.shutdown().await);
 }
 
@@ -280,19 +287,13 @@ async fn what_comes_back_is_judged_by_the_rules_of_then_and_the_settings_of_the_
         assert_eq!(answer(begun).await, (ErrorCode::NotEnoughReplicas, None));
     }
     assert_eq!(drill.log_end(1).await, Offset(0));
-    let read = drill
-        .router
-        .read_internal(drill.id(0), Offset(0), 1 << 20)
-        .await
-        .unwrap();
-    let header = BatchHeader::parse(&read.records).unwrap();
-    assert_eq!(header.compression(), Ok(Compression::Zstd));
+    assert_eq!(drill.first_batch(0).await.compression(), Ok(Compression::Zstd));
     assert!(drill.threads.shutdown().await);
 }
 
 #[tokio::test]
 async fn a_duplicate_is_not_compressed_again_and_a_refusal_lets_the_next_one_in() {
-    let drill = Drill::start(&[("compression.type", "gzip")]).await;
+    let mut drill = Drill::start(&[("compression.type", "gzip")]).await;
     let batch = |sequence| {
         let producer = (ProducerId(7), ProducerEpoch(0), sequence);
         of(Compression::None, REWRITTEN, Some(producer))
@@ -302,12 +303,15 @@ async fn a_duplicate_is_not_compressed_again_and_a_refusal_lets_the_next_one_in(
     assert_eq!(answer(drill.begin(0, batch(0), Acks::All)).await, at(0));
     drop(held);
     let held = drill.hold(Lane::Walk);
-    let mut corrupt = heavy();
-    *corrupt.last_mut().unwrap() ^= 1;
-    let corrupt = drill.begin(0, corrupt, Acks::None);
+    drill.set("message.timestamp.before.max.ms", "1000").await;
+    let late = drill.begin(0, heavy(), Acks::None);
+    assert_eq!(drill.log_end(0).await, Offset(1));
+    drill
+        .set("message.timestamp.before.max.ms", &i64::MAX.to_string())
+        .await;
     let next = drill.begin(0, batch(1), Acks::All);
     drop(held);
-    assert_eq!(answer(corrupt).await, (ErrorCode::CorruptMessage, None));
+    assert_eq!(answer(late).await, (ErrorCode::InvalidTimestamp, None));
     assert_eq!(answer(next).await, at(1));
     assert!(drill.threads.shutdown().await);
 }
