@@ -38,7 +38,7 @@ pub use error::{
     AppendError, FollowerAppendError, LogError, OpenError, ReadError, RecordErrors, is_no_space, is_shortage,
 };
 pub use partition::{
-    AbortedTxn, AppendContext, AppendOrigin, Appended, CorruptionPolicy, DamagedTail, DeletedSegment,
-    DeletionReason, FlushTicket, IdleLog, OpenOptions, OpenReport, PartitionLog, ReadPlan, ReadResult,
-    Removal, TailCut, TailKeeper, TailPiece, TimestampOffset,
+    AbortedTxn, AppendContext, AppendOrigin, Appended, ClientBatch, CorruptionPolicy, DamagedTail,
+    DeletedSegment, DeletionReason, FlushTicket, IdleLog, OpenOptions, OpenReport, PartitionLog, ReadPlan,
+    ReadResult, Removal, Step, TailCut, TailKeeper, TailPiece, TimestampOffset, Work,
 };

@@ -8,6 +8,7 @@ use super::cleaner::{Cleaner, CleanerRefused};
 use super::id::ShardId;
 use super::link::ReplicationQuotas;
 use super::pace::Pacer;
+use super::preparers::Preparers;
 use super::quarantine::{Gates, TruncationFigures};
 use super::router::Router;
 use super::state::Shard;
@@ -48,6 +49,8 @@ pub(super) struct Background {
     pub(super) truncated: Arc<TruncationFigures>,
     pub(super) availability: Arc<AvailabilityFigures>,
     pub(super) quotas: Arc<ReplicationQuotas>,
+    /// Of heavy batches.
+    pub(super) preparers: Arc<Preparers>,
 }
 
 impl Background {
@@ -58,6 +61,7 @@ impl Background {
             gates: Arc::default(),
             truncated: Arc::default(),
             quotas: Arc::default(),
+            preparers: Preparers::new(shards),
             availability: Arc::new(AvailabilityFigures::new(shards)),
         }
     }

@@ -6,6 +6,7 @@ use super::flusher::FlushQueue;
 use super::id::ShardId;
 use super::idle_logs::{OpenLogs, open_logs_max};
 use super::leadership::LeadershipSubscribers;
+use super::line::Lines;
 use super::link::{InLinks, OutLinks};
 use super::log_dirs::{Distrust, LogDirs};
 use super::mailbox::Mailboxes;
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     /// The image that the partitions' roles were taken from.
     pub(super) image: Arc<MetadataImage>,
     pub(super) ring: RingBudget,
+    /// What waits behind heavy batches.
+    pub(super) lines: Lines,
     pub(super) flush: FlushQueue,
     pub(super) links_out: OutLinks,
     pub(super) links_in: InLinks,
@@ -113,6 +116,7 @@ impl Context {
             background: parts.background,
             image: Arc::new(MetadataImage::default()),
             ring: RingBudget::new(ring_bytes),
+            lines: Lines::default(),
             flush,
             links_out: OutLinks::default(),
             links_in: InLinks::default(),

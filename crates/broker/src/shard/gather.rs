@@ -13,7 +13,17 @@ pub(crate) struct Gather<T> {
 struct State<T> {
     slots: Vec<Option<T>>,
     open: usize,
+    turns: Turns,
     done: Option<oneshot::Sender<()>>,
+}
+
+/// Which answers' work has had to wait for its turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turns {
+    /// So much of it waits.
+    pub(crate) held: usize,
+    /// So much of it has had its turn.
+    pub(crate) released: usize,
 }
 
 /// One slot of a [`Gather`]: where one partition's answer goes.
@@ -30,6 +40,7 @@ impl<T> Gather<T> {
         let mut state = State {
             slots: std::iter::repeat_with(|| None).take(count).collect(),
             open: count,
+            turns: Turns::default(),
             done: Some(sender),
         };
         state.finish_if_complete();
@@ -55,6 +66,11 @@ impl<T> Gather<T> {
         state.done = None;
         state.open = 0;
         std::mem::take(&mut state.slots)
+    }
+
+    /// What has had to wait for its turn, and what still does.
+    pub(crate) fn turns(&self) -> Turns {
+        self.lock().turns
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -89,6 +105,18 @@ impl<T> Slot<T> {
         }
     }
 
+    /// What the answer is for has to wait for its turn, until [`Slot::release`].
+    pub(crate) fn hold(&self) {
+        self.gather.lock().turns.held += 1;
+    }
+
+    /// Its turn has come.
+    pub(crate) fn release(&self) {
+        let turns = &mut self.gather.lock().turns;
+        turns.held = turns.held.saturating_sub(1);
+        turns.released += 1;
+    }
+
     /// True when the caller has gone or has taken its results.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.gather
@@ -114,6 +142,19 @@ mod tests {
         assert!(late.is_abandoned());
         late.set(8);
         assert!(gather.take().is_empty());
+    }
+
+    #[test]
+    fn a_turn_that_has_not_come_is_known() {
+        let (gather, _done) = Gather::<u8>::new(2);
+        let slot = gather.slot(1);
+        let turns = |held, released| Turns { held, released };
+        assert_eq!(gather.turns(), turns(0, 0));
+        slot.hold();
+        gather.slot(0).set(7);
+        assert_eq!(gather.turns(), turns(1, 0));
+        slot.release();
+        assert_eq!(gather.turns(), turns(0, 1));
     }
 
     #[test]

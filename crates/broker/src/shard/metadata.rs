@@ -534,6 +534,7 @@ impl Partition {
         match std::mem::replace(&mut self.role, Role::Idle) {
             Role::Leader(mut role) => {
                 role.parked.fail(error);
+                self.give_up_line(cx, error);
                 let (start, end) = (self.log.log_start_offset(), self.log.log_end_offset());
                 self.high_watermark =
                     FollowerHighWatermark::restore(role.leader.high_watermark(), start, end);

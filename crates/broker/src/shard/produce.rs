@@ -3,25 +3,32 @@
 use super::api::{ProduceCall, ProducePartition, ProduceResult};
 use super::context::{Context, wall_clock};
 use super::dir_state::DirState;
-use super::gather::{Gather, Slot};
+use super::gather::{Gather, Slot, Turns};
+use super::line::{Asked, Next};
 use super::parked::Waiting;
 use super::partition::Partition;
 use super::role::Role;
 use super::router::{Router, send_error_code};
 use super::state::Shard;
 use bytes::BytesMut;
-use milena_log::{AppendContext, AppendError, AppendOrigin, Appended};
+use milena_log::{AppendContext, AppendError, AppendOrigin, Appended, ClientBatch, Step, Work};
 use milena_record::{BatchHeader, Compression};
 use milena_replication::AckOutcome;
 use milena_types::{Acks, ErrorCode, Offset, Timestamp, TopicIdPartition};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// The shortest pause between two looks whether an append still waits for its turn.
+const HELD_LOOK: Duration = Duration::from_millis(100);
 
 impl Router {
     /// Appends to every partition of the call, in call order, and answers when the acks rule holds for each.
     ///
-    /// The appends have begun (on this thread: are done) when this returns; the future only waits. Partitions that are
-    /// not answered in time answer REQUEST_TIMED_OUT; their data stays.
+    /// The appends have begun (on this thread: are done) when this returns; the future only waits. Batches of one partition are
+    /// appended in the order of the calls, also when one of them is prepared on another thread (`heavy`). Partitions that are not
+    /// answered in time answer REQUEST_TIMED_OUT; their data stays. The time does not end before the batches are in the log: as in
+    /// Kafka it is given to the acknowledgements.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the answers, not the appends.
@@ -50,7 +57,7 @@ impl Router {
             }
         }
         async move {
-            wait(done, timeout).await;
+            wait(done, timeout, || gather.turns()).await;
             let results = gather.take().into_iter().zip(ids);
             results
                 .map(|(result, id)| result.unwrap_or_else(|| ProduceResult::failed(id, refused)))
@@ -59,12 +66,27 @@ impl Router {
     }
 }
 
-/// Waits until all slots are filled or dropped, at most `timeout`.
-async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration) {
+/// Waits until all slots are filled or dropped, at most `timeout`; again so long when some append still waits for its turn, or
+/// has had it in that time: what is left then may be little.
+async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration, turns: impl Fn() -> Turns) {
     match done.try_recv() {
         // Either way there is nothing to wait for any more.
         Ok(()) | Err(oneshot::error::TryRecvError::Closed) => {}
-        Err(oneshot::error::TryRecvError::Empty) => drop(tokio::time::timeout(timeout, done).await),
+        Err(oneshot::error::TryRecvError::Empty) => {
+            let (mut patience, mut seen) = (timeout, Turns::default());
+            while tokio::time::timeout(patience, &mut done).await.is_err() {
+                let now = turns();
+                if now.held == 0 && now == seen {
+                    return;
+                }
+                seen = now;
+                patience = if now.held > 0 {
+                    timeout.max(HELD_LOOK)
+                } else {
+                    timeout
+                };
+            }
+        }
     }
 }
 
@@ -77,7 +99,14 @@ impl Shard {
     ) {
         for (item, slot) in items {
             match self.partition(item.id) {
-                Ok((partition, cx)) => partition.produce(cx, item.batch, acks, zstd_allowed, slot),
+                Ok((partition, cx)) => {
+                    let asked = Asked {
+                        acks,
+                        zstd_allowed,
+                        slot,
+                    };
+                    partition.produce(cx, item.batch, asked);
+                }
                 Err(error) => {
                     let current_leader = self.cx.current_leader(item.id);
                     slot.set(ProduceResult {
@@ -91,26 +120,36 @@ impl Shard {
 }
 
 impl Partition {
-    fn produce(
-        &mut self,
-        cx: &mut Context,
-        batch: BytesMut,
-        acks: Acks,
-        zstd_allowed: bool,
-        slot: Slot<ProduceResult>,
-    ) {
+    fn produce(&mut self, cx: &mut Context, batch: BytesMut, asked: Asked) {
         if let Role::Leader(role) = &mut self.role {
             role.first_ack.on_asked(|| (cx.now(), age(&batch)));
         }
-        if let Err(error) = self.check_produce(cx, &batch, acks, zstd_allowed) {
-            slot.set(self.refusal(cx, error));
+        let Err(next) = cx.lines.push(self.id, Next { batch, asked }) else {
             return;
+        };
+        if let Some((work, asked)) = self.append_asked(cx, ClientBatch::new(next.batch), next.asked) {
+            self.send_away(cx, work, asked, VecDeque::new());
         }
-        let appended = match self.append(cx, batch, AppendOrigin::Client) {
-            Ok(appended) => appended,
+    }
+
+    /// Checks, appends and answers; or gives the work that has to be done first, and the caller back.
+    pub(super) fn append_asked(
+        &mut self,
+        cx: &mut Context,
+        batch: ClientBatch,
+        asked: Asked,
+    ) -> Option<(Work, Asked)> {
+        let checked = self.check_produce(cx, asked.acks);
+        if let Err(error) = checked.and_then(|()| check_codec(&batch, asked.zstd_allowed)) {
+            asked.slot.set(self.refusal(cx, error));
+            return None;
+        }
+        let appended = match self.append_client(cx, batch) {
+            Ok(Step::Appended(appended)) => appended,
+            Ok(Step::Work(work)) => return Some((work, asked)),
             Err(error) => {
-                slot.set(self.append_refusal(cx, &error));
-                return;
+                asked.slot.set(self.append_refusal(cx, &error));
+                return None;
             }
         };
         let result = ProduceResult {
@@ -119,11 +158,12 @@ impl Partition {
             log_start_offset: appended.log_start_offset,
             ..ProduceResult::failed(self.id, ErrorCode::None)
         };
-        self.note_first_ack(cx, acks, appended.range.to);
-        match acks {
-            Acks::None | Acks::Leader => slot.set(result),
-            Acks::All => self.park(appended.range.to, Waiting::Produce(Box::new(result), slot)),
+        self.note_first_ack(cx, asked.acks, appended.range.to);
+        match asked.acks {
+            Acks::None | Acks::Leader => asked.slot.set(result),
+            Acks::All => self.park(appended.range.to, Waiting::Produce(Box::new(result), asked.slot)),
         }
+        None
     }
 
     /// A batch that ends at `end` is in the log: it may be the first one of this leadership to be acknowledged.
@@ -144,23 +184,11 @@ impl Partition {
         }
     }
 
-    fn check_produce(
-        &self,
-        cx: &Context,
-        batch: &[u8],
-        acks: Acks,
-        zstd_allowed: bool,
-    ) -> Result<(), ErrorCode> {
+    /// May this broker append now, for such acknowledgements?
+    pub(super) fn check_produce(&self, cx: &Context, acks: Acks) -> Result<(), ErrorCode> {
         let role = self.leader()?;
         self.check_space(cx)?;
-        role.leader.check_produce(acks, || cx.control.in_contact())?;
-        if !zstd_allowed {
-            let header = BatchHeader::parse(batch).map_err(|_| ErrorCode::CorruptMessage)?;
-            if header.compression() == Ok(Compression::Zstd) {
-                return Err(ErrorCode::UnsupportedCompressionType);
-            }
-        }
-        Ok(())
+        role.leader.check_produce(acks, || cx.control.in_contact())
     }
 
     /// KAFKA_STORAGE_ERROR while the directory is full: the client looks for another leader and tries again.
@@ -178,25 +206,43 @@ impl Partition {
         batch: BytesMut,
         origin: AppendOrigin,
     ) -> Result<Appended, AppendError> {
-        let append = AppendContext {
+        let append = self.append_context(origin);
+        let appended = self.log.append_as_leader(batch, &append)?;
+        self.on_appended(cx, &appended);
+        Ok(appended)
+    }
+
+    /// Likewise, a client's batch, unless it is heavy.
+    fn append_client(&mut self, cx: &mut Context, batch: ClientBatch) -> Result<Step, AppendError> {
+        let append = self.append_context(AppendOrigin::Client);
+        let step = self.log.append_client(batch, &append)?;
+        if let Step::Appended(appended) = &step {
+            self.on_appended(cx, appended);
+        }
+        Ok(step)
+    }
+
+    fn append_context(&self, origin: AppendOrigin) -> AppendContext {
+        AppendContext {
             epoch: self.leader_epoch,
             now: wall_clock(),
             origin,
-        };
-        let appended = self.log.append_as_leader(batch, &append)?;
-        if appended.duplicate {
-            return Ok(appended);
         }
+    }
+
+    fn on_appended(&mut self, cx: &mut Context, appended: &Appended) {
         let Role::Leader(role) = &mut self.role else {
-            return Ok(appended);
+            return;
         };
+        if appended.duplicate {
+            return;
+        }
         role.ring.push(appended.range, appended.bytes.clone());
         cx.ring.charge(self.id, appended.range.from, appended.bytes.len());
         role.leader.on_append(appended.range.to, cx.now());
         self.feed_followers(cx);
         self.after_append(cx);
         self.on_advertised(cx);
-        Ok(appended)
     }
 
     /// Waits for the high watermark to reach `end`, if it has not already.
@@ -210,7 +256,7 @@ impl Partition {
         }
     }
 
-    fn refusal(&self, cx: &Context, error: ErrorCode) -> ProduceResult {
+    pub(super) fn refusal(&self, cx: &Context, error: ErrorCode) -> ProduceResult {
         let current_leader = if error == ErrorCode::NotLeaderOrFollower {
             cx.current_leader(self.id)
         } else {
@@ -235,7 +281,7 @@ impl Partition {
         }
     }
 
-    fn append_refusal(&mut self, cx: &mut Context, error: &AppendError) -> ProduceResult {
+    pub(super) fn append_refusal(&mut self, cx: &mut Context, error: &AppendError) -> ProduceResult {
         if let AppendError::Log(error) = error {
             self.storage_failed(cx, error);
         }
@@ -255,4 +301,43 @@ fn age(batch: &[u8]) -> Duration {
         let ms = wall_clock().0.saturating_sub(made.0);
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))
     })
+}
+
+/// Does the version of the request know the codec of this batch?
+fn check_codec(batch: &ClientBatch, zstd_allowed: bool) -> Result<(), ErrorCode> {
+    if let Some(bytes) = batch.unchecked().filter(|_| !zstd_allowed) {
+        let header = BatchHeader::parse(bytes).map_err(|_| ErrorCode::CorruptMessage)?;
+        if header.compression() == Ok(Compression::Zstd) {
+            return Err(ErrorCode::UnsupportedCompressionType);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    /// How often the time ends when it finds these turns, one after the other, and nothing is ever answered.
+    async fn looks(found: &[(usize, usize)]) -> usize {
+        let (_answer, done) = oneshot::channel();
+        let left: RefCell<VecDeque<_>> = RefCell::new(found.iter().copied().collect());
+        wait(done, Duration::ZERO, || {
+            let (held, released) = left.borrow_mut().pop_front().unwrap();
+            Turns { held, released }
+        })
+        .await;
+        found.len() - left.borrow().len()
+    }
+
+    #[tokio::test]
+    async fn the_time_begins_when_the_last_append_has_had_its_turn() {
+        assert_eq!(looks(&[(0, 0), (0, 0)]).await, 1, "there was nothing to wait for");
+        assert_eq!(looks(&[(1, 0), (1, 0), (0, 1), (0, 1), (0, 1)]).await, 4);
+        // It came and went between two looks.
+        assert_eq!(looks(&[(0, 1), (0, 1), (0, 1)]).await, 2);
+        assert_eq!(looks(&[(1, 1), (0, 2), (0, 2)]).await, 3);
+    }
 }

@@ -1,15 +1,20 @@
 //! Appending as the leader: validate, judge the producer, stamp in place, write.
 //!
+//! A client's batch that takes long to look into is given back on its way: see [`super::incoming`].
+//!
 //! Source: `UnifiedLog.appendAsLeader`.
 
-use super::{PartitionLog, producers, recompress, validate};
+use super::incoming::{self, Checked, ClientBatch, Step, Work};
+use super::{PartitionLog, producers};
 use crate::error::{AppendError, LogError};
 use crate::producer::{BatchMetadata, BatchOrigin, DataCheck};
 use bytes::{Bytes, BytesMut};
 use milena_record::{
-    BatchError, BatchHeader, TimestampType, batches, stamp, stamp_log_append_time, stamp_max_timestamp,
+    BatchError, BatchHeader, Compression, TimestampType, batches, stamp, stamp_log_append_time,
+    stamp_max_timestamp,
 };
 use milena_types::{LeaderEpoch, Offset, OffsetRange, Timestamp};
+use std::sync::Arc;
 
 /// Who appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,37 +60,121 @@ impl PartitionLog {
     /// Appends a batch at the log end, stamping offset and epoch into its bytes; it is in the page cache afterwards.
     ///
     /// The bytes are neither copied nor decompressed unless a rule of the topic needs it. Flush tickets make it durable.
+    /// Takes as long as the batch needs: where others wait, clients' batches go through [`PartitionLog::append_client`].
     ///
     /// # Errors
     /// [`AppendError`]; nothing was written then.
     pub fn append_as_leader(
         &mut self,
-        mut batch: BytesMut,
+        batch: BytesMut,
         ctx: &AppendContext,
     ) -> Result<Appended, AppendError> {
-        self.refuse_if_failed()?;
         if ctx.origin == AppendOrigin::Client {
-            let header = BatchHeader::parse(&batch)?;
-            if header.size_bytes() != batch.len() {
-                return Err(one_batch_error(&header, batch.len()));
+            let mut batch = ClientBatch::new(batch);
+            loop {
+                match self.append_client(batch, ctx)? {
+                    Step::Appended(appended) => return Ok(appended),
+                    Step::Work(work) => batch = work.run()?,
+                }
             }
-            let stats = validate::validate(&header, &batch, &self.config, ctx, &self.partition)?;
-            if let DataCheck::Duplicate(original) = self.producers.check_data(&header, BatchOrigin::Client)? {
-                return Ok(self.duplicate(&original, ctx));
-            }
-            if let Some(codec) = recompress::target_codec(&header, stats.as_ref(), &self.config)? {
-                batch = recompress::rewrite(batch, codec, &self.config)?;
-            } else if let Some(stats) = stats {
-                stamp_max_timestamp(&mut batch, stats.max_timestamp);
-            }
-        } else {
-            self.check_coordinator_batches(&batch, ctx)?;
         }
+        self.refuse_if_failed()?;
+        self.check_coordinator_batches(&batch, ctx)?;
+        self.append_checked(batch, ctx, self.config.message_timestamp_type)
+    }
+
+    /// Appends a client's batch if that is little work, or gives the work that is to be done first, on any thread; nothing was
+    /// written then, and its result is to be given to this again. Each batch is given back at most twice.
+    ///
+    /// Else as [`PartitionLog::append_as_leader`]. What is given back has been judged by the log as it was: everything that
+    /// may change meanwhile is judged again.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was written then.
+    pub fn append_client(&mut self, batch: ClientBatch, ctx: &AppendContext) -> Result<Step, AppendError> {
+        self.refuse_if_failed()?;
+        let ClientBatch { mut bytes, checked } = batch;
+        let checked = match checked {
+            Some(checked) => checked,
+            None => match self.check_client(&bytes, ctx)? {
+                Some(checked) => checked,
+                None => return Ok(self.work(bytes, None, None, ctx)),
+            },
+        };
+        if let DataCheck::Duplicate(original) =
+            self.producers.check_data(&checked.header, BatchOrigin::Client)?
+        {
+            return Ok(Step::Appended(self.duplicate(&original, ctx)));
+        }
+        if !checked.rewritten {
+            let (stats, config) = (&checked.stats, &checked.config);
+            if let Some(codec) = incoming::target_codec(&checked.header, stats, config)? {
+                if incoming::is_heavy_rewrite(stats.uncompressed_bytes) {
+                    return Ok(self.work(bytes, Some(checked), Some(codec), ctx));
+                }
+                bytes = incoming::rewrite(bytes, codec, config)?;
+            } else {
+                stamp_max_timestamp(&mut bytes, stats.max_timestamp);
+            }
+        }
+        self.append_checked(bytes, ctx, checked.config.message_timestamp_type)
+            .map(Step::Appended)
+    }
+
+    /// Checks a client's batch; `None`: that is too much work.
+    fn check_client(&self, batch: &[u8], ctx: &AppendContext) -> Result<Option<Checked>, AppendError> {
+        let header = BatchHeader::parse(batch)?;
+        if header.size_bytes() != batch.len() {
+            return Err(one_batch_error(&header, batch.len()));
+        }
+        let config = &self.config;
+        let all = config.decompressed_bytes_max;
+        // An unknown codec is refused below, when it is its turn.
+        let codec = header.compression().unwrap_or(Compression::None);
+        let Some(limit) = incoming::walk_limit(codec, (batch.len(), header.records_count), all) else {
+            return Ok(None);
+        };
+        match incoming::of_client(&header, batch, (config, limit), ctx, &self.partition) {
+            Err(AppendError::Batch(BatchError::TooLarge { .. })) if limit < all => Ok(None),
+            Err(error) => Err(error),
+            Ok(stats) => Ok(Some(Checked {
+                header,
+                stats,
+                config: Arc::clone(config),
+                rewritten: false,
+            })),
+        }
+    }
+
+    fn work(
+        &self,
+        bytes: BytesMut,
+        checked: Option<Checked>,
+        rewrite: Option<Compression>,
+        ctx: &AppendContext,
+    ) -> Step {
+        let config = checked.as_ref().map_or(&self.config, |checked| &checked.config);
+        Step::Work(Work {
+            config: Arc::clone(config),
+            batch: ClientBatch { bytes, checked },
+            ctx: *ctx,
+            partition: self.partition.clone(),
+            rewrite,
+        })
+    }
+
+    /// Stamps and writes what may enter the log.
+    fn append_checked(
+        &mut self,
+        mut batch: BytesMut,
+        ctx: &AppendContext,
+        timestamps: TimestampType,
+    ) -> Result<Appended, AppendError> {
         self.check_append_size(batch.len())?;
-        let range = self.stamp_all(&mut batch, ctx);
+        let append_time = timestamps == TimestampType::LogAppendTime;
+        let range = self.stamp_all(&mut batch, ctx, append_time);
         let bytes = batch.freeze();
         self.write_batches(&bytes, ctx.now)?;
-        let append_time = self.config.message_timestamp_type == TimestampType::LogAppendTime;
         Ok(Appended {
             range,
             log_append_time: append_time.then_some(ctx.now),
@@ -139,7 +228,7 @@ impl PartitionLog {
         }
         for batch in batches(bytes) {
             let (header, batch) = batch?;
-            validate::validate(&header, batch, &self.config, ctx, &self.partition)?;
+            incoming::of_coordinator(&header, batch, &self.config)?;
             if header.is_control() {
                 if let Some((_, coordinator_epoch)) = producers::marker_of(batch) {
                     self.producers.check_marker(&header, coordinator_epoch, origin)?;
@@ -162,8 +251,7 @@ impl PartitionLog {
     }
 
     /// Writes offsets, epoch and append time into every batch.
-    fn stamp_all(&self, bytes: &mut [u8], ctx: &AppendContext) -> OffsetRange {
-        let append_time = self.config.message_timestamp_type == TimestampType::LogAppendTime;
+    fn stamp_all(&self, bytes: &mut [u8], ctx: &AppendContext, append_time: bool) -> OffsetRange {
         let from = self.log_end;
         let mut to = from;
         let mut rest = bytes;

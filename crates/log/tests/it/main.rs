@@ -18,6 +18,7 @@ mod doubt;
 mod epoch_file;
 mod failed_calls;
 mod first_segments;
+mod heavy;
 mod idle;
 mod kafka_made;
 mod model;

@@ -4,9 +4,9 @@
 //! that a batch is what its sender built, not that anybody can read it. A body that cannot be read, or that holds another
 //! number of records than the header claims, would stop every consumer behind it, or make offsets jump.
 
-use super::append_leader::{AppendContext, AppendOrigin};
 use crate::config::LogConfig;
 use crate::error::{AppendError, RecordErrors};
+use crate::partition::append_leader::AppendContext;
 use milena_record::{
     BatchHeader, Compression, RecordStats, RecordView, TimestampType, check_crc, validate_records,
     walk_records,
@@ -16,33 +16,35 @@ use milena_types::{Timestamp, TopicPartition};
 /// Offences that are listed one by one; the rest is only refused with them.
 const RECORD_ERRORS_MAX: usize = 100;
 
-/// Checks one batch; gives what a walk over its records found, if there was one.
-pub(super) fn validate(
+/// Checks a batch of a coordinator.
+pub(in crate::partition) fn of_coordinator(
     header: &BatchHeader,
     batch: &[u8],
     config: &LogConfig,
+) -> Result<(), AppendError> {
+    check_whole(header, batch, config, false).map(drop)
+}
+
+/// Checks a client's batch; gives what a walk over its records found.
+///
+/// `limit`: bytes of records that may be unpacked for that, at most `decompressed_bytes_max`.
+///
+/// # Errors
+/// Why it is refused; `TooLarge` when there are more than that.
+pub(in crate::partition) fn of_client(
+    header: &BatchHeader,
+    batch: &[u8],
+    (config, limit): (&LogConfig, usize),
     ctx: &AppendContext,
     partition: &TopicPartition,
-) -> Result<Option<RecordStats>, AppendError> {
-    let client = ctx.origin == AppendOrigin::Client;
-    if client && header.base_offset.0 != 0 {
+) -> Result<RecordStats, AppendError> {
+    if header.base_offset.0 != 0 {
         return Err(AppendError::InvalidRecord(
             "the base offset of a produced batch must be 0",
         ));
     }
-    if batch.len() > config.max_message_bytes {
-        return Err(AppendError::MessageTooLarge {
-            size: batch.len(),
-            limit: config.max_message_bytes,
-        });
-    }
-    check_crc(batch)?;
-    validate_header(header, client)?;
-    let codec = header.compression()?;
-    if !client {
-        return Ok(None);
-    }
-    let stats = validate_records(batch, config.decompressed_bytes_max)?;
+    let codec = check_whole(header, batch, config, true)?;
+    let stats = validate_records(batch, limit)?;
     if codec == Compression::None && !stats.dense {
         // A compressed batch with gaps is rewritten without them; this one nobody has a reason to send.
         return Err(AppendError::InvalidRecord(
@@ -53,7 +55,25 @@ pub(super) fn validate(
     if without_key || timestamps_offend(header, &stats, config, ctx.now) {
         return Err(offences(header, batch, config, ctx.now, partition));
     }
-    Ok(Some(stats))
+    Ok(stats)
+}
+
+/// Checks what can be checked without its records.
+fn check_whole(
+    header: &BatchHeader,
+    batch: &[u8],
+    config: &LogConfig,
+    client: bool,
+) -> Result<Compression, AppendError> {
+    if batch.len() > config.max_message_bytes {
+        return Err(AppendError::MessageTooLarge {
+            size: batch.len(),
+            limit: config.max_message_bytes,
+        });
+    }
+    check_crc(batch)?;
+    validate_header(header, client)?;
+    Ok(header.compression()?)
 }
 
 fn validate_header(header: &BatchHeader, client: bool) -> Result<(), AppendError> {

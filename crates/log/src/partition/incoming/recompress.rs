@@ -10,9 +10,9 @@ use bytes::BytesMut;
 use milena_record::{BatchBuilder, BatchHeader, Compression, RecordStats, TimestampType, record_iter};
 
 /// The codec to store this batch with, when it must be rewritten.
-pub(super) fn target_codec(
+pub(in crate::partition) fn target_codec(
     header: &BatchHeader,
-    stats: Option<&RecordStats>,
+    stats: &RecordStats,
     config: &LogConfig,
 ) -> Result<Option<Compression>, AppendError> {
     let current = header.compression()?;
@@ -20,12 +20,12 @@ pub(super) fn target_codec(
         return Ok(None);
     }
     let target = config.compression.unwrap_or(current);
-    let sparse = current != Compression::None && stats.is_some_and(|stats| !stats.dense);
+    let sparse = current != Compression::None && !stats.dense;
     Ok((target != current || sparse).then_some(target))
 }
 
 /// The same records with dense offsets, compressed with `codec`.
-pub(super) fn rewrite(
+pub(in crate::partition) fn rewrite(
     batch: BytesMut,
     codec: Compression,
     config: &LogConfig,
