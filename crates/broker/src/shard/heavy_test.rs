@@ -112,16 +112,17 @@ impl Drill {
 
     /// Begins to append; what waits for the answer runs on.
     fn begin(&self, partition: i32, batch: BytesMut, acks: Acks) -> JoinHandle<ProduceResult> {
-        self.begin_within(partition, batch, acks, PATIENCE)
+        tokio::spawn(self.hand_over(partition, batch, acks, PATIENCE))
     }
 
-    fn begin_within(
+    /// Hands a batch over; the time of the request begins when its answer is waited for.
+    fn hand_over(
         &self,
         partition: i32,
         batch: BytesMut,
         acks: Acks,
         timeout: Duration,
-    ) -> JoinHandle<ProduceResult> {
+    ) -> impl Future<Output = ProduceResult> + Send + use<> {
         let id = self.id(partition);
         let answer = self.router.produce(ProduceCall {
             acks,
@@ -129,7 +130,7 @@ impl Drill {
             zstd_allowed: false,
             partitions: vec![ProducePartition { id, batch }],
         });
-        tokio::spawn(async move { answer.await.remove(0) })
+        async move { answer.await.remove(0) }
     }
 
     /// The log end of a partition, after all that was begun before.
@@ -341,8 +342,10 @@ async fn a_lost_piece_of_work_is_told_and_lets_the_next_one_in() {
 async fn the_time_of_a_request_is_given_to_its_acknowledgements() {
     let drill = Drill::start(&[]).await;
     let held = drill.hold(Lane::Walk);
-    let first = drill.begin_within(0, heavy(), Acks::Leader, Duration::from_millis(1));
-    let mut second = drill.begin_within(0, light(), Acks::Leader, Duration::ZERO);
+    let first = drill.hand_over(0, heavy(), Acks::Leader, Duration::from_millis(1));
+    let second = drill.hand_over(0, light(), Acks::Leader, Duration::ZERO);
+    assert_eq!(drill.log_end(0).await, Offset(0));
+    let (first, mut second) = (tokio::spawn(first), tokio::spawn(second));
     let early = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
     assert!(early.is_err(), "{early:?}");
     drop(held);

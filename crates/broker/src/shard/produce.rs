@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The shortest pause between two looks whether an append still waits for its turn.
+/// The shortest time that a request is given again when its append had to wait for its turn.
 const HELD_LOOK: Duration = Duration::from_millis(100);
 
 impl Router {
@@ -80,11 +80,7 @@ async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration, turns: impl Fn
                     return;
                 }
                 seen = now;
-                patience = if now.held > 0 {
-                    timeout.max(HELD_LOOK)
-                } else {
-                    timeout
-                };
+                patience = timeout.max(HELD_LOOK);
             }
         }
     }
@@ -332,7 +328,7 @@ mod tests {
         found.len() - left.borrow().len()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_time_begins_when_the_last_append_has_had_its_turn() {
         assert_eq!(looks(&[(0, 0), (0, 0)]).await, 1, "there was nothing to wait for");
         assert_eq!(looks(&[(1, 0), (1, 0), (0, 1), (0, 1), (0, 1)]).await, 4);
