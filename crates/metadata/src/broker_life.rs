@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::record::BrokerRegistration;
     use crate::request::Outcome;
-    use milena_types::IncarnationId;
+    use milena_types::{IncarnationId, MetadataVersion};
     use std::sync::Arc;
 
     const ME: BrokerId = BrokerId(1);
@@ -86,6 +86,7 @@ mod tests {
             is_caught_up: true,
             is_fenced,
             should_shutdown,
+            version: MetadataVersion(0),
         }
     }
 

@@ -92,6 +92,8 @@ pub struct HeartbeatReply {
     pub is_fenced: bool,
     /// It leads nothing any more and may exit.
     pub should_shutdown: bool,
+    /// The metadata that this was answered from: whatever was done to the broker while it was silent is in it.
+    pub version: MetadataVersion,
 }
 
 /// A leader asks for another ISR (KIP-497, KIP-903). Source: `AlterPartitionRequest`.

@@ -296,6 +296,7 @@ fn heartbeats_survive() {
         is_caught_up: true,
         is_fenced: true,
         should_shutdown: true,
+        version: MetadataVersion(77),
     };
     assert_eq!(
         HeartbeatReply::try_from(proto::HeartbeatResponse::from(&reply)),

@@ -11,7 +11,7 @@ use crate::metadata::MetadataCache;
 use crate::shard::ControlPlane;
 use futures_util::future::BoxFuture;
 use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
-use milena_types::{BrokerEpoch, BrokerId, ErrorCode};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, MetadataVersion};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -73,8 +73,8 @@ impl ControlPlane for BrokerControl {
         self.registration.epoch()
     }
 
-    fn in_contact(&self) -> bool {
-        self.registration.in_contact()
+    fn in_contact(&self, followed: MetadataVersion) -> bool {
+        self.registration.in_contact(followed)
     }
 
     fn alter_partition(&self, item: AlterPartitionItem) -> BoxFuture<'static, ErrorCode> {

@@ -309,13 +309,19 @@ fn a_broker_that_is_stuck_is_fenced_while_another_one_is_active() {
         let beats = side.quorum.state().heartbeats.len();
         eventually("heartbeats", || side.quorum.state().heartbeats.len() > beats + 2).await;
         assert_eq!(side.state(), BrokerState::Active, "nobody else could lead");
-        assert!(registration.in_contact());
+        assert!(registration.in_contact(side.cache.image().version));
         side.quorum.commit(vec![peer(2, 5, 9093)]);
         eventually("fenced", || side.state() == BrokerState::Fenced).await;
-        assert!(!registration.in_contact(), "another one may lead");
+        assert!(
+            !registration.in_contact(side.cache.image().version),
+            "another one may lead"
+        );
         registration.set_stuck(false);
         eventually("active again", || side.state() == BrokerState::Active).await;
-        eventually("in contact", || registration.in_contact()).await;
+        eventually("in contact", || {
+            registration.in_contact(side.cache.image().version)
+        })
+        .await;
     });
 }
 

@@ -308,6 +308,7 @@ impl Controller for Service {
             is_caught_up,
             is_fenced: known.fenced,
             should_shutdown,
+            version: state.image.version.0,
         };
         Ok(Response::new(reply))
     }

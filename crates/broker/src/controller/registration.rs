@@ -108,10 +108,16 @@ impl Registration {
         *self.epoch.borrow()
     }
 
-    /// True while the controller's session for this broker cannot have ended: nobody has been elected in its place for that.
+    /// True while the controller's session for this broker cannot have ended: nobody has been elected in its place for that. For who
+    /// has followed the metadata so far.
     #[must_use]
-    pub fn in_contact(&self) -> bool {
-        self.contact.is_fresh(self.moment(Instant::now()))
+    pub fn in_contact(&self, followed: MetadataVersion) -> bool {
+        self.contact.is_fresh(self.moment(Instant::now()), followed)
+    }
+
+    fn heard(&self, sent: Instant, version: MetadataVersion) {
+        let now = self.moment(Instant::now());
+        self.contact.heard(self.moment(sent), now, version);
     }
 
     fn moment(&self, at: Instant) -> Moment {
@@ -158,7 +164,7 @@ impl Registration {
             let (sent, left) = (Instant::now(), deadline.saturating_sub(start.elapsed()));
             match self.register_once(me, client, left).await {
                 Ok(reply) if reply.outcome.error.is_none() => {
-                    self.contact.heard(self.moment(sent));
+                    self.heard(sent, version_of(reply.epoch));
                     self.epoch.send_replace(Some(reply.epoch));
                     self.state.send_replace(BrokerState::Fenced);
                     tracing::info!(broker = %me.broker, epoch = %reply.epoch, "registered with the controller");
@@ -236,7 +242,7 @@ impl Registration {
             match self.beat(me, client, cache, interval, want_fence).await {
                 Ok(reply) => {
                     if reply.outcome.error.is_none() && !want_fence {
-                        self.contact.heard(self.moment(beat));
+                        self.heard(beat, reply.version);
                     }
                     self.on_reply(me, &reply);
                 }
@@ -335,4 +341,9 @@ impl Registration {
             self.state.send_replace(is);
         }
     }
+}
+
+/// The metadata with that registration: a broker epoch is the version of its record.
+fn version_of(epoch: BrokerEpoch) -> MetadataVersion {
+    MetadataVersion(u64::try_from(epoch.0).unwrap_or(0))
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
-use milena_types::{BrokerEpoch, BrokerId, ErrorCode};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, MetadataVersion};
 
 /// The control side of a broker. Called from data threads: nothing may block.
 pub trait ControlPlane: Send + Sync + 'static {
@@ -11,7 +11,7 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// True while the controller's session for this broker cannot have ended. Asked for each request that a leader would
     /// acknowledge alone.
-    fn in_contact(&self) -> bool;
+    fn in_contact(&self, followed: MetadataVersion) -> bool;
 
     /// Asks the controller for another ISR. Resolves with the item's error code; a request that could not be sent or was
     /// not answered resolves with REQUEST_TIMED_OUT. The truth arrives with the metadata.

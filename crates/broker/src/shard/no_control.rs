@@ -3,7 +3,7 @@
 use super::control_plane::ControlPlane;
 use futures_util::future::BoxFuture;
 use milena_metadata::request::{AlterPartitionItem, ReplicaStateItem};
-use milena_types::{BrokerEpoch, BrokerId, ErrorCode};
+use milena_types::{BrokerEpoch, BrokerId, ErrorCode, MetadataVersion};
 
 /// Proposes to nobody: ISR changes time out.
 pub(crate) struct NoControl;
@@ -13,7 +13,7 @@ impl ControlPlane for NoControl {
         Some(BrokerEpoch(1))
     }
 
-    fn in_contact(&self) -> bool {
+    fn in_contact(&self, _followed: MetadataVersion) -> bool {
         true
     }
 

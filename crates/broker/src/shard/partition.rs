@@ -154,7 +154,7 @@ impl Partition {
         let Role::Leader(role) = &mut self.role else {
             return;
         };
-        let in_contact = || cx.control.in_contact();
+        let in_contact = || cx.control.in_contact(cx.image.version);
         if let Some(high_watermark) = role.leader.advance_high_watermark(cx.now(), in_contact) {
             role.parked.complete(&role.leader);
             if let Some(took) = role.first_ack.on_committed(high_watermark, || cx.now()) {

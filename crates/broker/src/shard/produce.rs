@@ -184,7 +184,8 @@ impl Partition {
     pub(super) fn check_produce(&self, cx: &Context, acks: Acks) -> Result<(), ErrorCode> {
         let role = self.leader()?;
         self.check_space(cx)?;
-        role.leader.check_produce(acks, || cx.control.in_contact())
+        role.leader
+            .check_produce(acks, || cx.control.in_contact(cx.image.version))
     }
 
     /// KAFKA_STORAGE_ERROR while the directory is full: the client looks for another leader and tries again.

@@ -10,8 +10,8 @@ use milena_metadata::record::{
 use milena_metadata::request::{AlterPartitionItem, ReplicaState, ReplicaStateItem, ReplicaStates};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_types::{
-    BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, PartitionIndex, Timestamp,
-    TopicId, TopicIdPartition, TopicName,
+    BrokerEpoch, BrokerId, ClusterId, ErrorCode, IncarnationId, LeaderEpoch, MetadataVersion, PartitionIndex,
+    Timestamp, TopicId, TopicIdPartition, TopicName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -318,7 +318,7 @@ impl ControlPlane for Control {
         *self.epoch.lock().unwrap()
     }
 
-    fn in_contact(&self) -> bool {
+    fn in_contact(&self, _followed: MetadataVersion) -> bool {
         !self
             .controller
             .state

@@ -61,6 +61,7 @@ pub fn heartbeat(
         is_caught_up,
         is_fenced: matches!(next, State::Fenced | State::ShutdownNow),
         should_shutdown: next == State::ShutdownNow,
+        version: image.version,
     })
 }
 

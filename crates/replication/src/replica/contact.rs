@@ -3,8 +3,12 @@
 //! The moment is that at which an answered request was *sent*: the controller's session for this broker began later. So it ends later,
 //! too, and nobody else is elected before this broker knows that it is on its own. A process that was stopped for longer knows it with
 //! its first look at the clock.
+//!
+//! Once a session may have ended, somebody else may lead. The next answer begins another one, and names the metadata that it was
+//! given from; until a data thread has followed that, it may not know yet that it was deposed, and is on its own still.
 
 use crate::Moment;
+use milena_types::MetadataVersion;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,6 +19,8 @@ pub struct Contact {
     session_timeout: Duration,
     /// The moment at which the session may have ended; 0: it has not begun.
     until: AtomicU64,
+    /// The metadata that the session began with.
+    since: AtomicU64,
 }
 
 impl Contact {
@@ -24,24 +30,28 @@ impl Contact {
         Self {
             session_timeout,
             until: AtomicU64::new(0),
+            since: AtomicU64::new(0),
         }
     }
 
-    /// What was sent at that moment has been answered.
-    pub fn heard(&self, sent: Moment) {
+    /// What was sent at that moment has been answered now, from that metadata.
+    pub fn heard(&self, sent: Moment, now: Moment, version: MetadataVersion) {
+        if now.0 >= self.until.load(Ordering::Acquire) {
+            self.since.fetch_max(version.0, Ordering::Release);
+        }
         let until = sent.plus(self.session_timeout).0;
-        self.until.fetch_max(until, Ordering::Relaxed);
+        self.until.fetch_max(until, Ordering::Release);
     }
 
     /// This broker is about to ask for the end of its session.
     pub fn end(&self) {
-        self.until.store(0, Ordering::Relaxed);
+        self.until.store(0, Ordering::Release);
     }
 
-    /// True while the session cannot have ended.
+    /// True while the session cannot have ended, for who has followed the metadata as far as this.
     #[must_use]
-    pub fn is_fresh(&self, now: Moment) -> bool {
-        now.0 < self.until.load(Ordering::Relaxed)
+    pub fn is_fresh(&self, now: Moment, followed: MetadataVersion) -> bool {
+        now.0 < self.until.load(Ordering::Acquire) && followed.0 >= self.since.load(Ordering::Acquire)
     }
 }
 
@@ -49,17 +59,31 @@ impl Contact {
 mod tests {
     use super::*;
 
+    const BEGIN: MetadataVersion = MetadataVersion(7);
+
     #[test]
     fn a_session_is_counted_from_what_was_sent() {
         let contact = Contact::new(Duration::from_secs(9));
-        assert!(!contact.is_fresh(Moment(0)), "nobody was heard yet");
-        contact.heard(Moment(5000));
-        assert!(contact.is_fresh(Moment(13_999)));
-        assert!(!contact.is_fresh(Moment(14_000)));
+        assert!(!contact.is_fresh(Moment(0), BEGIN), "nobody was heard yet");
+        contact.heard(Moment(5000), Moment(5010), BEGIN);
+        assert!(contact.is_fresh(Moment(13_999), BEGIN));
+        assert!(!contact.is_fresh(Moment(14_000), BEGIN));
         // An answer that was overtaken changes nothing.
-        contact.heard(Moment(0));
-        assert!(contact.is_fresh(Moment(13_999)));
+        contact.heard(Moment(0), Moment(5020), BEGIN);
+        assert!(contact.is_fresh(Moment(13_999), BEGIN));
         contact.end();
-        assert!(!contact.is_fresh(Moment(5000)));
+        assert!(!contact.is_fresh(Moment(5000), BEGIN));
+    }
+
+    #[test]
+    fn after_a_session_that_may_have_ended_what_was_done_meanwhile_has_to_be_known() {
+        let contact = Contact::new(Duration::from_secs(9));
+        contact.heard(Moment(0), Moment(1), BEGIN);
+        // News of a session that goes on is not waited for.
+        contact.heard(Moment(2000), Moment(2001), MetadataVersion(9));
+        assert!(contact.is_fresh(Moment(2002), BEGIN));
+        contact.heard(Moment(11_000), Moment(11_001), MetadataVersion(20));
+        assert!(!contact.is_fresh(Moment(11_002), MetadataVersion(19)));
+        assert!(contact.is_fresh(Moment(11_002), MetadataVersion(20)));
     }
 }

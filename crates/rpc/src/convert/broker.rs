@@ -111,6 +111,7 @@ impl From<&HeartbeatReply> for proto::HeartbeatResponse {
             is_caught_up: reply.is_caught_up,
             is_fenced: reply.is_fenced,
             should_shutdown: reply.should_shutdown,
+            version: reply.version.0,
         }
     }
 }
@@ -124,6 +125,7 @@ impl TryFrom<proto::HeartbeatResponse> for HeartbeatReply {
             is_caught_up: reply.is_caught_up,
             is_fenced: reply.is_fenced,
             should_shutdown: reply.should_shutdown,
+            version: MetadataVersion(reply.version),
         })
     }
 }

@@ -12,7 +12,7 @@ use milena_metadata::broker_life::BrokerState;
 use milena_metadata::record::Endpoint;
 use milena_metadata::request::{Heartbeat, HeartbeatReply, RegisterBroker, RegisterBrokerReply};
 use milena_replication::Contact;
-use milena_types::{BrokerEpoch, ErrorCode};
+use milena_types::{BrokerEpoch, ErrorCode, MetadataVersion};
 use std::time::Duration;
 
 /// The interval while something is awaited from the controller.
@@ -48,7 +48,7 @@ impl Life {
 impl Process {
     /// True while nobody can have been elected in its place because it was silent.
     pub(super) fn in_contact(&self, cx: &Cx) -> bool {
-        self.life.contact.is_fresh(cx.moment())
+        self.life.contact.is_fresh(cx.moment(), self.cache.version)
     }
 
     pub(super) fn register(&mut self, cx: &mut Cx) {
@@ -77,7 +77,8 @@ impl Process {
     pub(super) fn on_registered(&mut self, cx: &mut Cx, reply: &RegisterBrokerReply, sent: Micros) {
         match reply.outcome.error {
             ErrorCode::None => {
-                self.life.contact.heard(moment(sent));
+                let version = MetadataVersion(u64::try_from(reply.epoch.0).unwrap_or(0));
+                self.life.contact.heard(moment(sent), cx.moment(), version);
                 say!(cx, "{}: registered as {}", self.node(), reply.epoch);
                 self.life.epoch = Some(reply.epoch);
                 self.life.state = BrokerState::Fenced;
@@ -134,7 +135,7 @@ impl Process {
 
     pub(super) fn on_beat(&mut self, cx: &mut Cx, reply: &HeartbeatReply, sent: Micros) {
         if reply.outcome.error.is_none() {
-            self.life.contact.heard(moment(sent));
+            self.life.contact.heard(moment(sent), cx.moment(), reply.version);
         }
         let shutting_down = self.life.shutdown_wanted;
         let was = self.life.state;
