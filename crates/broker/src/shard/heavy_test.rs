@@ -1,35 +1,23 @@
 //! Heavy batches on a data thread whose preparing threads are held, so that nothing depends on how long the work takes.
 
 use super::api::{ProduceCall, ProducePartition, ProduceResult};
-use super::log_dirs::LogDirs;
-use super::no_control::NoControl;
+use super::lone_broker::{LoneBroker, NODE, registered};
 use super::preparers::Lane;
-use super::router::Router;
-use super::thread::{DataThreads, DataThreadsConfig};
-use crate::config::BrokerConfig;
 use bytes::BytesMut;
-use milena_metadata::record::{
-    BrokerRegistration, ConfigResource, MetadataBatch, MetadataRecord, PartitionRegistration,
-};
-use milena_metadata::{MetadataDelta, MetadataImage};
+use milena_metadata::record::{ConfigResource, MetadataRecord, PartitionRegistration};
 use milena_record::{BatchBuilder, BatchHeader, Compression, TimestampType};
 use milena_types::*;
-use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-const NODE: BrokerId = BrokerId(1);
 const OTHER: BrokerId = BrokerId(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker of one data thread that leads both partitions of the topic `t`.
 struct Drill {
-    threads: DataThreads,
-    router: Router,
-    image: MetadataImage,
+    broker: LoneBroker,
     topic: TopicId,
-    _root: tempfile::TempDir,
 }
 
 /// The threads of a lane wait until this goes.
@@ -37,50 +25,24 @@ type Held = mpsc::Sender<()>;
 
 impl Drill {
     async fn start(configs: &[(&str, &str)]) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let dirs = LogDirs::open(&[root.path().join("a")], NODE, &ClusterId("c".to_owned()));
-        let config = BrokerConfig {
-            node_id: NODE,
-            data_threads: Some(1),
-            ..BrokerConfig::default()
-        };
-        let threads = DataThreads::start(DataThreadsConfig {
-            config: Arc::new(config),
-            dirs: Arc::new(dirs.unwrap()),
-            control: Arc::new(NoControl),
-        });
-        let threads = threads.unwrap();
         let mut drill = Self {
-            router: threads.router(),
-            threads,
-            image: MetadataImage::default(),
+            broker: LoneBroker::start(1),
             topic: TopicId::random(),
-            _root: root,
         };
         let mut records = vec![
-            broker(NODE),
-            broker(OTHER),
+            registered(NODE),
+            registered(OTHER),
             MetadataRecord::Topic {
                 id: drill.topic,
                 name: TopicName::new("t").unwrap(),
             },
         ];
         records.extend([0, 1].map(|index| drill.led_by(index, NODE, 0)));
-        drill.commit(records).await;
+        drill.broker.commit(records).await;
         for (key, value) in configs {
             drill.set(key, value).await;
         }
         drill
-    }
-
-    async fn commit(&mut self, records: Vec<MetadataRecord>) {
-        let batch = MetadataBatch {
-            expected_version: self.image.version,
-            records,
-        };
-        let delta: MetadataDelta = self.image.apply(&batch).unwrap();
-        let image = Arc::new(self.image.clone());
-        self.router.apply_metadata(image, Arc::new(delta)).await;
     }
 
     async fn set(&mut self, key: &str, value: &str) {
@@ -89,7 +51,7 @@ impl Drill {
             key: key.to_owned(),
             value: Some(value.to_owned()),
         };
-        self.commit(vec![record]).await;
+        self.broker.commit(vec![record]).await;
     }
 
     fn id(&self, partition: i32) -> TopicIdPartition {
@@ -124,7 +86,7 @@ impl Drill {
         timeout: Duration,
     ) -> impl Future<Output = ProduceResult> + Send + use<> {
         let id = self.id(partition);
-        let answer = self.router.produce(ProduceCall {
+        let answer = self.broker.router.produce(ProduceCall {
             acks,
             timeout,
             zstd_allowed: false,
@@ -137,7 +99,7 @@ impl Drill {
     async fn log_end(&self, partition: i32) -> Offset {
         let (told, end) = tokio::sync::oneshot::channel();
         let id = self.id(partition);
-        let owner = self.router.mailboxes.owner_of(id);
+        let owner = self.broker.router.mailboxes.owner_of(id);
         let look = move |shard: &mut super::state::Shard| {
             let end = shard
                 .partitions
@@ -145,18 +107,21 @@ impl Drill {
                 .map(|partition| partition.log.log_end_offset());
             told.send(end.unwrap()).unwrap();
         };
-        self.router.mailboxes.run(owner, look).unwrap();
+        self.broker.router.mailboxes.run(owner, look).unwrap();
         end.await.unwrap()
     }
 
     async fn first_batch(&self, partition: i32) -> BatchHeader {
-        let read = self.router.read_internal(self.id(partition), Offset(0), 1 << 20);
+        let read = self
+            .broker
+            .router
+            .read_internal(self.id(partition), Offset(0), 1 << 20);
         BatchHeader::parse(&read.await.unwrap().records).unwrap()
     }
 
     /// Nothing more is done in this lane until the result goes.
     fn hold(&self, lane: Lane) -> Held {
-        let preparers = &self.router.background.preparers;
+        let preparers = &self.broker.router.background.preparers;
         assert_eq!(preparers.threads_max(), 1);
         let (held, release) = mpsc::channel();
         let wait = Box::new(move || {
@@ -170,22 +135,14 @@ impl Drill {
     async fn drained(&self, lane: Lane) {
         let (told, done) = tokio::sync::oneshot::channel();
         let tell = Box::new(move || told.send(()).unwrap());
-        self.router.background.preparers.submit(lane, tell).unwrap();
+        self.broker
+            .router
+            .background
+            .preparers
+            .submit(lane, tell)
+            .unwrap();
         done.await.unwrap();
     }
-}
-
-fn broker(id: BrokerId) -> MetadataRecord {
-    MetadataRecord::Broker(BrokerRegistration {
-        id,
-        epoch: BrokerEpoch(1),
-        incarnation: IncarnationId::random(),
-        endpoints: Vec::new(),
-        rack: None,
-        directories: Vec::new(),
-        fenced: false,
-        in_controlled_shutdown: false,
-    })
 }
 
 fn light() -> BytesMut {
@@ -234,7 +191,7 @@ async fn other_partitions_go_on_and_what_came_behind_waits_in_order() {
         assert_eq!(answer(begun).await, at(offset));
     }
     assert_eq!(answer(drill.begin(0, light(), Acks::All)).await, at(105));
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
 }
 
 #[tokio::test]
@@ -245,7 +202,7 @@ async fn who_leads_no_more_tells_all_that_wait_and_nothing_of_it_is_appended_lat
     let behind = [(); 2].map(|()| drill.begin(0, light(), Acks::None));
     // The metadata may overtake requests.
     assert_eq!(drill.log_end(0).await, Offset(0));
-    drill.commit(vec![drill.led_by(0, OTHER, 1)]).await;
+    drill.broker.commit(vec![drill.led_by(0, OTHER, 1)]).await;
     let all = [first].into_iter().chain(behind);
     for begun in all {
         let result = tokio::time::timeout(PATIENCE, begun).await.unwrap().unwrap();
@@ -253,7 +210,7 @@ async fn who_leads_no_more_tells_all_that_wait_and_nothing_of_it_is_appended_lat
         assert_eq!(result.current_leader, Some((OTHER, LeaderEpoch(1))));
     }
     // It leads again, and something else is away, when the old work would come back.
-    drill.commit(vec![drill.led_by(0, NODE, 2)]).await;
+    drill.broker.commit(vec![drill.led_by(0, NODE, 2)]).await;
     let other = of(Compression::Gzip, 4 << 20, None);
     let again = drill.begin(0, other.clone(), Acks::All);
     let last = drill.begin(0, light(), Acks::All);
@@ -263,7 +220,7 @@ async fn who_leads_no_more_tells_all_that_wait_and_nothing_of_it_is_appended_lat
     drill.drained(Lane::Walk).await;
     assert_eq!(drill.log_end(0).await, Offset(2));
     assert_eq!(drill.first_batch(0).await.size_bytes(), other.len());
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
 }
 
 /// Bytes of a batch that come to be stored with another codec on another thread.
@@ -289,7 +246,7 @@ async fn what_comes_back_is_judged_by_the_rules_of_then_and_the_settings_of_the_
     }
     assert_eq!(drill.log_end(1).await, Offset(0));
     assert_eq!(drill.first_batch(0).await.compression(), Ok(Compression::Zstd));
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
 }
 
 #[tokio::test]
@@ -314,7 +271,7 @@ async fn a_duplicate_is_not_compressed_again_and_a_refusal_lets_the_next_one_in(
     drop(held);
     assert_eq!(answer(late).await, (ErrorCode::InvalidTimestamp, None));
     assert_eq!(answer(next).await, at(1));
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
 }
 
 #[tokio::test]
@@ -324,18 +281,18 @@ async fn a_lost_piece_of_work_is_told_and_lets_the_next_one_in() {
     let lost = drill.begin(0, heavy(), Acks::Leader);
     let next = drill.begin(0, light(), Acks::Leader);
     let id = drill.id(0);
-    let owner = drill.router.mailboxes.owner_of(id);
+    let owner = drill.broker.router.mailboxes.owner_of(id);
     let lose = move |shard: &mut super::state::Shard| {
         let work = shard.cx.lines.away(id).unwrap();
         shard.on_prepared(id, work, super::heavy::Prepared::Lost);
     };
-    drill.router.mailboxes.run(owner, lose).unwrap();
+    drill.broker.router.mailboxes.run(owner, lose).unwrap();
     assert_eq!(answer(lost).await, (ErrorCode::UnknownServerError, None));
     assert_eq!(answer(next).await, at(0));
     drop(held);
     drill.drained(Lane::Walk).await;
     assert_eq!(drill.log_end(0).await, Offset(1));
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
 }
 
 #[tokio::test]
@@ -351,7 +308,7 @@ async fn the_time_of_a_request_is_given_to_its_acknowledgements() {
     drop(held);
     assert_eq!(answer(first).await, at(0));
     assert_eq!(answer(second).await, at(1));
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
 }
 
 #[tokio::test]
@@ -360,7 +317,7 @@ async fn a_shutdown_waits_for_no_heavy_batch() {
     let held = drill.hold(Lane::Walk);
     let begun = [heavy(), light()].map(|batch| drill.begin(0, batch, Acks::All));
     assert_eq!(drill.log_end(0).await, Offset(0));
-    assert!(drill.threads.shutdown().await);
+    drill.broker.stop().await;
     for begun in begun {
         assert_eq!(answer(begun).await, (ErrorCode::NotLeaderOrFollower, None));
     }

@@ -44,6 +44,8 @@ mod line;
 pub mod link;
 mod list_offsets;
 mod log_dirs;
+#[cfg(test)]
+mod lone_broker;
 mod mailbox;
 mod metadata;
 mod missed_logs;
