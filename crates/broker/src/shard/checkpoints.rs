@@ -10,7 +10,6 @@ use super::partition::Partition;
 use super::state::Shard;
 use milena_log::{Checkpointed, DirOffsets, LogConfig, LogDir, LogError, OpenOptions};
 use milena_types::{Offset, Timestamp, TopicIdPartition, TopicPartition};
-use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -26,8 +25,6 @@ struct State {
     offsets: DirOffsets,
     /// Whom to tell that the recovery point is on disk.
     to_tell: Vec<(TopicIdPartition, Offset)>,
-    /// Logs with a recovery floor, which is void once that is on disk.
-    floors: BTreeSet<TopicPartition>,
 }
 
 /// Checkpoints of a directory could not be written.
@@ -87,7 +84,7 @@ impl DirCheckpoints {
             .open_options(dir, name, id.topic, config, known, now)
     }
 
-    /// The partition's offsets may have moved. Who has a recovery floor is told of the next checkpoint although it is no news.
+    /// The partition's offsets may have moved.
     pub(super) fn note(
         &self,
         id: TopicIdPartition,
@@ -96,13 +93,8 @@ impl DirCheckpoints {
         has_floor: bool,
     ) {
         let mut state = self.lock();
-        if state.offsets.note(name, offsets) || has_floor {
+        if state.offsets.note(name, offsets, has_floor) {
             state.to_tell.push((id, offsets.recovery_point));
-        }
-        if has_floor {
-            state.floors.insert(name.clone());
-        } else {
-            state.floors.remove(name);
         }
     }
 
@@ -113,14 +105,12 @@ impl DirCheckpoints {
 
     /// The partition is gone.
     pub(super) fn forget(&self, name: &TopicPartition) {
-        let mut state = self.lock();
-        state.offsets.forget(name);
-        state.floors.remove(name);
+        self.lock().offsets.forget(name);
     }
 
     /// Removes the recovery floors that are left, at a clean shutdown, when the checkpoints are on disk.
     fn remove_floors(&self, dir: &LogDir) -> Result<(), LogError> {
-        let floors = std::mem::take(&mut self.lock().floors);
+        let floors = self.lock().offsets.take_floors();
         floors.iter().try_for_each(|name| dir.remove_recovery_floor(name))
     }
 }

@@ -10,7 +10,7 @@ use crate::config::LogConfig;
 use crate::error::LogError;
 use crate::partition::OpenOptions;
 use milena_types::{Offset, Timestamp, TopicId, TopicPartition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the checkpoints know of one partition.
@@ -60,6 +60,8 @@ pub struct DirOffsets {
     cleaned: BTreeMap<TopicPartition, Offset>,
     /// The greatest offset that the files may still say of a log that is gone, or a write that is under way.
     forgotten: BTreeMap<TopicPartition, Offset>,
+    /// Logs with a recovery floor, which is void once what is noted here is on disk.
+    floors: BTreeSet<TopicPartition>,
     changed: bool,
 }
 
@@ -114,13 +116,22 @@ impl DirOffsets {
         let known = self.of(name);
         let believed = floor.map_or(known, |floor| known.below_floor(floor));
         if believed != known {
-            self.note(name, believed);
+            self.set(name, believed);
         }
         believed
     }
 
-    /// The partition's offsets are these. True when that is news.
-    pub fn note(&mut self, name: &TopicPartition, offsets: Checkpointed) -> bool {
+    /// The partition's offsets are these, and its log has a recovery floor, or has none. True when the log is to be told that its
+    /// recovery point is on disk, once the next write is done: when that is news, or is waited for by a floor.
+    pub fn note(&mut self, name: &TopicPartition, offsets: Checkpointed, has_floor: bool) -> bool {
+        match has_floor {
+            true => drop(self.floors.insert(name.clone())),
+            false => drop(self.floors.remove(name)),
+        }
+        self.set(name, offsets) || has_floor
+    }
+
+    fn set(&mut self, name: &TopicPartition, offsets: Checkpointed) -> bool {
         let mut changed = replace(&mut self.recovery_points, name, offsets.recovery_point);
         changed |= replace(&mut self.high_watermarks, name, offsets.high_watermark);
         // No entry is a start at 0. One of a former log of this name must not stay: it would cut this one.
@@ -156,6 +167,7 @@ impl DirOffsets {
             self.keep_forgotten([(name.clone(), offset)]);
         }
         self.changed |= self.cleaned.remove(name).is_some();
+        self.floors.remove(name);
     }
 
     /// How to open the log of a partition of which `known` is believed.
@@ -190,6 +202,12 @@ impl DirOffsets {
             ],
             forgotten: std::mem::take(&mut self.forgotten),
         })
+    }
+
+    /// The logs that still have a recovery floor when the last checkpoints are on disk: it is to go before the directory is marked as
+    /// left in order ([`LogDir::remove_recovery_floor`]).
+    pub fn take_floors(&mut self) -> BTreeSet<TopicPartition> {
+        std::mem::take(&mut self.floors)
     }
 
     /// The old files stay; they are hints. The next time is another try.
@@ -236,10 +254,14 @@ mod tests {
         assert_eq!(at(29).log_start, Offset::ZERO);
     }
 
+    fn name() -> TopicPartition {
+        crate::format::parse_partition_dir_name("t-0").unwrap()
+    }
+
     /// Else a crash between the files would look like a log start that is damaged.
     #[test]
     fn no_log_start_is_on_disk_before_a_high_watermark_that_reaches_as_far() {
-        let name = crate::format::parse_partition_dir_name("t-0").unwrap();
+        let name = name();
         let at = |offset| Checkpointed {
             recovery_point: Offset(0),
             high_watermark: Offset(offset),
@@ -253,9 +275,9 @@ mod tests {
         let run = |budget| {
             let fs = FaultyFileSystem::default();
             let (dir, mut offsets) = (open(&fs), DirOffsets::default());
-            offsets.note(&name, at(10));
+            offsets.note(&name, at(10), false);
             offsets.take_write().unwrap().write(&dir).unwrap();
-            offsets.note(&name, at(500));
+            offsets.note(&name, at(500), false);
             let before = fs.spent();
             if let Some(budget) = budget {
                 fs.die_after(budget);
@@ -288,14 +310,14 @@ mod tests {
     /// After a stop in order nobody looks at floors, and the files are believed.
     #[test]
     fn what_is_not_believed_is_not_written_again() {
-        let name = crate::format::parse_partition_dir_name("t-0").unwrap();
+        let name = name();
         let mut offsets = DirOffsets::default();
         let said = Checkpointed {
             recovery_point: Offset(50),
             high_watermark: Offset(50),
             log_start: Offset(30),
         };
-        offsets.note(&name, said);
+        offsets.note(&name, said, false);
         offsets.take_write().unwrap();
         assert_eq!(offsets.believe(&name, None), said);
         assert!(offsets.take_write().is_none());
@@ -306,5 +328,22 @@ mod tests {
         );
         assert_eq!(offsets.of(&name), believed);
         assert!(offsets.take_write().is_some());
+    }
+
+    #[test]
+    fn a_log_with_a_floor_waits_for_the_next_checkpoint_news_or_not() {
+        let (mut offsets, name) = (DirOffsets::default(), name());
+        let known = Checkpointed {
+            recovery_point: Offset(10),
+            ..Checkpointed::default()
+        };
+        assert!(offsets.note(&name, known, true), "it is news");
+        assert!(!offsets.note(&name, known, false));
+        assert!(offsets.take_floors().is_empty(), "it has none any more");
+        assert!(offsets.note(&name, known, true));
+        assert_eq!(offsets.take_floors(), BTreeSet::from([name.clone()]));
+        assert!(offsets.note(&name, known, true));
+        offsets.forget(&name);
+        assert!(offsets.take_floors().is_empty());
     }
 }

@@ -37,7 +37,8 @@ impl Process {
                 high_watermark: partition.high_watermark(),
                 log_start: partition.log.log_start_offset(),
             };
-            if self.checkpoints.note(&partition.name, offsets) || partition.log.has_recovery_floor() {
+            let has_floor = partition.log.has_recovery_floor();
+            if self.checkpoints.note(&partition.name, offsets, has_floor) {
                 saved.push((id, offsets.recovery_point));
             }
         }
