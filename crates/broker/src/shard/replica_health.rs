@@ -64,7 +64,7 @@ impl Unusable {
 }
 
 /// What a read has found out.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Damage {
     /// Every record below it is good.
     pub(super) offset: Offset,

@@ -2,7 +2,7 @@
 //! may be nowhere else, should the leader turn out to be damaged too.
 
 use super::refill::Refill;
-use super::{Gates, quarantine};
+use super::{Gates, give_up, make_room, quarantine};
 use crate::shard::context::{Context, wall_clock};
 use milena_log::quarantine::{Quarantine, Quarantined};
 use milena_log::{DamagedTail, LogError, TailKeeper};
@@ -72,19 +72,13 @@ impl DamagedLog {
     /// A file operation failed; nothing is kept.
     pub(super) fn set_aside(&self, tail: &DamagedTail, quarantine: Quarantine) -> Result<SetAside, LogError> {
         let bytes = tail.bytes();
-        let Some(removed) = quarantine.make_room(bytes)? else {
+        if !make_room(&quarantine, bytes)? {
             let why = format!("it has {bytes} bytes, more than milena.quarantine.max.bytes");
             return Ok(SetAside::TooLarge(why));
-        };
-        for gone in removed {
-            tracing::warn!(path = %gone.path.display(), bytes = gone.bytes, "a lost tail leaves the quarantine for a new one");
         }
         let mut writer = quarantine.begin(&self.name, self.id.topic)?;
         if let Err(error) = writer.append_damaged(tail) {
-            if let Err(error) = writer.abandon() {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "cannot remove what was set aside");
-            }
+            give_up(writer);
             return Err(error);
         }
         let now = wall_clock();
@@ -199,11 +193,13 @@ fn json_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use milena_log::env::StdFileSystem;
+    use milena_log::quarantine::QuarantineRules;
+    use milena_log::{Env, TailPiece};
     use milena_types::{Offset, PartitionIndex, TopicId, TopicName, Uuid};
 
-    #[test]
-    fn the_word_of_a_damaged_end_is_json() {
-        let log = DamagedLog {
+    fn log() -> DamagedLog {
+        DamagedLog {
             id: TopicIdPartition {
                 topic: TopicId(Uuid([1; 16])),
                 partition: PartitionIndex(3),
@@ -214,8 +210,11 @@ mod tests {
             },
             broker: BrokerId(1),
             leader_epoch: LeaderEpoch(9),
-        };
-        let tail = DamagedTail {
+        }
+    }
+
+    fn tail() -> DamagedTail {
+        DamagedTail {
             range: OffsetRange {
                 from: Offset(80),
                 to: Offset(300),
@@ -224,7 +223,43 @@ mod tests {
             epochs: vec![(LeaderEpoch(4), Offset(80)), (LeaderEpoch(7), Offset(200))],
             damage: "\"C:\\x\"\nis bad".to_owned(),
             pieces: Vec::new(),
+        }
+    }
+
+    /// However soon a copy would go again.
+    #[test]
+    fn so_much_as_is_not_to_be_kept_is_not_even_begun() {
+        let root = tempfile::tempdir().unwrap();
+        let segment = root.path().join("00000000000000000080.log");
+        std::fs::write(&segment, [7; 100]).unwrap();
+        let piece = TailPiece {
+            path: segment,
+            offset: Offset(80),
+            position: 0,
+            bytes: 100,
         };
+        let tail = DamagedTail {
+            pieces: vec![piece],
+            ..tail()
+        };
+        let within = |bytes_max| {
+            let rules = QuarantineRules {
+                bytes_max,
+                age_max_ms: 1_000_000,
+            };
+            let env = Env::with(Arc::new(StdFileSystem), 4);
+            let quarantine = Quarantine::new(env, root.path(), rules);
+            let result = log().set_aside(&tail, quarantine.clone()).unwrap();
+            let kept = quarantine.list().unwrap().len();
+            (matches!(result, SetAside::Kept(_)), kept)
+        };
+        assert_eq!(within(99), (false, 0));
+        assert_eq!(within(100_000), (true, 1));
+    }
+
+    #[test]
+    fn the_word_of_a_damaged_end_is_json() {
+        let (log, tail) = (log(), tail());
         assert_eq!(
             log.json(&tail, Timestamp(7)),
             "{\"version\": 1, \"why\": \"damage\", \"topic\": \"a.b-c_D\", \"partition\": 3, \

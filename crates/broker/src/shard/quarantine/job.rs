@@ -1,6 +1,6 @@
 //! One tail on its way into the quarantine, and what becomes of the log then.
 
-use super::{LossEvent, quarantine};
+use super::{LossEvent, give_up, make_room, quarantine};
 use crate::shard::context::{Context, wall_clock};
 use crate::shard::link::LinkKey;
 use crate::shard::mailbox::with_local;
@@ -63,9 +63,8 @@ impl Job {
         let found = with_local(|shard| shard.begin_tail(self)).flatten();
         let (quarantine, bytes) = found.ok_or(NotKept::Outdated)??;
         let room = quarantine.clone();
-        let removed = elsewhere(move || room.make_room(bytes)).await??;
-        for gone in removed.ok_or(NotKept::TooLarge)? {
-            tracing::warn!(path = %gone.path.display(), bytes = gone.bytes, "a lost tail leaves the quarantine for a new one");
+        if !elsewhere(move || make_room(&room, bytes)).await?? {
+            return Err(NotKept::TooLarge);
         }
         let (begin, event) = (quarantine.clone(), self.event.clone());
         let mut tail = elsewhere(move || begin.begin(&event.name, event.id.topic)).await??;
@@ -112,13 +111,11 @@ async fn copy(mut tail: TailWriter, plan: ReadPlan) -> (Option<TailWriter>, Resu
     elsewhere(piece).await.unwrap_or_else(|error| (None, Err(error)))
 }
 
-/// Gives the space back; what cannot be removed now goes at the next start.
+/// Gives the space back.
 async fn abandon(tail: Option<TailWriter>, why: NotKept) -> NotKept {
-    if let Some(tail) = tail
-        && let Ok(Err(error)) = elsewhere(move || tail.abandon()).await
-    {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(error, "cannot remove what was set aside");
+    if let Some(tail) = tail {
+        // Without it that is done at the next start.
+        let _ = elsewhere(move || give_up(tail)).await;
     }
     why
 }
@@ -143,9 +140,7 @@ impl Shard {
             self.cut_unkept(key, truncation, &event, &why);
             return;
         }
-        cx.last_quarantine += 1;
-        let (number, dir, id) = (cx.last_quarantine, partition.dir, event.id);
-        cx.quarantining.insert(id, number);
+        let (number, dir) = (cx.begin_quarantine(event.id), partition.dir);
         let job = Job {
             number,
             key,
@@ -208,10 +203,7 @@ impl Shard {
 
     fn on_set_aside(&mut self, job: &Job, result: Result<(Quarantine, Quarantined), NotKept>) {
         let is_current = self.is_current(job);
-        let is_newest = self.cx.quarantining.get(&job.event.id) == Some(&job.number);
-        if is_newest {
-            self.cx.quarantining.remove(&job.event.id);
-        }
+        let is_newest = self.cx.end_quarantine(job.event.id, job.number);
         match result {
             Ok((quarantine, kept)) => {
                 let cut = is_current && self.on_kept(job, &kept);

@@ -30,8 +30,11 @@ pub(super) use job::RETRY_PAUSE;
 pub(super) use refill::{Refill, Refills};
 pub(super) use sweep::sweep;
 
+use super::context::Context;
 use super::log_dirs::LogDirs;
-use milena_log::quarantine::{Quarantine, QuarantineRules};
+use milena_log::LogError;
+use milena_log::quarantine::{Quarantine, QuarantineRules, TailWriter};
+use milena_types::TopicIdPartition;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,8 +50,43 @@ impl Gates {
     }
 }
 
+impl Context {
+    /// A tail of the partition is on its way into the quarantine: the number of that job.
+    fn begin_quarantine(&mut self, id: TopicIdPartition) -> u64 {
+        self.last_quarantine += 1;
+        self.quarantining.insert(id, self.last_quarantine);
+        self.last_quarantine
+    }
+
+    /// The job has come to its end. False: a later one, or none, is under way.
+    fn end_quarantine(&mut self, id: TopicIdPartition, number: u64) -> bool {
+        let is_newest = self.quarantining.get(&id) == Some(&number);
+        if is_newest {
+            self.quarantining.remove(&id);
+        }
+        is_newest
+    }
+}
+
 /// The quarantine of a directory, unless that is offline.
 fn quarantine(dirs: &LogDirs, dir: usize, rules: QuarantineRules) -> Option<Quarantine> {
     let (handle, _) = dirs.checkpoints(dir)?;
     Some(Quarantine::new(Arc::clone(handle.env()), handle.path(), rules))
+}
+
+/// Makes room for a copy of `bytes`, and tells what went for it. False: so much is never kept. Blocks.
+fn make_room(quarantine: &Quarantine, bytes: u64) -> Result<bool, LogError> {
+    let removed = quarantine.make_room(bytes)?;
+    for gone in removed.iter().flatten() {
+        tracing::warn!(path = %gone.path.display(), bytes = gone.bytes, "a lost tail leaves the quarantine for a new one");
+    }
+    Ok(removed.is_some())
+}
+
+/// Gives the space of a copy back that is not completed; what cannot be removed now goes at the next start. Blocks.
+fn give_up(tail: TailWriter) {
+    if let Err(error) = tail.abandon() {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "cannot remove what was set aside");
+    }
 }

@@ -28,7 +28,7 @@ use tokio::task::spawn_blocking;
 const CHANGED_PAUSE: Duration = Duration::from_millis(200);
 
 /// The end of one log on its way into the quarantine.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Repair {
     /// Tells it from earlier and later ones.
     number: u64,
@@ -80,9 +80,7 @@ impl Shard {
         let Some(quarantine) = quarantine(&cx.dirs, partition.dir, rules) else {
             return;
         };
-        cx.last_quarantine += 1;
-        let number = cx.last_quarantine;
-        cx.quarantining.insert(id, number);
+        let number = cx.begin_quarantine(id);
         let log = DamagedLog {
             id,
             name: partition.name.clone(),
@@ -100,10 +98,7 @@ impl Shard {
 
     fn on_damage_set_aside(&mut self, repair: &Repair, result: Result<SetAside, LogError>) {
         let id = repair.log.id;
-        let is_newest = self.cx.quarantining.get(&id) == Some(&repair.number);
-        if is_newest {
-            self.cx.quarantining.remove(&id);
-        }
+        let is_newest = self.cx.end_quarantine(id, repair.number);
         let current = is_newest && self.is_led_elsewhere(id) && self.would_cut(repair);
         match result {
             Ok(set_aside) if current => self.cut_set_aside(repair, set_aside),
