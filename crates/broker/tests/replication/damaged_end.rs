@@ -103,9 +103,7 @@ async fn wait_kept(cluster: &Cluster, broker: i32, count: usize) -> Vec<Kept> {
 #[tokio::test]
 async fn when_the_leader_is_damaged_too_every_good_record_is_still_somewhere() {
     let cluster = Cluster::start_with(2, 1, from_disk()).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
+    let (id, _) = filled_on_two(&cluster).await;
     let first = damage_record(&cluster, 1, 3);
     let second = damage_record(&cluster, 2, 6);
     read_into(&cluster, 1, id).await;
@@ -161,10 +159,7 @@ async fn when_the_leader_is_damaged_too_every_good_record_is_still_somewhere() {
 #[tokio::test]
 async fn the_copy_goes_when_the_leader_has_filled_all_of_it_in() {
     let cluster = Cluster::start_with(2, 2, from_disk()).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let before = cluster.segments(2, "t", 0);
+    let (id, before) = filled_on_two(&cluster).await;
     damage_record(&cluster, 1, 2);
     read_into(&cluster, 1, id).await;
     wait_repaired(&cluster, 1, id, &before).await;
@@ -178,10 +173,7 @@ async fn the_copy_goes_when_the_leader_has_filled_all_of_it_in() {
 async fn without_space_for_the_copy_the_damaged_log_is_not_cut() {
     let fs = ShortFs::default();
     let cluster = Cluster::start_on(2, 1, from_disk(), fs.env()).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let before = cluster.segments(2, "t", 0);
+    let (id, before) = filled_on_two(&cluster).await;
     damage_record(&cluster, 1, 2);
     let damaged = cluster.segments(1, "t", 0);
     fs.refuse(rustix::io::Errno::NOSPC.raw_os_error());
@@ -218,10 +210,7 @@ async fn an_end_that_may_not_be_kept_is_cut_all_the_same() {
         ..from_disk()
     };
     let cluster = Cluster::start_with(2, 1, replica).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let before = cluster.segments(2, "t", 0);
+    let (id, before) = filled_on_two(&cluster).await;
     damage_record(&cluster, 1, 2);
     read_into(&cluster, 1, id).await;
     wait_repaired(&cluster, 1, id, &before).await;
@@ -264,10 +253,7 @@ async fn what_a_replica_in_doubt_cuts_when_nobody_comes_is_kept() {
 #[tokio::test]
 async fn the_copy_of_a_log_that_was_not_open_goes_too() {
     let mut cluster = Cluster::start_with(2, 1, from_disk()).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let before = cluster.segments(1, "t", 0);
+    let (id, before) = filled_on_two(&cluster).await;
     cluster.stop_node(1).await;
     std::fs::remove_file(&logs(&cluster.disk(1).join("t-0"))[2]).unwrap();
     cluster.start_node(1).await;
@@ -281,10 +267,7 @@ async fn the_copy_of_a_log_that_was_not_open_goes_too() {
 async fn a_log_that_nobody_can_fill_any_more_is_not_cut() {
     let fs = SlowFs::default();
     let mut cluster = Cluster::start_on(2, 1, from_disk(), fs.env()).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let before = cluster.segments(2, "t", 0);
+    let (id, before) = filled_on_two(&cluster).await;
     damage_record(&cluster, 1, 2);
     let damaged = cluster.segments(1, "t", 0);
     fs.hold(Some(cluster.disk(1)));

@@ -51,6 +51,14 @@ pub(crate) async fn fill(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
     }
 }
 
+/// A topic `t` on brokers 1, which leads, and 2, filled by [`fill`] and in sync; and the bytes of its log.
+pub(crate) async fn filled_on_two(cluster: &Cluster) -> (TopicIdPartition, Vec<u8>) {
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
+    fill(cluster, 1, id).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    (id, cluster.segments(1, "t", 0))
+}
+
 /// What [`fill`] wrote is there, in order, on that leader; more may follow.
 pub(crate) async fn assert_complete(cluster: &Cluster, leader: i32, id: TopicIdPartition) {
     wait_served(cluster.router(leader), id, RECORDS).await;
@@ -135,10 +143,7 @@ async fn damage_that_is_met_for_a_follower_is_not_sent() {
 #[tokio::test]
 async fn a_log_that_lacks_a_segment_is_not_opened_before_another_leads() {
     let mut cluster = Cluster::start(2, 1).await;
-    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], SMALL), 0);
-    fill(&cluster, 1, id).await;
-    cluster.wait_isr(id, &[1, 2]).await;
-    let before = cluster.segments(1, "t", 0);
+    let (id, before) = filled_on_two(&cluster).await;
     cluster.stop_node(1).await;
     std::fs::remove_file(&logs(&cluster.disk(1).join("t-0"))[2]).unwrap();
     // It still leads, as far as the metadata goes.
