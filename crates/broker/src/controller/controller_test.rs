@@ -88,6 +88,10 @@ impl Side {
         }
     }
 
+    fn in_contact(&self) -> bool {
+        self.registration.in_contact(self.cache.image().version)
+    }
+
     fn cluster(&self) -> ClusterHandle {
         ClusterHandle::new(Arc::clone(&self.cache), self.client.clone(), LONG)
     }
@@ -298,6 +302,25 @@ fn a_stale_epoch_leads_to_a_new_registration() {
     });
 }
 
+/// It may have been deposed meanwhile, and a data thread hears of that after the heartbeat's answer.
+#[test]
+fn after_a_session_contact_begins_with_what_was_done_meanwhile() {
+    on_control_thread(async {
+        let mut side = Side::new(1);
+        side.registration = Arc::new(Registration::new(Duration::from_secs(1)));
+        let (_life, _following) = (side.live(), side.follow());
+        eventually("active", || side.state() == BrokerState::Active).await;
+        eventually("in contact", || side.in_contact()).await;
+        let before = side.cache.image().version;
+        side.quorum.elect(None);
+        eventually("the end of the session", || !side.in_contact()).await;
+        side.quorum.commit(vec![peer(2, 5, 9093)]);
+        side.quorum.elect(Some(0));
+        eventually("in contact", || side.in_contact()).await;
+        assert!(!side.registration.in_contact(before), "that does not know of it");
+    });
+}
+
 #[test]
 fn a_broker_that_is_stuck_is_fenced_while_another_one_is_active() {
     on_control_thread(async {
@@ -309,19 +332,13 @@ fn a_broker_that_is_stuck_is_fenced_while_another_one_is_active() {
         let beats = side.quorum.state().heartbeats.len();
         eventually("heartbeats", || side.quorum.state().heartbeats.len() > beats + 2).await;
         assert_eq!(side.state(), BrokerState::Active, "nobody else could lead");
-        assert!(registration.in_contact(side.cache.image().version));
+        assert!(side.in_contact());
         side.quorum.commit(vec![peer(2, 5, 9093)]);
         eventually("fenced", || side.state() == BrokerState::Fenced).await;
-        assert!(
-            !registration.in_contact(side.cache.image().version),
-            "another one may lead"
-        );
+        assert!(!side.in_contact(), "another one may lead");
         registration.set_stuck(false);
         eventually("active again", || side.state() == BrokerState::Active).await;
-        eventually("in contact", || {
-            registration.in_contact(side.cache.image().version)
-        })
-        .await;
+        eventually("in contact", || side.in_contact()).await;
     });
 }
 
