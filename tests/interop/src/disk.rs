@@ -11,6 +11,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// `producer.id.expiration.ms` of both readers, the longest that Kafka can be told: what they see must not depend on the day.
+pub const LONGEST_EXPIRATION_MS: i64 = i32::MAX as i64;
+
 /// What Kafka says about one log directory.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -102,8 +105,7 @@ pub fn seen_by_milena(dir: &Path, node: BrokerId) -> Vec<String> {
         let name = partition.to_string();
         let config = Arc::new(LogConfig {
             retention_ms: -1,
-            // The longest that Kafka can be told.
-            producer_expiration_ms: i64::from(i32::MAX),
+            producer_expiration_ms: LONGEST_EXPIRATION_MS,
             ..LogConfig::default()
         });
         let path = dir.partition_path(&partition).join("partition.metadata");

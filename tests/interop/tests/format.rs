@@ -1,7 +1,9 @@
 //! Kafka's own tools and code over what Milena has on disk: written under load, left by kill -9, recovered, closed.
 
 use milena_cluster_tests::{Cluster, Settings, admin, until};
-use milena_interop_tests::disk::{Verdict, copy_dir, judged_by_kafka, now, seen_by_milena};
+use milena_interop_tests::disk::{
+    LONGEST_EXPIRATION_MS, Verdict, copy_dir, judged_by_kafka, now, seen_by_milena,
+};
 use milena_log::checkpoint::OffsetCheckpoint;
 use milena_log::compaction::{CompactionRules, GroupDone, OffsetMap};
 use milena_log::{AppendContext, AppendOrigin, LogConfig, LogDir, PartitionLog};
@@ -565,6 +567,8 @@ fn kafka_takes_back_what_milena_recovered() {
     for partition in dir.partitions().expect("list") {
         let config = LogConfig {
             compact: partition.topic.as_str() == "compacted",
+            // As both readers below: the producers of an archive grow old.
+            producer_expiration_ms: LONGEST_EXPIRATION_MS,
             ..LogConfig::default()
         };
         let opts = dir.open_options(partition.clone(), TopicId(Uuid::ZERO), Arc::new(config), now());
