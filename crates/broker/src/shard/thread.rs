@@ -163,8 +163,13 @@ impl DataThreads {
 }
 
 impl Router {
-    /// Hands a newer image to every data thread. Resolves when all of them have followed it.
-    pub async fn apply_metadata(&self, image: Arc<MetadataImage>, delta: Arc<MetadataDelta>) {
+    /// Hands a newer image to every data thread. What is returned resolves when all of them have followed it; one that is stuck holds
+    /// up neither the others nor what comes after.
+    pub fn apply_metadata(
+        &self,
+        image: Arc<MetadataImage>,
+        delta: Arc<MetadataDelta>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let version = image.version;
         let mut applied = Vec::with_capacity(self.mailboxes.len());
         for shard in self.mailboxes.shards() {
@@ -177,11 +182,18 @@ impl Router {
             });
             applied.push(waiting);
         }
-        for waiting in applied {
-            // A thread that has stopped follows nothing.
-            let _ = waiting.await;
+        let followed = self.followed.clone();
+        async move {
+            for waiting in applied {
+                // A thread that has stopped follows nothing.
+                let _ = waiting.await;
+            }
+            followed.send_if_modified(|now| {
+                let is_newer = *now < version;
+                *now = version.max(*now);
+                is_newer
+            });
         }
-        self.followed.send_replace(version);
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn follow(
     while let Some(update) = updates.recv().await {
         // Some of what waits may be part of the first image already.
         if update.image.version > first.version {
-            router.apply_metadata(update.image, update.delta).await;
+            tokio::task::spawn_local(router.apply_metadata(update.image, update.delta));
         }
     }
 }

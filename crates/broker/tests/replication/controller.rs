@@ -294,9 +294,8 @@ impl State {
     fn tell(&self, delta: &Arc<MetadataDelta>) {
         let image = Arc::new(self.image.clone());
         for router in self.routers.values() {
-            // The messages are sent by the first poll; nobody waits for their effect.
-            let mut told = Box::pin(router.apply_metadata(Arc::clone(&image), Arc::clone(delta)));
-            let _ = futures_util::FutureExt::now_or_never(&mut told);
+            // Nobody waits for the effect.
+            drop(router.apply_metadata(Arc::clone(&image), Arc::clone(delta)));
         }
     }
 }
