@@ -94,6 +94,9 @@ pub struct HeartbeatReply {
     pub should_shutdown: bool,
     /// The metadata that this was answered from: whatever was done to the broker while it was silent is in it.
     pub version: MetadataVersion,
+    /// How many milliseconds ago a majority of the voters acknowledged that the controller which answers is the active one: nobody
+    /// else was before. The largest number: it is not known.
+    pub quorum_age_ms: u64,
 }
 
 /// A leader asks for another ISR (KIP-497, KIP-903). Source: `AlterPartitionRequest`.

@@ -297,6 +297,7 @@ fn heartbeats_survive() {
         is_fenced: true,
         should_shutdown: true,
         version: MetadataVersion(77),
+        quorum_age_ms: 78,
     };
     assert_eq!(
         HeartbeatReply::try_from(proto::HeartbeatResponse::from(&reply)),

@@ -309,6 +309,7 @@ impl Controller for Service {
             is_fenced: known.fenced,
             should_shutdown,
             version: state.image.version.0,
+            quorum_age_ms: 0,
         };
         Ok(Response::new(reply))
     }

@@ -115,9 +115,10 @@ impl Registration {
         self.contact.is_fresh(self.moment(Instant::now()), followed)
     }
 
-    fn heard(&self, sent: Instant, version: MetadataVersion) {
+    fn heard(&self, sent: Instant, reply: &HeartbeatReply) {
         let now = self.moment(Instant::now());
-        self.contact.heard(self.moment(sent), now, version);
+        self.contact
+            .heard(self.moment(sent), now, reply.version, reply.quorum_age_ms);
     }
 
     fn moment(&self, at: Instant) -> Moment {
@@ -161,10 +162,9 @@ impl Registration {
         let start = Instant::now();
         let mut last = String::new();
         while start.elapsed() < deadline {
-            let (sent, left) = (Instant::now(), deadline.saturating_sub(start.elapsed()));
+            let left = deadline.saturating_sub(start.elapsed());
             match self.register_once(me, client, left).await {
                 Ok(reply) if reply.outcome.error.is_none() => {
-                    self.heard(sent, version_of(reply.epoch));
                     self.epoch.send_replace(Some(reply.epoch));
                     self.state.send_replace(BrokerState::Fenced);
                     tracing::info!(broker = %me.broker, epoch = %reply.epoch, "registered with the controller");
@@ -242,7 +242,7 @@ impl Registration {
             match self.beat(me, client, cache, interval, want_fence).await {
                 Ok(reply) => {
                     if reply.outcome.error.is_none() && !want_fence {
-                        self.heard(beat, reply.version);
+                        self.heard(beat, &reply);
                     }
                     self.on_reply(me, &reply);
                 }
@@ -341,9 +341,4 @@ impl Registration {
             self.state.send_replace(is);
         }
     }
-}
-
-/// The metadata with that registration: a broker epoch is the version of its record.
-fn version_of(epoch: BrokerEpoch) -> MetadataVersion {
-    MetadataVersion(u64::try_from(epoch.0).unwrap_or(0))
 }

@@ -1,6 +1,6 @@
 //! Faults: the leader killed, all killed, brokers that die.
 
-use super::cluster::{Cluster, eventually, listener};
+use super::cluster::{Cluster, eventually, heartbeat, listener};
 use milena_rpc::proto::RaftMessage;
 use milena_rpc::proto::raft_client::RaftClient;
 use milena_types::{BrokerId, ClusterId};
@@ -185,6 +185,32 @@ async fn a_suspect_is_dialled_and_fenced_only_when_its_process_is_gone() {
     // It was alive after all: its heartbeat brings it back.
     cluster.heartbeat(1, epoch).await;
     assert!(!cluster.image(active).broker(BrokerId(1)).unwrap().fenced);
+}
+
+/// Others may have elected another one by then: a broker must not take such an answer for more than it is.
+#[tokio::test]
+async fn a_controller_without_its_voters_says_for_how_long_it_had_none() {
+    let mut cluster = Cluster::started(3).await;
+    let epoch = cluster.broker(1).await;
+    let leader = cluster.wait_active().await;
+    let others: Vec<usize> = (0..3).filter(|node| *node != leader).collect();
+    for node in others {
+        cluster.kill(node).await;
+    }
+    let (alone_since, mut answered) = (Instant::now(), 0);
+    loop {
+        let sent = Instant::now();
+        let Ok(reply) = cluster.client(leader).heartbeat(heartbeat(1, epoch)).await else {
+            break;
+        };
+        let (reply, alone) = (reply.into_inner(), sent.duration_since(alone_since));
+        assert!(
+            u128::from(reply.quorum_age_ms) >= alone.as_millis(),
+            "{reply:?} after {alone:?}"
+        );
+        answered += 1;
+    }
+    assert!(answered > 0, "it goes on for a while");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A voter gives up the lease that it holds for a leader, so that an election is not refused because of it.
 //!
-//! Raft's safety does not rest on the lease: nothing here reads under it.
+//! Raft's safety does not rest on the lease, nor does what a broker takes for its session: the answer to a heartbeat says how long ago
+//! a majority last acknowledged the controller (see `majority`).
 
 use super::types::{Raft, TypeConfig, Vote};
 use openraft::errors::Fatal;

@@ -11,9 +11,17 @@ pub(crate) fn lease(election_max: Duration) -> Duration {
 
 /// True when this node leads and a majority of the voters, itself included, acknowledged it less than `lease` ago.
 pub(crate) fn follows(raft: &Raft, lease: Duration) -> bool {
-    let Ok(leader) = raft.as_leader() else {
-        return false;
-    };
-    let is_alone = raft.voter_ids().count() <= 1;
-    is_alone || leader.last_quorum_acked().is_some_and(|at| at.elapsed() < lease)
+    silence(raft).is_some_and(|silence| silence < lease)
+}
+
+/// How long ago that was sent to the voters which a majority of them, this node included, has acknowledged; `None` when nothing was,
+/// or this node does not lead.
+///
+/// Whoever was elected in its place was so later: one of these voters has voted for it since.
+pub(crate) fn silence(raft: &Raft) -> Option<Duration> {
+    let leader = raft.as_leader().ok()?;
+    if raft.voter_ids().count() <= 1 {
+        return Some(Duration::ZERO);
+    }
+    leader.last_quorum_acked().map(|at| at.elapsed())
 }

@@ -93,7 +93,9 @@ impl proto::controller_server::Controller for ControllerService {
         let decision = self.planner.submit(plan, move |_, image, liveness, now| {
             liveness.on_heartbeat(image, &noted, now);
         });
-        let (reply, _) = self.within(decision).await?;
+        let (mut reply, _) = self.within(decision).await?;
+        // Nothing was asked of the voters, and they may have elected another one.
+        reply.quorum_age_ms = self.quorum.age_ms();
         Ok(Response::new((&reply).into()))
     }
 

@@ -83,6 +83,15 @@ impl Quorum {
         leads.then_some(named)
     }
 
+    /// So many milliseconds ago a majority acknowledged this node as the leader; the largest number when it does not lead.
+    pub(crate) fn age_ms(&self) -> u64 {
+        let silence = majority::silence(&self.raft).map(|silence| silence.as_millis());
+        // A part of a millisecond has passed, too.
+        silence.map_or(u64::MAX, |ms| {
+            u64::try_from(ms).map_or(u64::MAX, |ms| ms.saturating_add(1))
+        })
+    }
+
     /// Nobody needs to stand for election: this node leads, if only for the moment, or its leader lives. A leader that
     /// raft only remembers from before a restart does not count.
     pub(crate) fn has_leader(&self) -> bool {

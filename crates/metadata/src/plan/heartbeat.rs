@@ -62,6 +62,7 @@ pub fn heartbeat(
         is_fenced: matches!(next, State::Fenced | State::ShutdownNow),
         should_shutdown: next == State::ShutdownNow,
         version: image.version,
+        quorum_age_ms: 0,
     })
 }
 

@@ -1,8 +1,9 @@
 //! When the active controller was last heard: a leader that it may have fenced does not acknowledge alone.
 //!
-//! The moment is that at which an answered request was *sent*: the controller's session for this broker began later. So it ends later,
-//! too, and nobody else is elected before this broker knows that it is on its own. A process that was stopped for longer knows it with
-//! its first look at the clock.
+//! The moment is that at which an answered request was *sent*, less the time for which no majority of the voters had acknowledged the
+//! controller when it answered: that controller's session for this broker began later, and so did that of the next one, which may
+//! have been elected without its knowledge, but not before. So they end later, too, and nobody else leads before this broker knows
+//! that it is on its own. A process that was stopped for longer knows it with its first look at the clock.
 //!
 //! Once a session may have ended, somebody else may lead. The next answer begins another one, and names the metadata that it was
 //! given from; until a data thread has followed that, it may not know yet that it was deposed, and is on its own still.
@@ -34,12 +35,13 @@ impl Contact {
         }
     }
 
-    /// What was sent at that moment has been answered now, from that metadata.
-    pub fn heard(&self, sent: Moment, now: Moment, version: MetadataVersion) {
+    /// What was sent at that moment has been answered now, from that metadata, by a controller that a majority of the voters
+    /// acknowledged `quorum_age_ms` before.
+    pub fn heard(&self, sent: Moment, now: Moment, version: MetadataVersion, quorum_age_ms: u64) {
         if now.0 >= self.until.load(Ordering::Acquire) {
             self.since.fetch_max(version.0, Ordering::Release);
         }
-        let until = sent.plus(self.session_timeout).0;
+        let until = sent.plus(self.session_timeout).0.saturating_sub(quorum_age_ms);
         self.until.fetch_max(until, Ordering::Release);
     }
 
@@ -65,24 +67,36 @@ mod tests {
     fn a_session_is_counted_from_what_was_sent() {
         let contact = Contact::new(Duration::from_secs(9));
         assert!(!contact.is_fresh(Moment(0), BEGIN), "nobody was heard yet");
-        contact.heard(Moment(5000), Moment(5010), BEGIN);
+        contact.heard(Moment(5000), Moment(5010), BEGIN, 0);
         assert!(contact.is_fresh(Moment(13_999), BEGIN));
         assert!(!contact.is_fresh(Moment(14_000), BEGIN));
         // An answer that was overtaken changes nothing.
-        contact.heard(Moment(0), Moment(5020), BEGIN);
+        contact.heard(Moment(0), Moment(5020), BEGIN, 0);
         assert!(contact.is_fresh(Moment(13_999), BEGIN));
         contact.end();
         assert!(!contact.is_fresh(Moment(5000), BEGIN));
     }
 
     #[test]
+    fn what_a_controller_says_that_may_have_been_deposed_counts_from_when_it_was_none() {
+        let contact = Contact::new(Duration::from_secs(9));
+        contact.heard(Moment(5000), Moment(5010), BEGIN, 120);
+        assert!(contact.is_fresh(Moment(13_879), BEGIN));
+        assert!(!contact.is_fresh(Moment(13_880), BEGIN));
+        // Two more answers of one that is cut off from its voters.
+        contact.heard(Moment(7000), Moment(7001), BEGIN, 2121);
+        contact.heard(Moment(8000), Moment(8001), BEGIN, u64::MAX);
+        assert!(!contact.is_fresh(Moment(13_880), BEGIN));
+    }
+
+    #[test]
     fn after_a_session_that_may_have_ended_what_was_done_meanwhile_has_to_be_known() {
         let contact = Contact::new(Duration::from_secs(9));
-        contact.heard(Moment(0), Moment(1), BEGIN);
+        contact.heard(Moment(0), Moment(1), BEGIN, 0);
         // News of a session that goes on is not waited for.
-        contact.heard(Moment(2000), Moment(2001), MetadataVersion(9));
+        contact.heard(Moment(2000), Moment(2001), MetadataVersion(9), 0);
         assert!(contact.is_fresh(Moment(2002), BEGIN));
-        contact.heard(Moment(11_000), Moment(11_001), MetadataVersion(20));
+        contact.heard(Moment(11_000), Moment(11_001), MetadataVersion(20), 0);
         assert!(!contact.is_fresh(Moment(11_002), MetadataVersion(19)));
         assert!(contact.is_fresh(Moment(11_002), MetadataVersion(20)));
     }

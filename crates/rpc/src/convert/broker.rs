@@ -112,6 +112,7 @@ impl From<&HeartbeatReply> for proto::HeartbeatResponse {
             is_fenced: reply.is_fenced,
             should_shutdown: reply.should_shutdown,
             version: reply.version.0,
+            quorum_age_ms: reply.quorum_age_ms,
         }
     }
 }
@@ -126,6 +127,7 @@ impl TryFrom<proto::HeartbeatResponse> for HeartbeatReply {
             is_fenced: reply.is_fenced,
             should_shutdown: reply.should_shutdown,
             version: MetadataVersion(reply.version),
+            quorum_age_ms: reply.quorum_age_ms,
         })
     }
 }

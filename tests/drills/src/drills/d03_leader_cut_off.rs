@@ -1,4 +1,5 @@
-//! D3: a leader is cut off from the controller only, or from its followers only, in each direction and in both.
+//! D3: a leader is cut off from the controller only, or from its followers only, in each direction and in both; and together with the
+//! active controller, which runs in the same process and does not know either that another one was elected.
 //!
 //! Without the controller it is deposed: others lead, and from the moment in which another one acknowledges it acknowledges nothing, not
 //! even with acks=1. Without its followers the ISR shrinks to it alone, and nothing is acknowledged below min.insync.replicas.
@@ -22,7 +23,53 @@ const BOTH_TOO: Duration = Duration::from_secs(30);
 const CLIENT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(4);
 
+/// How often the active controller is killed at most, until the victim is it.
+const ELECTIONS_MAX: usize = 12;
+const PATIENCE: Duration = Duration::from_secs(60);
+const WITH_CONTROLLER: &str = "leader with its controller";
+
+/// Two clusters: the controller on a node of its own, and in the process of the leader.
 pub(super) fn run(options: &Options) -> Report {
+    let mut first = separate(options);
+    let second = staged(options, StageSettings::of(Layout::combined()), |stage| {
+        let others = OTHERS.iter().map(|id| Peer::Node(*id));
+        let victim = Peer::Node(VICTIM);
+        let cuts: Vec<Cut> = others
+            .flat_map(|other| [Cut::all(victim, other), Cut::all(other, victim)])
+            .collect();
+        stage.rounds(1, options.time / 3, |stage, round| {
+            make_active(stage)?;
+            without_controller(stage, WITH_CONTROLLER, &cuts, round)
+        })?;
+        let kind = format!("cut {WITH_CONTROLLER}");
+        stage.bound(&[&kind], Layout::SESSION + KEEP_ALIVE + CLIENT + SLACK);
+        stage.need(&kind, 1);
+        stage.need("failovers", 1);
+        Ok(())
+    });
+    first.join(second);
+    first
+}
+
+/// Kills the active controller until the victim is it.
+fn make_active(stage: &mut Stage) -> Outcome<()> {
+    for _ in 0..ELECTIONS_MAX {
+        stage.wait_whole()?;
+        let active = wait("an active controller", PATIENCE, || stage.cluster.controller())?;
+        if active == VICTIM {
+            return Ok(());
+        }
+        stage.cluster.kill(&[active])?;
+        wait("another active controller", PATIENCE, || {
+            stage.cluster.controller().filter(|id| *id != active)
+        })?;
+        stage.cluster.start_node(active)?;
+        stage.cluster.wait_ready(&[active])?;
+    }
+    Err("the victim did not become the active controller".into())
+}
+
+fn separate(options: &Options) -> Report {
     staged(options, StageSettings::of(Layout::separate(1)), |stage| {
         let victim = Peer::Node(VICTIM);
         let controller = Peer::Node(CONTROLLER);

@@ -31,7 +31,7 @@ pub const DRILLS: &[Drill] = &[
     },
     Drill {
         name: "D3",
-        about: "a leader is cut off from the controller only, from its followers only, in each direction",
+        about: "a leader is cut off from the controller only, from its followers only, in each direction, and together with the controller",
         run: d03_leader_cut_off::run,
     },
     Drill {

@@ -78,7 +78,7 @@ impl Process {
         match reply.outcome.error {
             ErrorCode::None => {
                 let version = MetadataVersion(u64::try_from(reply.epoch.0).unwrap_or(0));
-                self.life.contact.heard(moment(sent), cx.moment(), version);
+                self.life.contact.heard(moment(sent), cx.moment(), version, 0);
                 say!(cx, "{}: registered as {}", self.node(), reply.epoch);
                 self.life.epoch = Some(reply.epoch);
                 self.life.state = BrokerState::Fenced;
@@ -135,7 +135,9 @@ impl Process {
 
     pub(super) fn on_beat(&mut self, cx: &mut Cx, reply: &HeartbeatReply, sent: Micros) {
         if reply.outcome.error.is_none() {
-            self.life.contact.heard(moment(sent), cx.moment(), reply.version);
+            self.life
+                .contact
+                .heard(moment(sent), cx.moment(), reply.version, reply.quorum_age_ms);
         }
         let shutting_down = self.life.shutdown_wanted;
         let was = self.life.state;
