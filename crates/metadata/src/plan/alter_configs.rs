@@ -4,7 +4,7 @@
 //! `unclean.leader.election.enable` to the leaderless partitions, in the same batch.
 //! Source: `ConfigurationControlManager`, `ConfigAdminManager`; the texts are Kafka's.
 
-use super::context::{PlanContext, Planned, RECORDS_MAX};
+use super::context::{PlanContext, Planned, RECORDS_MAX, too_many};
 use super::draft::{Draft, active};
 use super::periodic::elect_unclean;
 use super::repeated::repeated;
@@ -88,6 +88,9 @@ fn alter(draft: &mut Draft<'_>, request: &AlterConfig, changed: &mut Vec<String>
     let is_set_again = |key: &String| reload && named.contains(key) && wanted.contains_key(key);
     let changes = |key: &&String| wanted.get(*key) != current.get(*key) || is_set_again(key);
     let keys: Vec<&String> = keys.into_iter().filter(changes).collect();
+    if draft.len() + keys.len() > RECORDS_MAX {
+        return Err(too_many());
+    }
     for key in keys {
         draft.push(MetadataRecord::Config {
             resource: request.resource.clone(),

@@ -252,6 +252,43 @@ fn keys(count: usize) -> AlterConfig {
 }
 
 #[test]
+fn a_request_makes_so_many_records_and_no_more() {
+    let mut cluster = Cluster::with_brokers(1);
+    cluster.create("t", 1, 1);
+    let last = || ask(topic("t"), &[("flush.ms", Set, Some("1"))]);
+    let too_many = Outcome::failed(
+        ErrorCode::PolicyViolation,
+        "Unable to perform excessively large batch operation.",
+    );
+    assert_eq!(alter(&mut cluster, keys(RECORDS_MAX + 1)), too_many);
+    let of_broker = |cluster: &Cluster| {
+        let set = cluster
+            .image
+            .configs
+            .get(&ConfigResource::Broker(Some(BrokerId(0))));
+        set.map_or(0, |set| set.len())
+    };
+    assert_eq!(of_broker(&cluster), 0);
+    let full = [keys(RECORDS_MAX), last()];
+    let results = cluster.plan(|image, ctx| alter_configs(image, &full, false, ctx));
+    assert_eq!(
+        (&results[0].outcome, &results[1].outcome),
+        (&Outcome::OK, &too_many)
+    );
+    // What is left out is as much of a change.
+    let none = AlterConfig {
+        replace_all: true,
+        ..keys(0)
+    };
+    let results = cluster.plan(|image, ctx| alter_configs(image, &[last(), none], false, ctx));
+    assert_eq!(
+        (&results[0].outcome, &results[1].outcome),
+        (&Outcome::OK, &too_many)
+    );
+    assert_eq!(of_broker(&cluster), RECORDS_MAX);
+}
+
+#[test]
 fn a_hundred_thousand_keys_or_items_are_judged_each() {
     let mut cluster = Cluster::with_brokers(1);
     cluster.create("t", 1, 1);
