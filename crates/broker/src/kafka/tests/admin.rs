@@ -160,6 +160,51 @@ async fn topics_grow_and_are_deleted() {
 }
 
 #[tokio::test]
+async fn a_topic_with_a_name_and_an_id_is_not_deleted() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("kept", 1).await;
+    let seen = MetadataRequest::default().with_topics(Some(vec![named("kept")]));
+    let id = client.call(12, &seen).await.topics[0].topic_id;
+    let item = |name: Option<&str>, topic_id| {
+        DeleteTopicState::default()
+            .with_name(name.map(|name| text(name).into()))
+            .with_topic_id(topic_id)
+    };
+    let (none, foreign) = (milena_wire::WireUuid::nil(), milena_wire::WireUuid::from_u128(77));
+    let both = "You may not specify both topic name and topic id.";
+    let neither = "Neither topic name nor id were specified.";
+    let twice = "The provided topic name maps to an ID that was already supplied.";
+    for (items, message) in [
+        (vec![item(Some("kept"), id)], both),
+        (vec![item(Some("kept"), foreign)], both),
+        (vec![item(None, none)], neither),
+        (vec![item(None, id), item(Some("kept"), none)], twice),
+        (vec![item(None, id), item(None, id)], "Duplicate topic id."),
+        (
+            vec![item(Some("kept"), none), item(Some("kept"), none)],
+            "Duplicate topic name.",
+        ),
+    ] {
+        let delete = DeleteTopicsRequest::default().with_topics(items);
+        let responses = client.call(6, &delete).await.responses;
+        let told: Vec<_> = responses
+            .iter()
+            .map(|r| (r.error_code, r.error_message.as_deref()))
+            .collect();
+        assert_eq!(told, [(42, Some(message))]);
+    }
+    assert_eq!(client.call(12, &seen).await.topics[0].topic_id, id);
+    let delete = DeleteTopicsRequest::default().with_topics(vec![item(None, id), item(Some("gone"), id)]);
+    let responses = client.call(6, &delete).await.responses;
+    let codes: Vec<_> = responses
+        .iter()
+        .map(|r| (r.name.is_some(), r.error_code))
+        .collect();
+    assert_eq!(codes, [(true, 42), (true, 0)]);
+}
+
+#[tokio::test]
 async fn the_cluster_and_its_directories_are_described() {
     let broker = TestBroker::start().await;
     let mut client = Client::connect(&broker).await;
