@@ -6,12 +6,13 @@ use milena_types::ErrorCode;
 use milena_wire::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
 use milena_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+use milena_wire::messages::elect_leaders_request::TopicPartitions;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     AlterReplicaLogDirsRequest, ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    ListConfigResourcesRequest, MetadataRequest, create_partitions_request::CreatePartitionsTopic,
-    describe_quorum_request,
+    ElectLeadersRequest, ListConfigResourcesRequest, MetadataRequest,
+    create_partitions_request::CreatePartitionsTopic, describe_quorum_request,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -202,6 +203,48 @@ async fn a_topic_with_a_name_and_an_id_is_not_deleted() {
         .map(|r| (r.name.is_some(), r.error_code))
         .collect();
     assert_eq!(codes, [(true, 42), (true, 0)]);
+}
+
+#[tokio::test]
+async fn elections_are_answered_for_each_partition() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("t", 1).await;
+    let topic = |name: &str, partitions| {
+        TopicPartitions::default()
+            .with_topic(text(name).into())
+            .with_partitions(partitions)
+    };
+    let topics = vec![topic("a/b", vec![0]), topic("t", vec![0, 1])];
+    for (version, election, all, codes) in [
+        (0, 0, 0, [3, 84, 3]),
+        (1, 0, 0, [3, 84, 3]),
+        (2, 1, 0, [3, 84, 3]),
+        (1, 5, 42, [42; 3]),
+        (2, -1, 42, [42; 3]),
+    ] {
+        let request = ElectLeadersRequest::default()
+            .with_election_type(election)
+            .with_topic_partitions(Some(topics.clone()));
+        let response = client.call(version, &request).await;
+        assert_eq!(response.error_code, all);
+        let rows: Vec<_> = response
+            .replica_election_results
+            .iter()
+            .flat_map(|topic| &topic.partition_result)
+            .collect();
+        assert_eq!(rows.iter().map(|row| row.error_code).collect::<Vec<_>>(), codes);
+        let message = rows[0].error_message.as_deref();
+        let unknown = format!("Unknown election type {election}");
+        assert_eq!(
+            message,
+            Some(if all == 0 {
+                "No such topic as a/b"
+            } else {
+                &unknown
+            })
+        );
+    }
 }
 
 #[tokio::test]
