@@ -6,6 +6,7 @@ use crate::chunk_map::ChunkMap;
 use crate::image::{MetadataImage, TopicImage};
 use crate::record::ConfigResource;
 use milena_types::{BrokerId, PartitionIndex, TopicId, TopicIdPartition};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What a batch (or the step from one image to a newer one) touched.
@@ -57,8 +58,8 @@ impl MetadataDelta {
 
     /// Adds what a later step touched, so that several batches are followed as one.
     pub fn absorb(&mut self, later: MetadataDelta) {
-        let gone = |id: &TopicId| later.topics_removed.iter().any(|t| t.id == *id);
-        self.partitions.retain(|p| !gone(&p.topic));
+        let gone: HashSet<TopicId> = later.topics_removed.iter().map(|t| t.id).collect();
+        self.partitions.retain(|p| !gone.contains(&p.topic));
         add_new(&mut self.partitions, later.partitions);
         add_new(&mut self.brokers, later.brokers);
         add_new(&mut self.configs, later.configs);

@@ -31,7 +31,9 @@ impl AutoCreation {
         tokio::task::spawn_local(async move {
             create(cluster.as_ref(), &names, partitions, replication_factor).await;
             let mut under_way = this.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            under_way.retain(|name| !names.contains(name));
+            for name in &names {
+                under_way.remove(name);
+            }
         });
     }
 }

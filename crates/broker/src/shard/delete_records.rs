@@ -48,22 +48,20 @@ impl Router {
         loop {
             let waiting = deletions
                 .iter()
-                .filter(|deletion| deletion.result.error == ErrorCode::RequestTimedOut);
-            let waiting: Vec<_> = waiting
-                .map(|deletion| DeleteRecordsItem {
-                    id: deletion.result.id,
-                    before: deletion.target,
+                .enumerate()
+                .filter(|(_, deletion)| deletion.result.error == ErrorCode::RequestTimedOut);
+            let (places, waiting): (Vec<_>, Vec<_>) = waiting
+                .map(|(place, deletion)| {
+                    let (id, before) = (deletion.result.id, deletion.target);
+                    (place, DeleteRecordsItem { id, before })
                 })
-                .collect();
+                .unzip();
             if waiting.is_empty() || Instant::now() >= deadline {
                 return deletions.into_iter().map(|deletion| deletion.result).collect();
             }
             tokio::time::sleep(POLL_PAUSE).await;
-            for news in self.ask_to_delete(waiting).await {
-                let same = |deletion: &&mut Deletion| deletion.result.id == news.result.id;
-                if let Some(deletion) = deletions.iter_mut().find(same) {
-                    *deletion = news;
-                }
+            for (place, news) in places.into_iter().zip(self.ask_to_delete(waiting).await) {
+                deletions[place] = news;
             }
         }
     }

@@ -13,19 +13,22 @@ pub(super) fn set(
     value: Option<&str>,
     delta: &mut MetadataDelta,
 ) {
-    let mut values = image
-        .configs
-        .get(resource)
-        .map(|v| BTreeMap::clone(v))
-        .unwrap_or_default();
-    match value {
-        Some(value) => values.insert(key.to_owned(), value.to_owned()),
-        None => values.remove(key),
-    };
-    if values.is_empty() {
-        image.configs.remove(resource);
-    } else {
-        image.configs.insert(resource.clone(), Arc::new(values));
+    match (value, image.configs.get_mut(resource)) {
+        (Some(value), Some(values)) => {
+            Arc::make_mut(values).insert(key.to_owned(), value.to_owned());
+        }
+        (Some(value), None) => {
+            let values = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            image.configs.insert(resource.clone(), Arc::new(values));
+        }
+        (None, Some(values)) => {
+            let values = Arc::make_mut(values);
+            values.remove(key);
+            if values.is_empty() {
+                image.configs.remove(resource);
+            }
+        }
+        (None, None) => {}
     }
     delta.configs.push(resource.clone());
 }

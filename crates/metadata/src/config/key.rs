@@ -2,6 +2,8 @@
 //!
 //! The texts of errors are Kafka's, because people and tests search for them. Source: `ConfigDef`.
 
+use std::collections::HashSet;
+
 /// A configuration that is refused (INVALID_CONFIG); the texts are Kafka's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -232,9 +234,10 @@ impl ConfigKey {
         let items = parse_list(text);
         match self.check {
             Check::ListOf(_) => {
-                for (at, item) in items.iter().enumerate() {
+                let mut seen = HashSet::new();
+                for item in items {
                     self.check_word(item)?;
-                    if items[..at].contains(item) {
+                    if !seen.insert(item) {
                         return Err(ConfigError::Duplicated(self.name.to_owned()));
                     }
                 }

@@ -13,7 +13,7 @@ pub enum ThrottledReplicas {
     None,
     /// `*`: all.
     All,
-    /// `partition:broker,...`: these.
+    /// `partition:broker,...`: these, in order.
     Of(Vec<(PartitionIndex, BrokerId)>),
 }
 
@@ -29,7 +29,8 @@ impl ThrottledReplicas {
             let partition = PartitionIndex(partition.trim().parse().ok()?);
             Some((partition, BrokerId(broker.trim().parse().ok()?)))
         };
-        let replicas: Vec<_> = parse_list(value).into_iter().filter_map(replica).collect();
+        let mut replicas: Vec<_> = parse_list(value).into_iter().filter_map(replica).collect();
+        replicas.sort_unstable();
         if replicas.is_empty() {
             Self::None
         } else {
@@ -43,7 +44,7 @@ impl ThrottledReplicas {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Of(replicas) => replicas.contains(&(partition, broker)),
+            Self::Of(replicas) => replicas.binary_search(&(partition, broker)).is_ok(),
         }
     }
 }

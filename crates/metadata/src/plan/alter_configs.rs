@@ -4,15 +4,16 @@
 //! `unclean.leader.election.enable` to the leaderless partitions, in the same batch.
 //! Source: `ConfigurationControlManager`, `ConfigAdminManager`; the texts are Kafka's.
 
-use super::context::{PlanContext, Planned, RECORDS_MAX};
+use super::context::{PlanContext, Planned, RECORDS_MAX, too_many};
 use super::draft::{Draft, active};
 use super::periodic::elect_unclean;
+use super::repeated::repeated;
 use crate::config;
 use crate::image::MetadataImage;
 use crate::record::{ConfigResource, MetadataRecord};
 use crate::request::{AlterConfig, AlterConfigResult, ConfigOp, Outcome};
 use milena_types::ErrorCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 const MIN_ISR: &str = "min.insync.replicas";
 const UNCLEAN: &str = "unclean.leader.election.enable";
@@ -30,13 +31,9 @@ pub fn alter_configs(
     let mut draft = Draft::new(image, ctx);
     let mut results = Vec::with_capacity(resources.len());
     let mut changed: Vec<String> = Vec::new();
+    let twice = repeated(resources.iter().map(|request| &request.resource));
     for request in resources {
-        let twice = resources
-            .iter()
-            .filter(|r| r.resource == request.resource)
-            .count()
-            > 1;
-        let outcome = if twice {
+        let outcome = if twice.contains(&request.resource) {
             Outcome::failed(
                 ErrorCode::InvalidRequest,
                 "Each resource must appear at most once.",
@@ -84,28 +81,29 @@ fn alter(draft: &mut Draft<'_>, request: &AlterConfig, changed: &mut Vec<String>
     )?;
     check_exists(&draft.image, &request.resource)?;
     check_min_isr(&draft.image, request, &wanted)?;
-    let keys: std::collections::BTreeSet<&String> = current.keys().chain(wanted.keys()).collect();
+    let keys: BTreeSet<&String> = current.keys().chain(wanted.keys()).collect();
+    let named: HashSet<&String> = request.changes.iter().map(|(key, _, _)| key).collect();
     // A broker reloads files (key stores) when its setting is set again, even to the same value (KAFKA-14136).
     let reload = matches!(request.resource, ConfigResource::Broker(_));
-    let named = |key: &str| request.changes.iter().any(|(k, _, _)| k == key);
+    let is_set_again = |key: &String| reload && named.contains(key) && wanted.contains_key(key);
+    let changes = |key: &&String| wanted.get(*key) != current.get(*key) || is_set_again(key);
+    let keys: Vec<&String> = keys.into_iter().filter(changes).collect();
+    if draft.len() + keys.len() > RECORDS_MAX {
+        return Err(too_many());
+    }
     for key in keys {
-        let value = wanted.get(key);
-        if value != current.get(key) || (reload && named(key) && value.is_some()) {
-            let (resource, value) = (request.resource.clone(), value.cloned());
-            draft.push(MetadataRecord::Config {
-                resource,
-                key: key.clone(),
-                value,
-            });
-            changed.push(key.clone());
-        }
+        draft.push(MetadataRecord::Config {
+            resource: request.resource.clone(),
+            key: key.clone(),
+            value: wanted.get(key).cloned(),
+        });
+        changed.push(key.clone());
     }
     Ok(())
 }
 
 fn check_shape(request: &AlterConfig) -> Result<(), Outcome> {
-    let keys: Vec<&str> = request.changes.iter().map(|(key, _, _)| key.as_str()).collect();
-    if keys.iter().enumerate().any(|(at, key)| keys[..at].contains(key)) {
+    if !repeated(request.changes.iter().map(|(key, _, _)| key.as_str())).is_empty() {
         return Err(Outcome::failed(
             ErrorCode::InvalidRequest,
             "Error due to duplicate config keys",
@@ -167,16 +165,29 @@ fn edit_list(
     };
     let current = current.map_or(default, String::as_str);
     let mut items: Vec<&str> = current.split(',').filter(|item| !item.is_empty()).collect();
-    for item in value.split(',') {
-        match (op, items.iter().position(|i| *i == item)) {
-            (ConfigOp::Append, None) => items.push(item),
-            (ConfigOp::Subtract, Some(at)) => {
-                items.remove(at);
-            }
-            _ => {}
+    match op {
+        ConfigOp::Subtract => take_once_each(&mut items, value.split(',')),
+        _ => {
+            let mut known: HashSet<&str> = items.iter().copied().collect();
+            items.extend(value.split(',').filter(|item| known.insert(*item)));
         }
     }
     Ok(items.join(","))
+}
+
+/// Takes the first occurrence away of each item that is named, the second when it is named twice.
+fn take_once_each<'a>(items: &mut Vec<&str>, named: impl Iterator<Item = &'a str>) {
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    for item in named {
+        *left.entry(item).or_default() += 1;
+    }
+    items.retain(|item| match left.get_mut(item) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
 }
 
 /// The default of a key whose type is a list; `None` when it is not.

@@ -225,3 +225,99 @@ fn allowing_unclean_elections_elects() {
     let state = cluster.partition(id, 0);
     assert_eq!((state.leader, state.recovering), (Some(other), true));
 }
+
+#[test]
+fn a_hundred_thousand_resources_are_judged_each() {
+    let mut cluster = Cluster::with_brokers(1);
+    cluster.create("t", 1, 1);
+    let set = [("flush.ms", Set, Some("1"))];
+    let mut asked: Vec<_> = (0..100_000).map(|n| ask(topic(&format!("x{n}")), &set)).collect();
+    asked.push(ask(topic("t"), &set));
+    asked.push(ask(topic("x7"), &set));
+    let results = cluster.plan(|image, ctx| alter_configs(image, &asked, false, ctx));
+    let count = |error| results.iter().filter(|r| r.outcome.error == error).count();
+    assert_eq!(count(ErrorCode::UnknownTopicOrPartition), 99_999);
+    assert_eq!(count(ErrorCode::InvalidRequest), 2, "x7 is named twice");
+    assert_eq!(cluster.image.config(&topic("t"), "flush.ms"), Some("1"));
+}
+
+/// A plugin's keys: Kafka takes them, and they may be many.
+fn keys(count: usize) -> AlterConfig {
+    let key = |n| (format!("plugin.{n}"), Set, Some("1".to_owned()));
+    AlterConfig {
+        resource: ConfigResource::Broker(Some(BrokerId(0))),
+        changes: (0..count).map(key).collect(),
+        replace_all: false,
+    }
+}
+
+#[test]
+fn a_request_makes_so_many_records_and_no_more() {
+    let mut cluster = Cluster::with_brokers(1);
+    cluster.create("t", 1, 1);
+    let last = || ask(topic("t"), &[("flush.ms", Set, Some("1"))]);
+    let too_many = Outcome::failed(
+        ErrorCode::PolicyViolation,
+        "Unable to perform excessively large batch operation.",
+    );
+    assert_eq!(alter(&mut cluster, keys(RECORDS_MAX + 1)), too_many);
+    let of_broker = |cluster: &Cluster| {
+        let set = cluster
+            .image
+            .configs
+            .get(&ConfigResource::Broker(Some(BrokerId(0))));
+        set.map_or(0, |set| set.len())
+    };
+    assert_eq!(of_broker(&cluster), 0);
+    let full = [keys(RECORDS_MAX), last()];
+    let results = cluster.plan(|image, ctx| alter_configs(image, &full, false, ctx));
+    assert_eq!(
+        (&results[0].outcome, &results[1].outcome),
+        (&Outcome::OK, &too_many)
+    );
+    // What is left out is as much of a change.
+    let none = AlterConfig {
+        replace_all: true,
+        ..keys(0)
+    };
+    let results = cluster.plan(|image, ctx| alter_configs(image, &[last(), none], false, ctx));
+    assert_eq!(
+        (&results[0].outcome, &results[1].outcome),
+        (&Outcome::OK, &too_many)
+    );
+    assert_eq!(of_broker(&cluster), RECORDS_MAX);
+}
+
+#[test]
+fn a_hundred_thousand_keys_or_items_are_judged_each() {
+    let mut cluster = Cluster::with_brokers(1);
+    cluster.create("t", 1, 1);
+    let mut twice = keys(100_000);
+    twice.changes.push(("plugin.7".to_owned(), Delete, None));
+    let outcome = alter(&mut cluster, twice);
+    assert_eq!(
+        outcome.message.as_deref(),
+        Some("Error due to duplicate config keys")
+    );
+    let throttled = "leader.replication.throttled.replicas";
+    let list = |from, to| (from..to).map(|n| format!("{n}:1")).collect::<Vec<_>>().join(",");
+    for (op, value, expected) in [
+        (Append, list(0, 100_000), list(0, 100_000)),
+        (Append, list(50_000, 150_000), list(0, 150_000)),
+        (Subtract, list(1, 149_999), "0:1,149999:1".to_owned()),
+    ] {
+        let asked = ask(topic("t"), &[(throttled, op, Some(value.as_str()))]);
+        assert_eq!(alter(&mut cluster, asked), Outcome::OK);
+        assert!(cluster.image.config(&topic("t"), throttled) == Some(expected.as_str()));
+    }
+    let many = ["delete"; 100_000].join(",");
+    let asked = ask(topic("t"), &[("cleanup.policy", Set, Some(many.as_str()))]);
+    assert_eq!(alter(&mut cluster, asked).error, ErrorCode::InvalidConfig);
+}
+
+#[test]
+fn an_item_is_taken_from_a_list_once_for_each_time_it_is_named() {
+    let mut items = vec!["a", "b", "a", "c", "a", "b"];
+    take_once_each(&mut items, ["a", "x", "b", "a"].into_iter());
+    assert_eq!(items, ["c", "a", "b"]);
+}

@@ -5,7 +5,7 @@
 //! Source: `ReplicationControlManager.alterPartitionReassignments`, KIP-455, KIP-860; the texts are Kafka's.
 
 use super::assignment::check_manual;
-use super::context::{PlanContext, Planned, RECORDS_MAX};
+use super::context::{PlanContext, Planned, RECORDS_MAX, too_many};
 use super::draft::{Draft, active};
 use crate::election::Election;
 use crate::image::{MetadataImage, TopicImage};
@@ -36,8 +36,7 @@ fn alter(draft: &mut Draft<'_>, item: &Reassign, may_change_factor: bool) -> Res
     let unknown = |what: String| Outcome::failed(ErrorCode::UnknownTopicOrPartition, what);
     let (name, index) = (&item.topic, item.partition);
     if draft.len() >= RECORDS_MAX {
-        let message = "Unable to perform excessively large batch operation.";
-        return Err(Outcome::failed(ErrorCode::PolicyViolation, message));
+        return Err(too_many());
     }
     let topic = draft.image.topic_by_name(name);
     let topic = Arc::clone(topic.ok_or_else(|| unknown(format!("Unable to find a topic named {name}.")))?);

@@ -3,10 +3,19 @@
 use crate::config::BrokerDefaults;
 use crate::image::MetadataImage;
 use crate::record::{MetadataBatch, MetadataRecord};
-use milena_types::Timestamp;
+use crate::request::Outcome;
+use milena_types::{ErrorCode, Timestamp};
 
 /// The most records that one request may cause. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
 pub const RECORDS_MAX: usize = 10_000;
+
+/// The answer for an item that would take the request beyond [`RECORDS_MAX`]. Kafka refuses the whole request.
+pub(super) fn too_many() -> Outcome {
+    Outcome::failed(
+        ErrorCode::PolicyViolation,
+        "Unable to perform excessively large batch operation.",
+    )
+}
 
 /// Time, randomness and settings: what is not in the image.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,9 @@
 //! Source: `ReplicationControlManager.createPartitions`; the texts are Kafka's.
 
 use super::assignment::{add_partition, cannot_place, check_manual, new_partition, nobody_active};
-use super::context::{PlanContext, Planned, RECORDS_MAX};
+use super::context::{PlanContext, Planned, RECORDS_MAX, too_many};
 use super::draft::Draft;
+use super::repeated::repeated;
 use super::seed::SeedRng;
 use crate::image::{MetadataImage, TopicImage};
 use crate::placement;
@@ -23,10 +24,10 @@ pub fn create_partitions(
 ) -> Planned<Vec<(String, Outcome)>> {
     let mut draft = Draft::new(image, ctx);
     let mut rng = SeedRng::new(ctx.seed);
+    let twice = repeated(topics.iter().map(|topic| topic.name.as_str()));
     let mut results = Vec::with_capacity(topics.len());
     for topic in topics {
-        let twice = topics.iter().filter(|t| t.name == topic.name).count() > 1;
-        let outcome = if twice {
+        let outcome = if twice.contains(topic.name.as_str()) {
             Outcome::failed(ErrorCode::InvalidRequest, "Duplicate topic name.")
         } else {
             grow(&mut draft, topic, &mut rng).err().unwrap_or(Outcome::OK)
@@ -48,8 +49,7 @@ fn grow(draft: &mut Draft<'_>, request: &GrowTopic, rng: &mut SeedRng) -> Result
     let topic = Arc::clone(topic);
     let additional = additional(&topic, request)?;
     if draft.len() + additional > RECORDS_MAX {
-        let message = "Unable to perform excessively large batch operation.";
-        return Err(Outcome::failed(ErrorCode::PolicyViolation, message));
+        return Err(too_many());
     }
     let partitions = match &request.assignments {
         Some(assignments) => take_manual(&draft.image, &topic, assignments, additional)?,
@@ -148,6 +148,23 @@ mod tests {
             count,
             assignments: assignments.map(lists),
         }
+    }
+
+    #[test]
+    fn a_hundred_thousand_topics_are_judged_each() {
+        let mut cluster = Cluster::with_brokers(1);
+        let id = cluster.create("t", 1, 1);
+        let mut topics: Vec<_> = (0..100_000).map(|n| ask(&format!("x{n}"), 2, None)).collect();
+        topics.push(ask("t", 2, None));
+        topics.push(ask("x7", 3, None));
+        let results = cluster.plan(|image, ctx| create_partitions(image, &topics, false, ctx));
+        let named = |error| results.iter().filter(move |(_, outcome)| outcome.error == error);
+        assert_eq!(named(ErrorCode::UnknownTopicOrPartition).count(), 99_999);
+        let twice: Vec<_> = named(ErrorCode::InvalidRequest)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!((twice, results.len()), (vec!["x7", "x7"], topics.len()));
+        assert_eq!(cluster.image.topics[&id].partitions.len(), 2);
     }
 
     #[test]

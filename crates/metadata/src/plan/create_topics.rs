@@ -3,8 +3,10 @@
 //! Source: `ControllerApis.createTopics`, `ReplicationControlManager.createTopics`; the texts are Kafka's.
 
 use super::assignment::{add_partition, cannot_place, check_manual, new_partition, nobody_active};
-use super::context::{PlanContext, Planned, RECORDS_MAX};
+use super::context::{PlanContext, Planned, RECORDS_MAX, too_many};
 use super::draft::Draft;
+use super::metric_names::MetricNames;
+use super::repeated::repeated;
 use super::seed::SeedRng;
 use crate::config;
 use crate::image::MetadataImage;
@@ -12,7 +14,7 @@ use crate::placement;
 use crate::record::{ConfigResource, MetadataRecord, PartitionRegistration};
 use crate::request::{CreateTopic, CreateTopicResult, CreateTopics, Outcome};
 use milena_types::{ErrorCode, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// The metadata topic of Kafka's controllers: nobody may create it.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
@@ -26,19 +28,17 @@ pub fn create_topics(
 ) -> Planned<Vec<CreateTopicResult>> {
     let mut draft = Draft::new(image, ctx);
     let mut rng = SeedRng::new(ctx.seed);
-    let mut occurrences: HashMap<&str, usize> = HashMap::new();
-    for topic in &request.topics {
-        *occurrences.entry(topic.name.as_str()).or_default() += 1;
-    }
+    let mut names = MetricNames::default();
+    let twice = repeated(request.topics.iter().map(|topic| topic.name.as_str()));
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let created = if occurrences.get(topic.name.as_str()).is_some_and(|n| *n > 1) {
+        let created = if twice.contains(topic.name.as_str()) {
             Err(Outcome::failed(
                 ErrorCode::InvalidRequest,
                 "Duplicate topic name.",
             ))
         } else {
-            create(&mut draft, topic, request, &mut rng)
+            create(&mut draft, topic, request, &mut names, &mut rng)
         };
         results.push(created.unwrap_or_else(|outcome| failed(topic, outcome)));
     }
@@ -63,9 +63,10 @@ fn create(
     draft: &mut Draft<'_>,
     topic: &CreateTopic,
     request: &CreateTopics,
+    names: &mut MetricNames,
     rng: &mut SeedRng,
 ) -> Result<CreateTopicResult, Outcome> {
-    let name = check_name(&draft.image, &topic.name)?;
+    let name = check_name(&draft.image, &topic.name, names)?;
     let configs = check_configs(draft, topic)?;
     let room = RECORDS_MAX.saturating_sub(draft.len() + configs.len() + 1);
     let partitions = if topic.assignments.is_empty() {
@@ -86,6 +87,7 @@ fn create(
         partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
         replication_factor: i16::try_from(factor).unwrap_or(i16::MAX),
     };
+    names.add(&name);
     draft.push(MetadataRecord::Topic {
         id,
         name: name.clone(),
@@ -108,7 +110,7 @@ fn create(
     Ok(result)
 }
 
-fn check_name(image: &MetadataImage, name: &str) -> Result<TopicName, Outcome> {
+fn check_name(image: &MetadataImage, name: &str, names: &mut MetricNames) -> Result<TopicName, Outcome> {
     if name == CLUSTER_METADATA {
         let message = format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.");
         return Err(Outcome::failed(ErrorCode::InvalidRequest, message));
@@ -119,9 +121,7 @@ fn check_name(image: &MetadataImage, name: &str) -> Result<TopicName, Outcome> {
         let message = format!("Topic '{name}' already exists.");
         return Err(Outcome::failed(ErrorCode::TopicAlreadyExists, message));
     }
-    if name.as_str().contains(['.', '_'])
-        && let Some(other) = image.topic_ids.keys().find(|other| name.collides_with(other))
-    {
+    if let Some(other) = names.collision(image, &name) {
         let message = format!("Topic '{name}' collides with existing topic: {other}");
         return Err(Outcome::failed(ErrorCode::InvalidTopicException, message));
     }
@@ -166,13 +166,6 @@ fn check_min_isr(topic: &str, configs: &BTreeMap<String, String>, factor: usize)
         )),
         _ => Ok(()),
     }
-}
-
-fn too_many() -> Outcome {
-    Outcome::failed(
-        ErrorCode::PolicyViolation,
-        "Unable to perform excessively large batch operation.",
-    )
 }
 
 fn take_manual(

@@ -347,3 +347,25 @@ fn a_topic_cannot_have_more_in_sync_than_replicas() {
             .all(|r| !matches!(r, ConfigResource::Topic(_)))
     );
 }
+
+#[test]
+fn a_hundred_thousand_names_are_held_against_those_there_are() {
+    let mut cluster = Cluster::with_brokers(3);
+    cluster.create("a.1", 1, 1);
+    let names = (0..100_000).map(|n| format!("a_{n}"));
+    let mut topics: Vec<_> = names.map(|name| ask(&name)).collect();
+    topics.push(ask("a.2"));
+    topics.push(ask("a_7"));
+    let results = cluster.plan(|image, ctx| create_topics(image, &request(topics.clone()), ctx));
+    let message = |at: usize| results[at].outcome.message.clone().unwrap_or_default();
+    assert_eq!(message(1), "Topic 'a_1' collides with existing topic: a.1");
+    assert_eq!(message(100_000), "Topic 'a.2' collides with existing topic: a_2");
+    assert_eq!([message(7), message(100_001)], ["Duplicate topic name."; 2]);
+    let error = |error| results.iter().filter(|r| r.outcome.error == error).count();
+    assert_eq!(
+        error(ErrorCode::None),
+        10_000 / 3,
+        "a topic and its two partitions are three records"
+    );
+    assert_eq!(error(ErrorCode::PolicyViolation), 100_002 - 10_000 / 3 - 4);
+}

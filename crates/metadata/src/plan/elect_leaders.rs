@@ -2,7 +2,7 @@
 //!
 //! Source: `ReplicationControlManager.electLeaders`; the texts are Kafka's.
 
-use super::context::{PlanContext, Planned};
+use super::context::{PlanContext, Planned, RECORDS_MAX, too_many};
 use super::draft::{Draft, active};
 use crate::election::Election;
 use crate::image::MetadataImage;
@@ -19,19 +19,29 @@ pub fn elect_leaders(
     partitions: Option<&[ElectLeader]>,
     ctx: &PlanContext<'_>,
 ) -> Planned<Vec<(TopicName, i32, Outcome)>> {
+    elect_at_most(RECORDS_MAX, image, election, partitions, ctx)
+}
+
+fn elect_at_most(
+    max: usize,
+    image: &MetadataImage,
+    election: ElectionType,
+    partitions: Option<&[ElectLeader]>,
+    ctx: &PlanContext<'_>,
+) -> Planned<Vec<(TopicName, i32, Outcome)>> {
     let mut draft = Draft::new(image, ctx);
     let mut results = Vec::new();
     match partitions {
         Some(partitions) => {
             for item in partitions {
-                let outcome = elect(&mut draft, &item.topic, item.partition, election).err();
+                let outcome = elect(&mut draft, &item.topic, item.partition, election, max).err();
                 results.push((item.topic.clone(), item.partition, outcome.unwrap_or(Outcome::OK)));
             }
         }
         None => {
             for topic in image.topic_ids.values().filter_map(|id| image.topics.get(id)) {
                 for index in topic.partitions.keys() {
-                    let outcome = elect(&mut draft, &topic.name, index.0, election)
+                    let outcome = elect(&mut draft, &topic.name, index.0, election, max)
                         .err()
                         .unwrap_or(Outcome::OK);
                     if outcome.error != ErrorCode::ElectionNotNeeded {
@@ -44,11 +54,13 @@ pub fn elect_leaders(
     draft.reply(results)
 }
 
+/// Elects a leader for one partition, unless the draft has `max` records.
 pub(super) fn elect(
     draft: &mut Draft<'_>,
     name: &TopicName,
     partition: i32,
     election: ElectionType,
+    max: usize,
 ) -> Result<(), Outcome> {
     let unknown = |what: String| Outcome::failed(ErrorCode::UnknownTopicOrPartition, what);
     let topic = draft.image.topic_by_name(name.as_str());
@@ -63,6 +75,9 @@ pub(super) fn elect(
     if needless {
         let message = "Leader election not needed for topic partition.";
         return Err(Outcome::failed(ErrorCode::ElectionNotNeeded, message));
+    }
+    if draft.len() >= max {
+        return Err(too_many());
     }
     let id = TopicIdPartition {
         topic: topic.id,
@@ -122,6 +137,31 @@ mod tests {
         assert_eq!(elect(&mut cluster), ErrorCode::ElectionNotNeeded);
         let all = cluster.plan(|i, ctx| elect_leaders(i, ElectionType::Preferred, None, ctx));
         assert!(all.is_empty());
+    }
+
+    #[test]
+    fn elections_beyond_what_a_request_may_change_are_refused() {
+        let mut cluster = Cluster::with_brokers(3);
+        let id = cluster.create("t", 6, 3);
+        for broker in [BrokerId(0), BrokerId(1)] {
+            cluster.fence(broker);
+            cluster.unfence(broker);
+            (0..6).for_each(|partition| cluster.join_isr(id, partition, broker));
+        }
+        let asked: Vec<_> = (0..6).map(|partition| ask("t", partition)).collect();
+        for asked in [Some(&asked[..]), None] {
+            let planned = |max| {
+                let preferred = ElectionType::Preferred;
+                elect_at_most(max, &cluster.image, preferred, asked, &cluster.ctx())
+            };
+            let count = |max, error| planned(max).reply.iter().filter(|r| r.2.error == error).count();
+            let due = count(RECORDS_MAX, ErrorCode::None);
+            assert!(due > 1, "{due}");
+            assert_eq!((planned(1).records.len(), count(1, ErrorCode::None)), (1, 1));
+            assert_eq!(count(1, ErrorCode::PolicyViolation), due - 1);
+            let unneeded = |max| count(max, ErrorCode::ElectionNotNeeded);
+            assert_eq!(unneeded(1), unneeded(RECORDS_MAX));
+        }
     }
 
     #[test]

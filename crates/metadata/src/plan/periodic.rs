@@ -78,7 +78,7 @@ fn elect_where(
         }
         if allowed(draft, &topic.name) {
             // A partition for which nobody can be elected stays as it is; the next round tries again.
-            let _ = elect(draft, &topic.name, id.partition.0, election);
+            let _ = elect(draft, &topic.name, id.partition.0, election, usize::MAX);
         }
     }
     false

@@ -3,14 +3,15 @@
 
 use super::broker_logger;
 use super::broker_settings::{Change, check, idle};
-use super::config_resource::{BROKER, BROKER_LOGGER, parse, wire};
+use super::config_resource::{BROKER, BROKER_LOGGER, parse};
 use super::text::{owned, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::{code_and_message, controller_failed};
-use milena_metadata::request::{AdminReply, AdminRequest, AlterConfig, ConfigOp, Outcome};
+use milena_metadata::request::{AdminReply, AdminRequest, AlterConfig, AlterConfigResult, ConfigOp, Outcome};
 use milena_types::ErrorCode;
 use milena_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use milena_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
+use std::collections::HashSet;
 
 pub(in crate::kafka) async fn handle(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked = request.resources.iter().map(|resource| {
@@ -55,9 +56,11 @@ pub(super) async fn alter(
 ) -> Vec<(i8, String, Outcome)> {
     let mut outcomes: Vec<(i8, String, Option<Outcome>)> = Vec::with_capacity(asked.len());
     let mut resources: Vec<AlterConfig> = Vec::with_capacity(asked.len());
-    let mut idle_settings: Vec<(i8, String, String)> = Vec::new();
+    let mut seen: HashSet<(i8, String)> = HashSet::with_capacity(asked.len());
+    // With the place of their outcome.
+    let mut idle_settings: Vec<(usize, String)> = Vec::new();
     for Asked { kind, name, changes } in asked {
-        let twice = outcomes.iter().any(|(k, n, _)| *k == kind && *n == name);
+        let twice = !seen.insert((kind, name.clone()));
         if kind == BROKER_LOGGER && !twice {
             let outcome = alter_loggers(call, &name, changes, validate_only, replace_all);
             outcomes.push((kind, name, Some(outcome)));
@@ -77,7 +80,7 @@ pub(super) async fn alter(
         let refusal = match checked {
             Ok((resource, changes)) => {
                 if kind == BROKER {
-                    idle_settings.extend(idle(&changes).map(|key| (kind, name.clone(), key.clone())));
+                    idle_settings.extend(idle(&changes).map(|key| (outcomes.len(), key.clone())));
                 }
                 resources.push(AlterConfig {
                     resource,
@@ -97,14 +100,14 @@ pub(super) async fn alter(
     outcomes
 }
 
-/// Asks the controller about what is left, and fills its outcomes in.
+/// Asks the controller about what is left, and fills its outcomes in, which are in the order of `resources`.
 async fn settled(
     call: &Call,
     outcomes: Vec<(i8, String, Option<Outcome>)>,
     resources: Vec<AlterConfig>,
     validate_only: bool,
 ) -> Vec<(i8, String, Outcome)> {
-    let mut results = Vec::new();
+    let (asked, mut results): (usize, Vec<AlterConfigResult>) = (resources.len(), Vec::new());
     let mut otherwise = controller_failed(ErrorCode::None);
     if !resources.is_empty() {
         let request = AdminRequest::AlterConfigs {
@@ -112,20 +115,15 @@ async fn settled(
             validate_only,
         };
         match call.peer.ctx.cluster.admin(request).await {
-            Ok(AdminReply::AlterConfigs(list)) => results = list,
+            Ok(AdminReply::AlterConfigs(list)) if list.len() == asked => results = list,
             Ok(_) => {}
             Err(error) => otherwise = controller_failed(error),
         }
     }
-    let find = |kind: i8, name: &str| {
-        let found = results
-            .iter()
-            .find(|result| wire(&result.resource) == (kind, name.to_owned()));
-        found.map(|result| result.outcome.clone())
-    };
+    let mut results = results.into_iter().map(|result| result.outcome);
     let settle = |(kind, name, outcome): (i8, String, Option<Outcome>)| {
         let outcome = outcome
-            .or_else(|| find(kind, &name))
+            .or_else(|| results.next())
             .unwrap_or_else(|| otherwise.clone());
         (kind, name, outcome)
     };
@@ -133,12 +131,11 @@ async fn settled(
 }
 
 /// Says which of the settings that were made nothing acts upon.
-fn warn_of_idle(settings: Vec<(i8, String, String)>, outcomes: &[(i8, String, Outcome)]) {
-    for (kind, broker, key) in settings {
-        let done = |(k, name, outcome): &(i8, String, Outcome)| {
-            *k == kind && *name == broker && outcome.error.is_none()
-        };
-        if outcomes.iter().any(done) {
+fn warn_of_idle(settings: Vec<(usize, String)>, outcomes: &[(i8, String, Outcome)]) {
+    for (at, key) in settings {
+        if let Some((_, broker, outcome)) = outcomes.get(at)
+            && outcome.error.is_none()
+        {
             let text = "this setting is kept, but takes no effect at run time";
             tracing::warn!(broker, key, "{text}");
         }

@@ -5,6 +5,7 @@ use crate::kafka::context::KafkaContext;
 use crate::loggers::{LogLevel, LoggerControl, ROOT_LOGGER};
 use milena_metadata::request::{ConfigOp, Outcome};
 use milena_types::ErrorCode;
+use std::collections::HashSet;
 
 /// Every logger of this broker with its level.
 ///
@@ -66,6 +67,7 @@ fn checked(
 ) -> Result<Vec<(String, Option<LogLevel>)>, Outcome> {
     let invalid = |text: String| Outcome::failed(ErrorCode::InvalidConfig, text);
     let refuse = |text: String| Outcome::failed(ErrorCode::InvalidRequest, text);
+    let known: HashSet<&String> = known.iter().map(|(name, _)| name).collect();
     let mut checked = Vec::with_capacity(changes.len());
     for (logger, op, value) in changes {
         let level = match op {
@@ -74,7 +76,7 @@ fn checked(
             ConfigOp::Append => return Err(refuse(forbidden("APPEND"))),
             ConfigOp::Subtract => return Err(refuse(forbidden("SUBTRACT"))),
         };
-        if !known.iter().any(|(name, _)| name == logger) {
+        if !known.contains(logger) {
             return Err(invalid(format!(
                 "Logger {} does not exist!",
                 logger.escape_debug()

@@ -15,7 +15,7 @@ use milena_wire::messages::create_topics_request::CreatableTopic;
 use milena_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use milena_wire::split::CreateTopicsRequest;
 use milena_wire::uuid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub(in crate::kafka) async fn handle(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let ctx = &call.peer.ctx;
@@ -35,8 +35,10 @@ pub(in crate::kafka) async fn handle(call: &Call, request: CreateTopicsRequest) 
         Err(error) => failed(&topics, &controller_failed(error)),
     };
     let image = ctx.image();
+    let by_name: HashMap<&str, &CreateTopic> =
+        topics.iter().map(|topic| (topic.name.as_str(), topic)).collect();
     let rows = results.into_iter().map(|result| {
-        let asked = topics.iter().find(|topic| topic.name == result.name);
+        let asked = by_name.get(result.name.as_str()).copied();
         row(&image, &ctx.defaults, result, asked, call.version)
     });
     CreateTopicsResponse::default().with_topics(rows.collect())

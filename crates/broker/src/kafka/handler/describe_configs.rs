@@ -3,7 +3,7 @@
 
 use super::broker_logger;
 use super::config_resource::{BROKER_LOGGER, parse};
-use super::text::{owned, text};
+use super::text::text;
 use crate::kafka::context::KafkaContext;
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::code_and_message;
@@ -22,6 +22,7 @@ use milena_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use milena_wire::split::DescribeConfigsRequest;
+use std::collections::HashSet;
 
 pub(in crate::kafka) async fn handle(
     call: &Call,
@@ -149,8 +150,8 @@ fn entries(
         kind => of_metadata(ctx, image, parse(kind, resource.resource_name.as_str())?)?,
     };
     if let Some(keys) = &resource.configuration_keys {
-        let keys: Vec<String> = keys.iter().map(owned).collect();
-        entries.retain(|entry| keys.contains(&entry.name));
+        let keys: HashSet<&str> = keys.iter().map(|key| key.as_str()).collect();
+        entries.retain(|entry| keys.contains(entry.name.as_str()));
     }
     Ok(entries)
 }

@@ -6,12 +6,13 @@ use milena_types::ErrorCode;
 use milena_wire::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use milena_wire::messages::delete_topics_request::DeleteTopicState;
 use milena_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+use milena_wire::messages::elect_leaders_request::TopicPartitions;
 use milena_wire::messages::metadata_request::MetadataRequestTopic;
 use milena_wire::messages::{
     AlterReplicaLogDirsRequest, ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    ListConfigResourcesRequest, MetadataRequest, create_partitions_request::CreatePartitionsTopic,
-    describe_quorum_request,
+    ElectLeadersRequest, ListConfigResourcesRequest, MetadataRequest,
+    create_partitions_request::CreatePartitionsTopic, describe_quorum_request,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -157,6 +158,93 @@ async fn topics_grow_and_are_deleted() {
     assert_eq!(client.call(6, &delete).await.responses[0].error_code, 0);
     let old = DeleteTopicsRequest::default().with_topic_names(vec![text("life").into()]);
     assert_eq!(client.call(1, &old).await.responses[0].error_code, 3);
+}
+
+#[tokio::test]
+async fn a_topic_with_a_name_and_an_id_is_not_deleted() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("kept", 1).await;
+    let seen = MetadataRequest::default().with_topics(Some(vec![named("kept")]));
+    let id = client.call(12, &seen).await.topics[0].topic_id;
+    let item = |name: Option<&str>, topic_id| {
+        DeleteTopicState::default()
+            .with_name(name.map(|name| text(name).into()))
+            .with_topic_id(topic_id)
+    };
+    let (none, foreign) = (milena_wire::WireUuid::nil(), milena_wire::WireUuid::from_u128(77));
+    let both = "You may not specify both topic name and topic id.";
+    let neither = "Neither topic name nor id were specified.";
+    let twice = "The provided topic name maps to an ID that was already supplied.";
+    for (items, message) in [
+        (vec![item(Some("kept"), id)], both),
+        (vec![item(Some("kept"), foreign)], both),
+        (vec![item(None, none)], neither),
+        (vec![item(None, id), item(Some("kept"), none)], twice),
+        (vec![item(None, id), item(None, id)], "Duplicate topic id."),
+        (
+            vec![item(Some("kept"), none), item(Some("kept"), none)],
+            "Duplicate topic name.",
+        ),
+    ] {
+        let delete = DeleteTopicsRequest::default().with_topics(items);
+        let responses = client.call(6, &delete).await.responses;
+        let told: Vec<_> = responses
+            .iter()
+            .map(|r| (r.error_code, r.error_message.as_deref()))
+            .collect();
+        assert_eq!(told, [(42, Some(message))]);
+    }
+    assert_eq!(client.call(12, &seen).await.topics[0].topic_id, id);
+    let delete = DeleteTopicsRequest::default().with_topics(vec![item(None, id), item(Some("gone"), id)]);
+    let responses = client.call(6, &delete).await.responses;
+    let codes: Vec<_> = responses
+        .iter()
+        .map(|r| (r.name.is_some(), r.error_code))
+        .collect();
+    assert_eq!(codes, [(true, 42), (true, 0)]);
+}
+
+#[tokio::test]
+async fn elections_are_answered_for_each_partition() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    client.create_topic("t", 1).await;
+    let topic = |name: &str, partitions| {
+        TopicPartitions::default()
+            .with_topic(text(name).into())
+            .with_partitions(partitions)
+    };
+    let topics = vec![topic("a/b", vec![0]), topic("t", vec![0, 1])];
+    for (version, election, all, codes) in [
+        (0, 0, 0, [3, 84, 3]),
+        (1, 0, 0, [3, 84, 3]),
+        (2, 1, 0, [3, 84, 3]),
+        (1, 5, 42, [42; 3]),
+        (2, -1, 42, [42; 3]),
+    ] {
+        let request = ElectLeadersRequest::default()
+            .with_election_type(election)
+            .with_topic_partitions(Some(topics.clone()));
+        let response = client.call(version, &request).await;
+        assert_eq!(response.error_code, all);
+        let rows: Vec<_> = response
+            .replica_election_results
+            .iter()
+            .flat_map(|topic| &topic.partition_result)
+            .collect();
+        assert_eq!(rows.iter().map(|row| row.error_code).collect::<Vec<_>>(), codes);
+        let message = rows[0].error_message.as_deref();
+        let unknown = format!("Unknown election type {election}");
+        assert_eq!(
+            message,
+            Some(if all == 0 {
+                "No such topic as a/b"
+            } else {
+                &unknown
+            })
+        );
+    }
 }
 
 #[tokio::test]

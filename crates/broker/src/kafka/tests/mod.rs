@@ -10,4 +10,5 @@ mod doors;
 mod failover;
 mod groups;
 mod hostile;
+mod many_items;
 mod new_topics;
