@@ -1,4 +1,4 @@
-//! A broker of one data thread without a controller: what it knows of the cluster it is told by a test.
+//! A broker of one data thread, or a few, without a controller: what it knows of the cluster it is told by a test.
 
 use super::log_dirs::LogDirs;
 use super::no_control::NoControl;
@@ -20,19 +20,23 @@ pub(super) struct LoneBroker {
     pub(super) router: Router,
     /// Its log directories.
     pub(super) paths: Vec<PathBuf>,
-    image: MetadataImage,
+    pub(super) image: MetadataImage,
     _root: tempfile::TempDir,
 }
 
 impl LoneBroker {
     /// With so many log directories.
     pub(super) fn start(dirs: usize) -> Self {
+        Self::of_threads(1, dirs)
+    }
+
+    pub(super) fn of_threads(threads: usize, dirs: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         let paths: Vec<_> = (0..dirs).map(|dir| root.path().join(dir.to_string())).collect();
         let opened = LogDirs::open(&paths, NODE, &ClusterId("c".to_owned()));
         let config = BrokerConfig {
             node_id: NODE,
-            data_threads: Some(1),
+            data_threads: Some(threads),
             ..BrokerConfig::default()
         };
         let threads = DataThreads::start(DataThreadsConfig {
@@ -52,13 +56,18 @@ impl LoneBroker {
 
     /// Tells it what has changed; it has followed that afterwards.
     pub(super) async fn commit(&mut self, records: Vec<MetadataRecord>) {
+        self.tell(records).await;
+    }
+
+    /// Likewise; it has followed that when what is returned resolves.
+    pub(super) fn tell(&mut self, records: Vec<MetadataRecord>) -> impl Future<Output = ()> + use<> {
         let batch = MetadataBatch {
             expected_version: self.image.version,
             records,
         };
         let delta: MetadataDelta = self.image.apply(&batch).unwrap();
         let image = Arc::new(self.image.clone());
-        self.router.apply_metadata(image, Arc::new(delta)).await;
+        self.router.apply_metadata(image, Arc::new(delta))
     }
 
     /// Stops it; all its logs are closed cleanly.

@@ -48,6 +48,8 @@ mod log_dirs;
 mod lone_broker;
 mod mailbox;
 mod metadata;
+#[cfg(test)]
+mod metadata_test;
 mod missed_logs;
 mod move_destination;
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Router {
         &self,
         image: Arc<MetadataImage>,
         delta: Arc<MetadataDelta>,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> impl Future<Output = ()> + Send + use<> {
         let version = image.version;
         let mut applied = Vec::with_capacity(self.mailboxes.len());
         for shard in self.mailboxes.shards() {
