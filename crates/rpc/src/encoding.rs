@@ -53,6 +53,14 @@ pub fn encode_batch(batch: &MetadataBatch) -> Bytes {
     versioned(BATCH_FORMAT, &proto::MetadataBatch::from(batch))
 }
 
+/// How many bytes a record takes in [`encode_batch`].
+#[must_use]
+pub fn record_bytes(record: &MetadataRecord) -> usize {
+    let length = proto::MetadataRecord::from(record).encoded_len();
+    // Before it: one byte that says what follows, and its length.
+    1 + prost::length_delimiter_len(length) + length
+}
+
 /// A batch from bytes.
 ///
 /// # Errors

@@ -15,5 +15,6 @@ pub mod proto;
 pub use convert::ConvertError;
 pub use encoding::{
     BATCH_FORMAT, EncodingError, IMAGE_FORMAT, decode_batch, decode_image, encode_batch, encode_image,
+    record_bytes,
 };
 pub use not_leader::NotLeader;

@@ -13,7 +13,7 @@ use milena_metadata::request::{
     RegisterBrokerReply, TopicRef,
 };
 use milena_rpc::{
-    ConvertError, EncodingError, decode_batch, decode_image, encode_batch, encode_image, proto,
+    ConvertError, EncodingError, decode_batch, decode_image, encode_batch, encode_image, proto, record_bytes,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, MetadataVersion,
@@ -129,6 +129,17 @@ fn batches_survive_their_bytes() {
         records: vec![],
     };
     assert_eq!(decode_batch(&encode_batch(&empty)).unwrap(), empty);
+}
+
+#[test]
+fn the_size_of_a_batch_is_that_of_its_records() {
+    let batch = |records| MetadataBatch {
+        expected_version: MetadataVersion(41),
+        records,
+    };
+    let alone = encode_batch(&batch(vec![])).len();
+    let bytes: usize = records().iter().map(record_bytes).sum();
+    assert_eq!(encode_batch(&batch(records())).len(), alone + bytes);
 }
 
 #[test]
