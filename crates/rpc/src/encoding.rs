@@ -27,6 +27,9 @@ pub enum EncodingError {
     /// Not protobuf.
     #[error("metadata is malformed: {0}")]
     Malformed(#[from] prost::DecodeError),
+    /// More than is taken.
+    #[error("metadata is larger than {max} bytes", max = crate::pieces::IMAGE_BYTES_MAX)]
+    TooLarge,
     /// Protobuf that does not make sense.
     #[error("metadata is invalid: {0}")]
     Invalid(#[from] ConvertError),

@@ -10,6 +10,7 @@ pub mod convert;
 pub mod dial;
 mod encoding;
 mod not_leader;
+mod pieces;
 pub mod proto;
 
 pub use convert::ConvertError;
@@ -18,3 +19,4 @@ pub use encoding::{
     record_bytes,
 };
 pub use not_leader::NotLeader;
+pub use pieces::{IMAGE_BYTES_MAX, ImageAssembly, PIECE_BYTES, Pieces};

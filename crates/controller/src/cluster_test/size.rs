@@ -1,10 +1,14 @@
-//! Changes that are large.
+//! Changes and images that are large.
 
 use super::cluster::{Cluster, eventually};
+use super::subscribe::{follow, request};
 use crate::planner::BATCH_BYTES_MAX;
+use milena_metadata::image::MetadataImage;
 use milena_metadata::record::ConfigResource;
 use milena_metadata::request::{AdminReply, AdminRequest, AlterConfig, ConfigOp};
-use milena_rpc::proto;
+use milena_rpc::channel::MESSAGE_BYTES_MAX;
+use milena_rpc::proto::{self, subscribe_event::Event};
+use milena_rpc::{ImageAssembly, PIECE_BYTES, encode_image};
 use milena_types::MetadataVersion;
 use tonic::Code;
 
@@ -82,4 +86,52 @@ async fn a_change_that_no_batch_takes_is_refused_and_the_next_commits() {
         })
         .await;
     }
+}
+
+/// Pieces that have come of a stream's first image, after which it was given up.
+async fn give_up_half_way(cluster: &Cluster, active: usize) {
+    let mut assembly = ImageAssembly::default();
+    let nothing = MetadataImage::default();
+    let stream = cluster.client(active).subscribe(request(1, &nothing)).await;
+    let event = stream
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap()
+        .event;
+    let Some(Event::Snapshot(piece)) = event else {
+        panic!("not a piece: {event:?}")
+    };
+    assert_eq!((piece.data.len(), piece.last), (PIECE_BYTES, false));
+    assert!(assembly.take(&piece).unwrap().is_none() && assembly.is_begun());
+}
+
+#[tokio::test]
+async fn an_image_larger_than_any_message_comes_in_pieces() {
+    let cluster = Cluster::started(1).await;
+    let active = cluster.wait_active().await;
+    let mut version = MetadataVersion(0);
+    let batches = MESSAGE_BYTES_MAX / BATCH_BYTES_MAX + 1;
+    for number in 0..batches {
+        let request = settings(&format!("{number}-"), count_for(BATCH_BYTES_MAX));
+        version = alter(&cluster, active, &request).await;
+    }
+    let image = cluster.image(active);
+    assert!(encode_image(&image).len() > MESSAGE_BYTES_MAX);
+    give_up_half_way(&cluster, active).await;
+    let mut follower = MetadataImage::default();
+    let mut stream = cluster
+        .client(active)
+        .subscribe(request(1, &follower))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(follow(&mut stream, &mut follower, version).await, 1);
+    assert_eq!(follower, *image);
+    // It goes on with batches from there.
+    let version = alter(&cluster, active, &settings("after", 1)).await;
+    assert_eq!(follow(&mut stream, &mut follower, version).await, 0);
+    assert_eq!(follower, *cluster.image(active));
 }
