@@ -9,7 +9,7 @@ use milena_metadata::image::MetadataImage;
 use milena_rpc::EncodingError;
 use milena_types::MetadataVersion;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// How many encoded batches are kept for followers, in bytes; the newest is always kept.
@@ -21,6 +21,8 @@ const RECENT_COUNT: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct CommittedLog {
     inner: Mutex<Inner>,
+    /// The image that followers are being sent, for as long as one is.
+    encoded: Mutex<Weak<EncodedImage>>,
     version: watch::Sender<MetadataVersion>,
 }
 
@@ -32,6 +34,13 @@ struct Inner {
     recent_bytes: usize,
 }
 
+/// An image in the encoding of `encode_image`: one for all followers that need it at the same time.
+#[derive(Debug)]
+pub(crate) struct EncodedImage {
+    pub(crate) version: MetadataVersion,
+    pub(crate) bytes: Bytes,
+}
+
 /// What a follower needs next.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
@@ -39,14 +48,15 @@ pub(crate) enum Next {
     Nothing,
     /// The batch that applies to its version, in the encoding of `encode_batch`.
     Batch(Bytes),
-    /// It is too far behind, or ahead: start over from this image.
-    Image(Arc<MetadataImage>),
+    /// It is too far behind, or ahead: start over from [`CommittedLog::encoded_image`].
+    Image,
 }
 
 impl Default for CommittedLog {
     fn default() -> Self {
         Self {
             inner: Mutex::default(),
+            encoded: Mutex::default(),
             version: watch::Sender::new(MetadataVersion(0)),
         }
     }
@@ -105,6 +115,24 @@ impl CommittedLog {
         self.version.send_replace(version);
     }
 
+    /// The present image for a follower to start from; the same one for all who are being sent it. Never an older one: the
+    /// follower may have published a newer image than it says (INV-META-10).
+    pub(crate) fn encoded_image(&self) -> Arc<EncodedImage> {
+        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = self.image();
+        if let Some(known) = encoded.upgrade()
+            && known.version == image.version
+        {
+            return known;
+        }
+        let fresh = Arc::new(EncodedImage {
+            version: image.version,
+            bytes: milena_rpc::encode_image(&image),
+        });
+        *encoded = Arc::downgrade(&fresh);
+        fresh
+    }
+
     /// What a follower at `have` needs next.
     pub(crate) fn next_after(&self, have: MetadataVersion) -> Next {
         let inner = self.lock();
@@ -122,7 +150,7 @@ impl CommittedLog {
                 .get(position)
                 .cloned()
                 .map_or(Next::Nothing, Next::Batch),
-            None => Next::Image(Arc::clone(&inner.image)),
+            None => Next::Image,
         }
     }
 }
@@ -157,10 +185,10 @@ mod tests {
         }
         assert_eq!(&follower, log.image().as_ref());
         // One that is ahead belongs to a history that never was.
-        assert!(matches!(log.next_after(MetadataVersion(9)), Next::Image(_)));
+        assert!(matches!(log.next_after(MetadataVersion(9)), Next::Image));
         // After a snapshot the batches before it are gone.
         log.replace(follower);
-        assert!(matches!(log.next_after(MetadataVersion(2)), Next::Image(_)));
+        assert!(matches!(log.next_after(MetadataVersion(2)), Next::Image));
         assert!(matches!(log.next_after(MetadataVersion(3)), Next::Nothing));
         log.apply(batch(3)).unwrap();
         assert!(matches!(log.next_after(MetadataVersion(3)), Next::Batch(_)));
@@ -177,13 +205,31 @@ mod tests {
     }
 
     #[test]
+    fn followers_that_need_an_image_at_the_same_time_share_it() {
+        let log = CommittedLog::default();
+        log.apply(batch(0)).unwrap();
+        let first = log.encoded_image();
+        assert!(Arc::ptr_eq(&first, &log.encoded_image()));
+        let decoded = milena_rpc::decode_image(&first.bytes).unwrap();
+        assert_eq!(
+            (&decoded, first.version),
+            (log.image().as_ref(), MetadataVersion(1))
+        );
+        // Not when there is a newer one; and it is kept for as long as somebody needs it.
+        log.apply(batch(1)).unwrap();
+        assert_eq!(log.encoded_image().version, MetadataVersion(2));
+        drop(first);
+        assert!(log.encoded.lock().unwrap().upgrade().is_none());
+    }
+
+    #[test]
     fn what_is_kept_for_followers_is_bounded() {
         let log = CommittedLog::default();
         let count = u64::try_from(RECENT_COUNT).unwrap() + 10;
         for version in 0..count {
             log.apply(batch(version)).unwrap();
         }
-        assert!(matches!(log.next_after(MetadataVersion(0)), Next::Image(_)));
+        assert!(matches!(log.next_after(MetadataVersion(0)), Next::Image));
         assert!(matches!(log.next_after(MetadataVersion(10)), Next::Batch(_)));
     }
 }

@@ -352,6 +352,23 @@ pub enum AdminRequest {
     },
 }
 
+impl AdminRequest {
+    /// What Kafka calls it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CreateTopics(_) => "CreateTopics",
+            Self::DeleteTopics(_) => "DeleteTopics",
+            Self::CreatePartitions { .. } => "CreatePartitions",
+            Self::AlterConfigs { .. } => "AlterConfigs",
+            Self::ElectLeaders { .. } => "ElectLeaders",
+            Self::AlterPartitionReassignments { .. } => "AlterPartitionReassignments",
+            Self::UnregisterBroker(_) => "UnregisterBroker",
+            Self::AllocateProducerIds { .. } => "AllocateProducerIds",
+        }
+    }
+}
+
 /// The answers to [`AdminRequest`], variant by variant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdminReply {

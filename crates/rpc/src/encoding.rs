@@ -27,6 +27,9 @@ pub enum EncodingError {
     /// Not protobuf.
     #[error("metadata is malformed: {0}")]
     Malformed(#[from] prost::DecodeError),
+    /// More than is taken.
+    #[error("metadata is larger than {max} bytes", max = crate::pieces::IMAGE_BYTES_MAX)]
+    TooLarge,
     /// Protobuf that does not make sense.
     #[error("metadata is invalid: {0}")]
     Invalid(#[from] ConvertError),
@@ -51,6 +54,14 @@ fn content(bytes: &[u8], format: u8) -> Result<&[u8], EncodingError> {
 #[must_use]
 pub fn encode_batch(batch: &MetadataBatch) -> Bytes {
     versioned(BATCH_FORMAT, &proto::MetadataBatch::from(batch))
+}
+
+/// How many bytes a record takes in [`encode_batch`].
+#[must_use]
+pub fn record_bytes(record: &MetadataRecord) -> usize {
+    let length = proto::MetadataRecord::from(record).encoded_len();
+    // Before it: one byte that says what follows, and its length.
+    1 + prost::length_delimiter_len(length) + length
 }
 
 /// A batch from bytes.

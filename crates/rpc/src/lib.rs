@@ -10,10 +10,13 @@ pub mod convert;
 pub mod dial;
 mod encoding;
 mod not_leader;
+mod pieces;
 pub mod proto;
 
 pub use convert::ConvertError;
 pub use encoding::{
     BATCH_FORMAT, EncodingError, IMAGE_FORMAT, decode_batch, decode_image, encode_batch, encode_image,
+    record_bytes,
 };
 pub use not_leader::NotLeader;
+pub use pieces::{IMAGE_BYTES_MAX, ImageAssembly, PIECE_BYTES, Pieces};

@@ -13,7 +13,8 @@ use milena_metadata::request::{
     RegisterBrokerReply, TopicRef,
 };
 use milena_rpc::{
-    ConvertError, EncodingError, decode_batch, decode_image, encode_batch, encode_image, proto,
+    ConvertError, EncodingError, ImageAssembly, PIECE_BYTES, Pieces, decode_batch, decode_image,
+    encode_batch, encode_image, proto, record_bytes,
 };
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, MetadataVersion,
@@ -132,6 +133,17 @@ fn batches_survive_their_bytes() {
 }
 
 #[test]
+fn the_size_of_a_batch_is_that_of_its_records() {
+    let batch = |records| MetadataBatch {
+        expected_version: MetadataVersion(41),
+        records,
+    };
+    let alone = encode_batch(&batch(vec![])).len();
+    let bytes: usize = records().iter().map(record_bytes).sum();
+    assert_eq!(encode_batch(&batch(records())).len(), alone + bytes);
+}
+
+#[test]
 fn images_survive_their_bytes() {
     let kept: Vec<_> = records()
         .into_iter()
@@ -146,6 +158,32 @@ fn images_survive_their_bytes() {
     assert!(!image.to_records().is_empty(), "the image took the records");
     let decoded = decode_image(&encode_image(&image)).unwrap();
     assert_eq!(decoded, image);
+}
+
+#[test]
+fn images_in_pieces_are_put_together_or_not_at_all() {
+    let topic = |number: u8| MetadataRecord::Config {
+        resource: ConfigResource::Group(format!("{number}")),
+        key: "k".to_owned(),
+        value: Some("v".repeat(PIECE_BYTES / 2)),
+    };
+    let records: Vec<_> = (0..5).map(topic).collect();
+    let image = MetadataImage::from_records(MetadataVersion(3), &records);
+    let pieces: Vec<_> = Pieces::of(encode_image(&image)).collect();
+    assert_eq!(pieces.len(), 3);
+    let lasts: Vec<bool> = pieces.iter().map(|piece| piece.last).collect();
+    assert_eq!(lasts, [false, false, true]);
+    assert!(pieces.iter().all(|piece| piece.data.len() <= PIECE_BYTES));
+
+    let mut assembly = ImageAssembly::default();
+    for piece in &pieces[..2] {
+        assert!(assembly.take(piece).unwrap().is_none() && assembly.is_begun());
+    }
+    assert_eq!(assembly.take(&pieces[2]).unwrap(), Some(image));
+    assert!(!assembly.is_begun(), "the next image begins anew");
+    assert!(assembly.take(&pieces[0]).unwrap().is_none());
+    assert!(assembly.take(&pieces[2]).is_err(), "one is missing");
+    assert!(!assembly.is_begun());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The metadata image and the way to change it, for handlers and coordinators: any broker takes any administrative request.
 
-use super::client::ControllerClient;
+use super::client::{ControllerClient, ControllerError};
 use crate::coordinator::ClusterView;
 use crate::metadata::MetadataCache;
 use futures_util::future::BoxFuture;
@@ -65,7 +65,7 @@ impl ClusterView for ClusterHandle {
                     error = &error as &dyn std::error::Error,
                     "administrative request was not answered"
                 );
-                ErrorCode::RequestTimedOut
+                unanswered(&error)
             })?;
             let version = MetadataVersion(response.version);
             let reply = AdminReply::try_from(response).map_err(|error| {
@@ -97,5 +97,14 @@ impl ClusterView for ClusterHandle {
                 ErrorCode::UnknownServerError
             })
         })
+    }
+}
+
+/// What a client is told of a call without an answer: to try again, but not with a request that every voter would refuse, as one whose
+/// records are larger than a batch may be (Kafka: `RecordBatchTooLargeException` of the controller).
+fn unanswered(error: &ControllerError) -> ErrorCode {
+    match error {
+        ControllerError::Refused(_) => ErrorCode::UnknownServerError,
+        ControllerError::Unavailable { .. } | ControllerError::Malformed(_) => ErrorCode::RequestTimedOut,
     }
 }

@@ -209,7 +209,7 @@ fn a_request_that_the_leader_refuses_is_not_repeated_elsewhere() {
         let start = Instant::now();
         assert_eq!(
             side.cluster().admin(unregister()).await,
-            Err(ErrorCode::RequestTimedOut)
+            Err(ErrorCode::UnknownServerError)
         );
         assert!(start.elapsed() < LONG / 2, "it was not tried until the deadline");
     });
@@ -491,12 +491,20 @@ fn events_that_do_not_fit_are_answered_by_a_whole_image_and_never_by_an_older_on
         let mut updates = side.cache.updates();
         let following = side.follow();
         side.at(2).await;
+        let piece = |last| {
+            Event::Snapshot(milena_rpc::proto::SnapshotPiece {
+                data: vec![9].into(),
+                last,
+            })
+        };
         let old_batch = Event::Batch(side.quorum.state().batches[0].clone());
         let nonsense = [
             old_batch,
             Event::Keepalive(77),
             Event::Batch(vec![1, 0xff].into()),
-            Event::Snapshot(vec![9].into()),
+            piece(true),
+            // The rest of the image never comes.
+            piece(false),
         ];
         for (round, event) in nonsense.into_iter().enumerate() {
             side.quorum.state().nonsense = vec![event];

@@ -461,7 +461,15 @@ fn next_event(state: &State, position: &mut Option<u64>, greeted: &mut bool) -> 
         }
         _ => {
             *position = Some(current);
-            Some(Event::Snapshot(encode_image(&state.image)))
+            Some(Event::Snapshot(whole(&state.image)))
         }
+    }
+}
+
+/// An image in one piece.
+fn whole(image: &MetadataImage) -> proto::SnapshotPiece {
+    proto::SnapshotPiece {
+        data: encode_image(image),
+        last: true,
     }
 }

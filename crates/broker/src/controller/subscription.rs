@@ -10,7 +10,7 @@ use super::client::ControllerClient;
 use crate::metadata::{MetadataCache, SavedImage};
 use milena_metadata::{MetadataDelta, MetadataImage};
 use milena_rpc::proto::subscribe_event::Event;
-use milena_rpc::{EncodingError, decode_batch, decode_image, proto};
+use milena_rpc::{EncodingError, ImageAssembly, decode_batch, proto};
 use milena_types::{BrokerId, MetadataVersion};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ enum StreamEnd {
     Replaced,
     #[error("an event is malformed: {0}")]
     Malformed(#[from] EncodingError),
+    #[error("an image was broken off")]
+    BrokenOff,
     #[error("a batch does not fit: {0}")]
     Conflict(#[from] milena_metadata::image::Conflict),
     #[error("the controller takes this broker to be at version {theirs}, it is at {ours}")]
@@ -57,7 +59,7 @@ impl StreamEnd {
     fn is_nonsense(&self) -> bool {
         matches!(
             self,
-            StreamEnd::Malformed(_) | StreamEnd::Conflict(_) | StreamEnd::Gap { .. }
+            StreamEnd::Malformed(_) | StreamEnd::BrokenOff | StreamEnd::Conflict(_) | StreamEnd::Gap { .. }
         )
     }
 }
@@ -156,6 +158,7 @@ impl Subscription {
 
     async fn follow(&mut self, mut stream: Events, from: BrokerId) -> StreamEnd {
         let client = self.client.clone();
+        let mut assembly = ImageAssembly::default();
         let mut replaced = std::pin::pin!(client.another_answers(from));
         loop {
             let message = tokio::select! {
@@ -169,19 +172,25 @@ impl Subscription {
                 Ok(Err(status)) => return status.into(),
                 Err(_elapsed) => return StreamEnd::Silent,
             };
-            if let Err(end) = self.on_event(event) {
+            if let Err(end) = self.on_event(event, &mut assembly) {
                 return end;
             }
             self.save_if_due();
         }
     }
 
-    fn on_event(&mut self, event: Option<Event>) -> Result<(), StreamEnd> {
+    fn on_event(&mut self, event: Option<Event>, assembly: &mut ImageAssembly) -> Result<(), StreamEnd> {
+        if assembly.is_begun() && !matches!(event, Some(Event::Snapshot(_))) {
+            return Err(StreamEnd::BrokenOff);
+        }
         match event {
-            Some(Event::Snapshot(bytes)) => {
-                self.image = decode_image(&bytes)?;
-                self.published = false;
-                self.publish_whole();
+            // Until the last piece has come, what was there stays.
+            Some(Event::Snapshot(piece)) => {
+                if let Some(image) = assembly.take(&piece)? {
+                    self.image = image;
+                    self.published = false;
+                    self.publish_whole();
+                }
             }
             Some(Event::Batch(bytes)) => {
                 let delta = self.image.apply(&decode_batch(&bytes)?)?;

@@ -16,6 +16,13 @@ pub(super) fn topic_name_error(_error: &TopicNameError) -> ErrorCode {
 pub(super) fn controller_failed(error: ErrorCode) -> Outcome {
     // NOT_CONTROLLER makes Java's admin client look for another node: every broker forwards, so a retry is the same.
     let code = if error.is_none() { CONTROLLER_SILENT } else { error };
+    if code == ErrorCode::UnknownServerError {
+        // It did answer; as Kafka, which says no more to clients than that.
+        return Outcome {
+            error: code,
+            message: None,
+        };
+    }
     Outcome::failed(code, "the active controller did not answer")
 }
 
@@ -41,5 +48,11 @@ mod tests {
             controller_failed(ErrorCode::NotController).error,
             ErrorCode::NotController
         );
+    }
+
+    #[test]
+    fn a_refusal_of_the_controller_is_passed_on_without_a_text() {
+        let refused = controller_failed(ErrorCode::UnknownServerError);
+        assert_eq!((refused.error.code(), refused.message), (-1, None));
     }
 }

@@ -5,6 +5,7 @@ mod cut_off;
 mod failover;
 mod metadata;
 mod restore;
+mod size;
 mod subscribe;
 
 pub(crate) use cluster::{heartbeat, listener, new_topic, registration};

@@ -3,11 +3,11 @@
 use super::cluster::{Cluster, eventually, listener};
 use milena_metadata::image::MetadataImage;
 use milena_rpc::proto::{SubscribeEvent, SubscribeRequest, subscribe_event::Event};
-use milena_rpc::{NotLeader, decode_batch, decode_image};
+use milena_rpc::{ImageAssembly, NotLeader, decode_batch};
 use milena_types::{BrokerId, MetadataVersion};
 use tonic::Streaming;
 
-fn request(subscriber: i32, image: &MetadataImage) -> SubscribeRequest {
+pub(super) fn request(subscriber: i32, image: &MetadataImage) -> SubscribeRequest {
     SubscribeRequest {
         subscriber,
         from_version: image.version.0,
@@ -16,17 +16,19 @@ fn request(subscriber: i32, image: &MetadataImage) -> SubscribeRequest {
 }
 
 /// Applies events until the image is at `version`; counts snapshots.
-async fn follow(
+pub(super) async fn follow(
     stream: &mut Streaming<SubscribeEvent>,
     image: &mut MetadataImage,
     version: MetadataVersion,
 ) -> usize {
-    let mut snapshots = 0;
+    let (mut snapshots, mut assembly) = (0, ImageAssembly::default());
     while image.version < version {
         match stream.message().await.unwrap().unwrap().event.unwrap() {
-            Event::Snapshot(bytes) => {
-                *image = decode_image(&bytes).unwrap();
-                snapshots += 1;
+            Event::Snapshot(piece) => {
+                if let Some(whole) = assembly.take(&piece).unwrap() {
+                    *image = whole;
+                    snapshots += 1;
+                }
             }
             Event::Batch(bytes) => {
                 image.apply(&decode_batch(&bytes).unwrap()).unwrap();

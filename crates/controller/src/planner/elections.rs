@@ -55,7 +55,7 @@ impl Recurring {
             return None;
         }
         self.at = now + self.interval;
-        let (job, answer) = TypedJob::own(plan);
+        let (job, answer) = TypedJob::own("periodic election", plan);
         self.last = Some(answer);
         Some(job)
     }

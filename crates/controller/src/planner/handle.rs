@@ -1,6 +1,7 @@
 //! How the gRPC front gives jobs to the planner.
 
 use super::availability::Availability;
+use super::bound::Terms;
 use super::clock::Clock;
 use super::job::{Answer, Job, TypedJob, View};
 use milena_metadata::image::MetadataImage;
@@ -20,6 +21,8 @@ pub(crate) enum Refusal {
     NotActive,
     /// The controller is stopping.
     Stopped,
+    /// Its records are more than one batch takes: nothing was proposed, and nobody would decide otherwise.
+    TooLarge,
 }
 
 /// What a planner shows of itself.
@@ -80,28 +83,7 @@ impl PlannerHandle {
     /// [`Refusal`]; after a `NotActive` the records may or may not be committed.
     pub(crate) async fn submit<R: Send + 'static>(
         &self,
-        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
-        note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
-    ) -> Result<(R, MetadataVersion), Refusal> {
-        self.ask(false, plan, note).await
-    }
-
-    /// As [`PlannerHandle::submit`], in a batch of its own: for records that carry the version at which they come to
-    /// be, as registrations do, of which no two may be the same.
-    ///
-    /// # Errors
-    /// As [`PlannerHandle::submit`].
-    pub(crate) async fn submit_alone<R: Send + 'static>(
-        &self,
-        plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
-        note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
-    ) -> Result<(R, MetadataVersion), Refusal> {
-        self.ask(true, plan, note).await
-    }
-
-    async fn ask<R: Send + 'static>(
-        &self,
-        alone: bool,
+        terms: Terms,
         plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
         note: impl FnOnce(&R, &MetadataImage, &mut Liveness, Timestamp) + Send + 'static,
     ) -> Result<(R, MetadataVersion), Refusal> {
@@ -111,7 +93,7 @@ impl PlannerHandle {
         let (answer, receiver) = oneshot::channel::<Answer<R>>();
         let job = TypedJob {
             plan: Box::new(plan),
-            alone,
+            terms,
             note: Box::new(note),
             reply: None,
             answer,

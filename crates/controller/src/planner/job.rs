@@ -1,5 +1,6 @@
 //! One thing to decide, from the question to the answer.
 
+use super::bound::Terms;
 use super::handle::Refusal;
 use milena_metadata::image::MetadataImage;
 use milena_metadata::liveness::Liveness;
@@ -30,8 +31,8 @@ pub(super) trait Job: Send {
     fn applied(self: Box<Self>, image: &MetadataImage, liveness: &mut Liveness, now: Timestamp);
     /// It will not be decided here.
     fn refuse(self: Box<Self>, refusal: Refusal);
-    /// It must be the last of its batch: its records carry the batch's version.
-    fn is_alone(&self) -> bool;
+    /// Its name, and how its records go together with those of others.
+    fn terms(&self) -> Terms;
     /// Nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
 }
@@ -39,7 +40,7 @@ pub(super) trait Job: Send {
 /// A job with its reply type.
 pub(super) struct TypedJob<R> {
     pub(super) plan: Box<Plan<R>>,
-    pub(super) alone: bool,
+    pub(super) terms: Terms,
     /// What to note in the soft state once it is applied.
     pub(super) note: Box<Note<R>>,
     pub(super) reply: Option<R>,
@@ -49,12 +50,13 @@ pub(super) struct TypedJob<R> {
 impl<R: Send + 'static> TypedJob<R> {
     /// A job of the controller itself. It counts as abandoned when the receiver of its answer is dropped.
     pub(super) fn own(
+        what: &'static str,
         plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
     ) -> (Box<dyn Job>, oneshot::Receiver<Answer<R>>) {
         let (answer, receiver) = oneshot::channel();
         let job = Self {
             plan: Box::new(plan),
-            alone: false,
+            terms: Terms::life(what),
             note: Box::new(|_, _, _, _| {}),
             reply: None,
             answer,
@@ -81,8 +83,8 @@ impl<R: Send> Job for TypedJob<R> {
         let _ = self.answer.send(Err(refusal));
     }
 
-    fn is_alone(&self) -> bool {
-        self.alone
+    fn terms(&self) -> Terms {
+        self.terms
     }
 
     fn is_abandoned(&self) -> bool {

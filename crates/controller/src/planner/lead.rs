@@ -239,7 +239,7 @@ impl Planner {
             if let Some(sign) = rounds.liveness.last_sign(broker, timers.former) {
                 self.shared.availability.suspect(broker, sign);
             }
-            rounds.push(job(move |view| {
+            rounds.push(job("fence", move |view| {
                 plan::fence_broker(view.image, broker, None, &view.context)
             }));
         }
@@ -255,7 +255,9 @@ impl Planner {
             .cluster
             .clone()
             .unwrap_or_else(|| ClusterId(milena_types::Uuid::random().to_string()));
-        job(move |view| plan::bootstrap(view.image, &cluster, &view.context))
+        job("bootstrap", move |view| {
+            plan::bootstrap(view.image, &cluster, &view.context)
+        })
     }
 }
 
@@ -274,8 +276,11 @@ fn announce(input: &PlannerInput, prober: &Prober, term: u64) {
 }
 
 /// A job of the controller itself: nobody waits for its answer.
-fn job<R: Send + 'static>(plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static) -> Box<dyn Job> {
-    let (job, receiver) = TypedJob::own(plan);
+fn job<R: Send + 'static>(
+    what: &'static str,
+    plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
+) -> Box<dyn Job> {
+    let (job, receiver) = TypedJob::own(what, plan);
     // Kept open so that the job does not count as abandoned.
     tokio::spawn(receiver);
     job

@@ -8,9 +8,11 @@
 //!
 //! What queues up while a batch is in flight goes into the next one, so that a burst costs a few WAL syncs. Answers
 //! wait for the commit, those without records included when they were planned behind others: nobody is told of
-//! something that is not committed.
+//! something that is not committed. A batch has a bound in bytes (`bound`): a job whose records are above it is refused, one that
+//! does not fit any more is planned again for the next batch.
 
 mod availability;
+mod bound;
 mod clock;
 mod elections;
 mod handle;
@@ -21,6 +23,9 @@ mod probe;
 mod rounds;
 mod unclean;
 
+#[cfg(test)]
+pub(crate) use bound::BATCH_BYTES_MAX;
+pub(crate) use bound::Terms;
 pub(crate) use clock::Seeds;
 pub(crate) use handle::{Observed, PlannerHandle, Refusal};
 pub(crate) use job::View;

@@ -4,6 +4,7 @@
 //! broken, a host that has vanished (its name unknown, no way to it) is proof too. Anything else proves nothing and is left
 //! to the session timeout. Epochs make a wrong proof harmless.
 
+use super::bound::Terms;
 use super::handle::{Observed, PlannerHandle, Refusal};
 use crate::publish::CommittedLog;
 use milena_metadata::plan;
@@ -69,7 +70,10 @@ impl Prober {
         }
         let decide =
             move |view: &super::View<'_>| plan::fence_broker(view.image, broker, Some(epoch), &view.context);
-        let (fenced, _) = self.planner.submit(decide, |_, _, _, _| {}).await?;
+        let (fenced, _) = self
+            .planner
+            .submit(Terms::life("fence"), decide, |_, _, _, _| {})
+            .await?;
         if fenced {
             tracing::warn!(%broker, %epoch, address = addresses.join(","), "broker fenced: its process is gone");
         }

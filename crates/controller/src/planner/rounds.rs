@@ -5,6 +5,7 @@
 //! that property: were one of them replaced by a stranger, the version of the next would still fit.)
 
 use super::availability::{Availability, Changes};
+use super::bound::{Place, bytes_of};
 use super::clock::{Clock, Seeds};
 use super::job::{Job, View};
 use super::leaderless::Leaderless;
@@ -103,10 +104,10 @@ impl<'a> Rounds<'a> {
         let now = self.shared.clock.now();
         let mut working = (*base).clone();
         let mut jobs: Vec<Box<dyn Job>> = Vec::new();
-        let mut records = Vec::new();
+        let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(job) = self.waiting.front() {
-            let alone = job.is_alone();
-            if !records.is_empty() && (alone || records.len() >= RECORDS_MAX) {
+            let terms = job.terms();
+            if !records.is_empty() && (terms.alone || records.len() >= RECORDS_MAX) {
                 break;
             }
             let Some(mut job) = self.waiting.pop_front().filter(|job| !job.is_abandoned()) else {
@@ -126,12 +127,24 @@ impl<'a> Rounds<'a> {
                 job.applied(&base, &mut self.liveness, now);
                 continue;
             }
+            let more = bytes_of(&decided);
+            match terms.place(more, bytes) {
+                Place::ThisBatch => bytes += more,
+                Place::NextBatch => {
+                    self.waiting.push_front(job);
+                    break;
+                }
+                Place::Nowhere => {
+                    refuse_too_large(job, more);
+                    continue;
+                }
+            }
             let mut draft = Draft::new(&working, &context);
             draft.extend(decided.iter().cloned());
             working = draft.image;
             records.extend(decided);
             jobs.push(job);
-            if alone {
+            if terms.alone {
                 break;
             }
         }
@@ -220,6 +233,19 @@ impl<'a> Rounds<'a> {
             job.refuse(super::Refusal::NotActive);
         }
     }
+}
+
+/// Nothing of it is appended: it could never be committed.
+fn refuse_too_large(job: Box<dyn Job>, bytes: usize) {
+    let terms = job.terms();
+    let (request, bytes_max) = (terms.what, terms.bytes_max);
+    tracing::warn!(
+        request,
+        bytes,
+        bytes_max,
+        "refused: its records are larger than one batch may be"
+    );
+    job.refuse(super::Refusal::TooLarge);
 }
 
 fn log_rejection(error: &ClientWriteError<TypeConfig>) {

@@ -4,6 +4,7 @@ use super::wire::{Answers, Connect, Method, Wire};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use milena_rpc::PIECE_BYTES;
 use milena_rpc::channel::{self, AddressError, MESSAGE_BYTES_MAX};
 use milena_rpc::dial::{Dialled, dial};
 use milena_rpc::proto::controller_client::ControllerClient;
@@ -17,9 +18,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Channel;
-
-/// How large a piece of a snapshot is, in bytes.
-const SNAPSHOT_PIECE: usize = 1024 * 1024;
 
 /// Connects over gRPC. Must be used inside a tokio runtime: the connections live on it.
 #[derive(Debug)]
@@ -102,8 +100,8 @@ impl Wire for GrpcWire {
 }
 
 fn chunks(begin: RaftMessage, content: Bytes) -> impl Iterator<Item = SnapshotChunk> {
-    let pieces = (0..content.len()).step_by(SNAPSHOT_PIECE).map(move |from| {
-        let to = content.len().min(from + SNAPSHOT_PIECE);
+    let pieces = (0..content.len()).step_by(PIECE_BYTES).map(move |from| {
+        let to = content.len().min(from + PIECE_BYTES);
         Chunk::Data(content.slice(from..to))
     });
     std::iter::once(Chunk::Begin(begin))

@@ -19,9 +19,6 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-/// The largest snapshot that is taken, in bytes.
-const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
-
 /// Serves `milena.v1.Raft`.
 pub(crate) struct RaftService {
     raft: Raft,
@@ -183,7 +180,7 @@ impl milena_rpc::proto::raft_server::Raft for RaftService {
             let Some(Chunk::Data(piece)) = message.chunk else {
                 return Err(Status::invalid_argument("a snapshot goes on with data"));
             };
-            if content.len() + piece.len() > SNAPSHOT_BYTES_MAX {
+            if content.len() + piece.len() > milena_rpc::IMAGE_BYTES_MAX {
                 return Err(Status::resource_exhausted("the snapshot is too large"));
             }
             content.extend_from_slice(&piece);

@@ -2,7 +2,7 @@
 
 use super::quorum::{Quorum, observers};
 use super::subscribe;
-use crate::planner::{PlannerHandle, Prober, Refusal, View};
+use crate::planner::{PlannerHandle, Prober, Refusal, Terms, View};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use milena_metadata::plan::{self, Planned};
@@ -39,14 +39,17 @@ impl ControllerService {
         match refusal {
             Refusal::NotActive => self.quorum.not_leader().to_status(),
             Refusal::Stopped => Status::unavailable("the controller is stopping"),
+            Refusal::TooLarge => Status::resource_exhausted("the change is larger than one batch may be"),
         }
     }
 
     async fn decide<R: Send + 'static>(
         &self,
+        terms: Terms,
         plan: impl FnMut(&View<'_>) -> Planned<R> + Send + 'static,
     ) -> Result<(R, MetadataVersion), Status> {
-        self.within(self.planner.submit(plan, |_, _, _, _| {})).await
+        self.within(self.planner.submit(terms, plan, |_, _, _, _| {}))
+            .await
     }
 
     async fn within<T>(&self, decision: impl Future<Output = Result<T, Refusal>>) -> Result<T, Status> {
@@ -73,7 +76,8 @@ impl proto::controller_server::Controller for ControllerService {
         let broker = request.broker;
         let plan =
             move |view: &View<'_>| plan::register_broker(view.image, &request, view.liveness, &view.context);
-        let decision = self.planner.submit_alone(plan, move |reply, _, liveness, now| {
+        let terms = Terms::life("Register").alone();
+        let decision = self.planner.submit(terms, plan, move |reply, _, liveness, now| {
             if reply.outcome.error.is_none() {
                 liveness.on_registered(broker, reply.epoch, now);
             }
@@ -90,7 +94,8 @@ impl proto::controller_server::Controller for ControllerService {
         let request: Heartbeat = request.into_inner().try_into().map_err(invalid)?;
         let noted = request.clone();
         let plan = move |view: &View<'_>| plan::heartbeat(view.image, &request, view.liveness, &view.context);
-        let decision = self.planner.submit(plan, move |_, image, liveness, now| {
+        let terms = Terms::life("Heartbeat");
+        let decision = self.planner.submit(terms, plan, move |_, image, liveness, now| {
             liveness.on_heartbeat(image, &noted, now);
         });
         let (mut reply, _) = self.within(decision).await?;
@@ -105,7 +110,7 @@ impl proto::controller_server::Controller for ControllerService {
     ) -> Result<Response<proto::AlterPartitionResponse>, Status> {
         let request: AlterPartition = request.into_inner().try_into().map_err(invalid)?;
         let plan = move |view: &View<'_>| plan::alter_partition(view.image, &request, &view.context);
-        let (results, _) = self.decide(plan).await?;
+        let (results, _) = self.decide(Terms::life("AlterPartition"), plan).await?;
         Ok(Response::new(results.as_slice().into()))
     }
 
@@ -116,7 +121,7 @@ impl proto::controller_server::Controller for ControllerService {
         let request: ReplicaStates = request.into_inner().try_into().map_err(invalid)?;
         let (broker, replicas) = (request.broker, request.replicas.len());
         let plan = move |view: &View<'_>| plan::replica_states(view.image, &request, &view.context);
-        let (results, _) = self.decide(plan).await?;
+        let (results, _) = self.decide(Terms::life("ReportReplicas"), plan).await?;
         tracing::info!(%broker, replicas, "a broker reports the state of replicas");
         Ok(Response::new(results.as_slice().into()))
     }
@@ -126,8 +131,9 @@ impl proto::controller_server::Controller for ControllerService {
         request: Request<proto::AdminRequest>,
     ) -> Result<Response<proto::AdminResponse>, Status> {
         let request: AdminRequest = request.into_inner().try_into().map_err(invalid)?;
+        let terms = Terms::request(request.name());
         let plan = move |view: &View<'_>| plan::admin(view.image, &request, &view.context);
-        let (reply, version) = self.decide(plan).await?;
+        let (reply, version) = self.decide(terms, plan).await?;
         Ok(Response::new((&reply, version).into()))
     }
 
@@ -201,7 +207,7 @@ impl proto::controller_server::Controller for ControllerService {
             answer.observers = observers(&quorum.voters, view, answer.high_watermark);
             Planned::reply(answer)
         };
-        let (answer, _) = self.decide(plan).await?;
+        let (answer, _) = self.decide(Terms::life("DescribeQuorum"), plan).await?;
         match answer.leader_id {
             Some(_) => Ok(Response::new(answer)),
             None => Err(self.refused(Refusal::NotActive)),

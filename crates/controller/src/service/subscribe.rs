@@ -4,8 +4,9 @@
 //! controller. Its breaking is a first sign that the follower's process is gone.
 
 use crate::planner::Prober;
-use crate::publish::{CommittedLog, Next};
+use crate::publish::{CommittedLog, EncodedImage, Next};
 use futures::Stream;
+use milena_rpc::Pieces;
 use milena_rpc::proto::{SubscribeEvent, SubscribeRequest, subscribe_event::Event};
 use milena_types::{BrokerId, MetadataVersion};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ struct Follower {
     term: Option<u64>,
     /// What the follower has; `None` before its first image.
     position: Option<MetadataVersion>,
+    /// The image that it is being sent, and what is left of it.
+    image: Option<(Arc<EncodedImage>, Pieces)>,
     greeted: bool,
     _guard: Guard,
 }
@@ -76,6 +79,7 @@ pub(super) fn stream(
         active,
         term,
         position,
+        image: None,
         greeted: false,
         _guard: guard,
     };
@@ -91,19 +95,24 @@ impl Follower {
             if self.term.is_none() || *self.active.borrow() != self.term {
                 return None;
             }
+            if let Some(event) = self.next_piece() {
+                return Some(event);
+            }
             self.versions.borrow_and_update();
             let next = match self.position {
                 Some(position) => self.committed.next_after(position),
-                None => Next::Image(self.committed.image()),
+                None => Next::Image,
             };
             match next {
                 Next::Batch(batch) => {
                     self.position = self.position.map(MetadataVersion::next);
                     return Some(Event::Batch(batch));
                 }
-                Next::Image(image) => {
-                    self.position = Some(image.version);
-                    return Some(Event::Snapshot(milena_rpc::encode_image(&image)));
+                Next::Image => {
+                    let image = self.committed.encoded_image();
+                    let pieces = Pieces::of(image.bytes.clone());
+                    self.image = Some((image, pieces));
+                    continue;
                 }
                 // Tells a follower that has everything that it does.
                 Next::Nothing if !self.greeted => return Some(self.keepalive()),
@@ -116,6 +125,17 @@ impl Follower {
                 () = tokio::time::sleep(KEEPALIVE) => return Some(self.keepalive()),
             }
         }
+    }
+
+    /// What comes next of the image that has begun; with its last piece the follower is where the image is.
+    fn next_piece(&mut self) -> Option<Event> {
+        let (image, pieces) = self.image.as_mut()?;
+        let piece = pieces.next();
+        if piece.as_ref().is_none_or(|piece| piece.last) {
+            self.position = Some(image.version);
+            self.image = None;
+        }
+        piece.map(Event::Snapshot)
     }
 
     fn keepalive(&mut self) -> Event {

@@ -10,6 +10,7 @@ use milena_metadata::record::ConfigResource;
 use milena_metadata::request::{
     AdminReply, AdminRequest, AlterConfig, ConfigOp, GrowTopic, RegisterBroker, RegisterBrokerReply, TopicRef,
 };
+use milena_rpc::ImageAssembly;
 use milena_rpc::proto::controller_server::Controller;
 use milena_rpc::proto::{self, subscribe_event::Event};
 use milena_types::{BrokerEpoch, BrokerId, ErrorCode, IncarnationId, MetadataVersion, TopicName, Uuid};
@@ -394,7 +395,7 @@ pub(super) async fn subscriber(asker: Asker) {
             tokio::time::sleep(asker.world.millis(10..60)).await;
             continue;
         };
-        let mut events = stream.into_inner();
+        let (mut events, mut assembly) = (stream.into_inner(), ImageAssembly::default());
         while let Ok(Some(Ok(event))) = timeout(Duration::from_secs(3), events.next()).await {
             let arrived = asker.world.pass("event", to, asker.name, &[]).await.is_ok();
             if !arrived
@@ -404,13 +405,16 @@ pub(super) async fn subscriber(asker: Asker) {
             {
                 break;
             }
-            take(&asker.world, &mut image, event.event);
+            take(&asker.world, &mut assembly, &mut image, event.event);
         }
     }
 }
 
-fn take(world: &World, image: &mut MetadataImage, event: Option<Event>) {
+fn take(world: &World, assembly: &mut ImageAssembly, image: &mut MetadataImage, event: Option<Event>) {
     let before = image.version;
+    if assembly.is_begun() && !matches!(event, Some(Event::Snapshot(_))) {
+        return world.fail(format!("an image to the subscriber at {before} was broken off"));
+    }
     match event {
         Some(Event::Batch(batch)) => {
             let batch = milena_rpc::decode_batch(&batch).unwrap();
@@ -420,10 +424,13 @@ fn take(world: &World, image: &mut MetadataImage, event: Option<Event>) {
                 ));
             }
         }
-        Some(Event::Snapshot(content)) => {
-            world.count("images to subscribers");
-            *image = milena_rpc::decode_image(&content).unwrap();
-        }
+        Some(Event::Snapshot(piece)) => match assembly.take(&piece).unwrap() {
+            Some(whole) => {
+                world.count("images to subscribers");
+                *image = whole;
+            }
+            None => return,
+        },
         Some(Event::Keepalive(_)) | None => return,
     }
     if image.version < before {

@@ -161,7 +161,8 @@ impl Oracle {
                     seen.version = seen.version.next();
                     self.batch(id, seen.version, &batch, trace);
                 }
-                Next::Image(image) => {
+                Next::Image => {
+                    let image = quorum.committed.image();
                     if image.version < seen.version {
                         self.fail(format!(
                             "node {id} went from version {} back to {}",
