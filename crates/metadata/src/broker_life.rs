@@ -87,6 +87,7 @@ mod tests {
             is_fenced,
             should_shutdown,
             version: MetadataVersion(0),
+            quorum_age_ms: 0,
         }
     }
 
