@@ -341,7 +341,7 @@ impl PartitionLog {
             let (position, mut header) = (batch.position, batch.header);
             if !checked && header.next_offset() >= reach.checked_from {
                 // What lies behind it depends on where it ends: so much of it is not taken on trust.
-                scanner.go_back(position);
+                scanner.go_to(position);
                 scanner.set_depth(ScanDepth::Checked);
                 checked = true;
                 continue;
@@ -589,7 +589,7 @@ impl PartitionLog {
 
 /// A position at or before the batch of a segment that holds `from`: what the index says, if the batch there is the one that
 /// it means.
-fn begin_of(meta: &SegmentMeta, segment: &OpenSegment<'_>, from: Offset) -> io::Result<u64> {
+pub(super) fn begin_of(meta: &SegmentMeta, segment: &OpenSegment<'_>, from: Offset) -> io::Result<u64> {
     let delta = u32::try_from(from.since(meta.base).max(0)).unwrap_or(u32::MAX);
     let wrong = segment.index_is_wrong();
     let entry = segment.offsets().entry_before(delta);

@@ -51,7 +51,7 @@ impl DamagedLog {
         format!(
             "{{\"version\": 1, \"why\": \"damage\", \"topic\": \"{}\", \"partition\": {}, \"topic_id\": \"{}\", \"broker\": {}, \
              \"leader_epoch\": {}, \"epochs\": [{}], \"lost_from\": {}, \"committed_to\": {}, \"lost_to\": {}, \
-             \"damage\": \"{}\", \"at_ms\": {}}}\n",
+             \"at_least\": {}, \"damage\": \"{}\", \"at_ms\": {}}}\n",
             self.name.topic,
             self.name.partition,
             self.id.topic,
@@ -61,6 +61,7 @@ impl DamagedLog {
             from.0,
             tail.committed_to.0,
             to.0,
+            !tail.is_end_known,
             json_text(&tail.damage),
             now.0,
         )
@@ -90,13 +91,14 @@ impl DamagedLog {
     pub(super) fn tell_cut(&self, tail: &DamagedTail, result: &SetAside) {
         let OffsetRange { from, to } = tail.range;
         let (from, to, damage) = (from.0, to.0, &tail.damage);
+        let these = these_records(tail.is_end_known);
         match result {
             SetAside::Kept(copy) => {
                 tracing::warn!(partition = %self.name, from, to, damage, path = %copy.kept.path.display(),
-                "the damaged log is cut: a copy of these records is in quarantine until its leader has filled them in again")
+                "the damaged log is cut: a copy of {these} is in quarantine until its leader has filled them in again")
             }
             SetAside::TooLarge(why) => tracing::error!(partition = %self.name, from, to, damage,
-                "the damaged log is cut, and this replica's copy of these records is not kept, {why}"),
+                "the damaged log is cut, and this replica's copy of {these} is not kept, {why}"),
         }
     }
 
@@ -114,13 +116,14 @@ impl DamagedLog {
         let cut = CutTail {
             range: tail.range,
             committed_to: tail.committed_to,
-            last_epoch: tail.last_epoch(),
+            is_end_known: tail.is_end_known,
+            last_epoch: tail.last_epoch,
         };
         let copies = match result {
             SetAside::Kept(copy) => vec![copy],
             SetAside::TooLarge(_) => Vec::new(),
         };
-        Refill::new(self.name.clone(), cut, self.leader_epoch, copies)
+        Refill::new(self.name.clone(), cut, copies)
     }
 }
 
@@ -179,6 +182,14 @@ impl TailKeeper for Keeper {
     }
 }
 
+/// How a line speaks of a range.
+pub(super) fn these_records(is_end_known: bool) -> &'static str {
+    match is_end_known {
+        true => "these records",
+        false => "at least these records",
+    }
+}
+
 /// Without what JSON would want escaped.
 fn json_text(text: &str) -> String {
     let plain = |c: char| match c {
@@ -219,7 +230,9 @@ mod tests {
                 from: Offset(80),
                 to: Offset(300),
             },
+            is_end_known: true,
             committed_to: Offset(290),
+            last_epoch: Some(LeaderEpoch(7)),
             epochs: vec![(LeaderEpoch(4), Offset(80)), (LeaderEpoch(7), Offset(200))],
             damage: "\"C:\\x\"\nis bad".to_owned(),
             pieces: Vec::new(),
@@ -265,7 +278,7 @@ mod tests {
             "{\"version\": 1, \"why\": \"damage\", \"topic\": \"a.b-c_D\", \"partition\": 3, \
              \"topic_id\": \"AQEBAQEBAQEBAQEBAQEBAQ\", \"broker\": 1, \"leader_epoch\": 9, \
              \"epochs\": [[4, 80], [7, 200]], \"lost_from\": 80, \"committed_to\": 290, \"lost_to\": 300, \
-             \"damage\": \"'C:/x' is bad\", \"at_ms\": 7}\n"
+             \"at_least\": false, \"damage\": \"'C:/x' is bad\", \"at_ms\": 7}\n"
         );
         let epochs = (0..100).map(|number| (LeaderEpoch(number), Offset(80 + i64::from(number))));
         let many = DamagedTail {
@@ -277,5 +290,10 @@ mod tests {
             told.contains("\"epochs\": [[36, 116], ") && told.contains("[99, 179]]"),
             "only the newest: {told}"
         );
+        let unknown = DamagedTail {
+            is_end_known: false,
+            ..many
+        };
+        assert!(log.json(&unknown, Timestamp(7)).contains("\"at_least\": true"));
     }
 }
