@@ -1,6 +1,7 @@
 //! The damaged end of a log is set aside before it is cut: all of it, and not only the batch that is bad. What is good of it
 //! may be nowhere else, should the leader turn out to be damaged too.
 
+use super::awaited::{Awaited, Contents, Waiting};
 use super::refill::Refill;
 use super::{Gates, give_up, make_room, quarantine};
 use crate::shard::context::{Context, wall_clock};
@@ -25,10 +26,11 @@ pub(in crate::shard) struct DamagedLog {
 }
 
 /// Where a copy lies.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::shard) struct Copy {
     pub(super) quarantine: Quarantine,
     pub(super) kept: Quarantined,
+    pub(super) waiting: Waiting,
 }
 
 /// What has become of an end that was to be set aside.
@@ -71,9 +73,14 @@ impl DamagedLog {
     ///
     /// # Errors
     /// A file operation failed; nothing is kept.
-    pub(super) fn set_aside(&self, tail: &DamagedTail, quarantine: Quarantine) -> Result<SetAside, LogError> {
+    pub(super) fn set_aside(
+        &self,
+        tail: &DamagedTail,
+        quarantine: Quarantine,
+        awaited: &Arc<Awaited>,
+    ) -> Result<SetAside, LogError> {
         let bytes = tail.bytes();
-        if !make_room(&quarantine, bytes)? {
+        if !make_room(&quarantine, bytes, awaited)? {
             let why = format!("it has {bytes} bytes, more than milena.quarantine.max.bytes");
             return Ok(SetAside::TooLarge(why));
         }
@@ -84,7 +91,17 @@ impl DamagedLog {
         }
         let now = wall_clock();
         let kept = writer.finish(self.json(tail, now).as_bytes(), now)?;
-        Ok(SetAside::Kept(Copy { quarantine, kept }))
+        let contents = Contents {
+            name: self.name.clone(),
+            range: tail.range,
+            is_end_known: tail.is_end_known,
+        };
+        let waiting = Waiting::new(awaited, &kept.path, contents);
+        Ok(SetAside::Kept(Copy {
+            quarantine,
+            kept,
+            waiting,
+        }))
     }
 
     /// The log is cut now, or is going to be: what goes, and where it is.
@@ -168,7 +185,7 @@ impl TailKeeper for Keeper {
         let gate = self.gates.of(self.dir);
         let result = {
             let _alone = gate.blocking_lock();
-            self.log.set_aside(tail, quarantine)
+            self.log.set_aside(tail, quarantine, &self.gates.awaited())
         };
         let result = result.inspect_err(|error| self.log.tell_put_off(tail, error))?;
         self.log.tell_cut(tail, &result);
@@ -262,12 +279,57 @@ mod tests {
             };
             let env = Env::with(Arc::new(StdFileSystem), 4);
             let quarantine = Quarantine::new(env, root.path(), rules);
-            let result = log().set_aside(&tail, quarantine.clone()).unwrap();
+            let result = log()
+                .set_aside(&tail, quarantine.clone(), &Arc::default())
+                .unwrap();
             let kept = quarantine.list().unwrap().len();
             (matches!(result, SetAside::Kept(_)), kept)
         };
         assert_eq!(within(99), (false, 0));
         assert_eq!(within(100_000), (true, 1));
+    }
+
+    /// The second one needs the room of one of the others.
+    #[test]
+    fn what_nobody_waits_for_goes_first_and_what_is_gone_is_not_named() {
+        let root = tempfile::tempdir().unwrap();
+        let segment = root.path().join("00000000000000000080.log");
+        std::fs::write(&segment, [7; 5000]).unwrap();
+        let piece = TailPiece {
+            path: segment,
+            offset: Offset(80),
+            position: 0,
+            bytes: 5000,
+        };
+        let tail = DamagedTail {
+            pieces: vec![piece],
+            ..tail()
+        };
+        let rules = QuarantineRules {
+            bytes_max: 12_000,
+            age_max_ms: 1_000_000,
+        };
+        let env = Env::with(Arc::new(StdFileSystem), 4);
+        let quarantine = Quarantine::new(env, root.path(), rules);
+        let awaited = Arc::default();
+        let keep = || match log().set_aside(&tail, quarantine.clone(), &awaited) {
+            Ok(SetAside::Kept(copy)) => copy,
+            other => panic!("{other:?}"),
+        };
+        let first = keep();
+        let forsaken = keep();
+        let lone = forsaken.kept.path.clone();
+        drop(forsaken.waiting);
+        let second = keep();
+        assert!(!lone.exists(), "it is not the oldest");
+        assert!(first.waiting.is_there() && first.kept.path.exists());
+        let third = keep();
+        assert!(!first.kept.path.exists(), "the oldest");
+        assert_eq!(
+            [first, second, third].map(|copy| copy.waiting.is_there()),
+            [false, true, true]
+        );
+        assert!(awaited.is_empty(), "nobody waits any more");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use milena_metadata::record::PartitionRegistration;
 use milena_replication::{CutTail, Filled, FilledLog, Refilled, refilled};
 use milena_types::{BrokerId, LeaderEpoch, Offset, OffsetRange, TopicIdPartition, TopicPartition};
 use std::collections::HashMap;
+use std::path::Path;
 use tokio::task::spawn_blocking;
 
 /// The logs that are to be filled again.
@@ -68,12 +69,27 @@ impl Refill {
         }
     }
 
+    /// Where the copies are that the quarantine still holds.
+    fn paths(&self) -> Vec<&Path> {
+        let there = self.copies.iter().filter(|copy| copy.waiting.is_there());
+        there.map(|copy| copy.kept.path.as_path()).collect()
+    }
+
+    fn kept_words(&self, there: usize) -> &'static str {
+        match there {
+            0 => "no copy of them is kept",
+            there if there < self.copies.len() => "a part of this replica's copy is in quarantine",
+            _ => "this replica's copy is in quarantine",
+        }
+    }
+
     fn tell_unsure(&self) {
         let OffsetRange { from, to } = self.cut.range;
         let these = these_records(self.cut.is_end_known);
-        let paths: Vec<_> = self.copies.iter().map(|copy| &copy.kept.path).collect();
+        let paths = self.paths();
+        let kept = self.kept_words(paths.len());
         tracing::warn!(target: "milena::unclean", partition = %self.name, from = from.0, to = to.0, ?paths,
-            "{these} were cut here, and others are in their place: whether they are the same, and all of them, cannot be told; this replica's copy stays in quarantine");
+            "{these} were cut here, and others are in their place: whether they are the same, and all of them, cannot be told; {kept}");
     }
 
     /// Says that the records from `from` on are gone, unless that was said. `is_certain`: no other reason could be that they were
@@ -91,11 +107,8 @@ impl Refill {
         } = self.cut;
         let (lost_from, committed_to, lost_to) = (from.0, committed_to.max(from).0, range.to.0);
         let these = these_records(is_end_known);
-        let kept = match self.copies.is_empty() {
-            true => "no copy of it is kept",
-            false => "this replica's copy is in quarantine",
-        };
-        let paths: Vec<_> = self.copies.iter().map(|copy| &copy.kept.path).collect();
+        let paths = self.paths();
+        let kept = self.kept_words(paths.len());
         if is_certain || from < self.cut.committed_to {
             tracing::error!(target: "milena::unclean", partition = %self.name, lost_from, committed_to, lost_to, ?paths,
                 "{why}: {these}, which were cut here, are in no log that is in use; {kept}");
@@ -113,7 +126,7 @@ impl Refill {
             return;
         }
         spawn_blocking(move || {
-            for Copy { quarantine, kept } in self.copies {
+            for Copy { quarantine, kept, .. } in self.copies {
                 if let Err(error) = quarantine.release(&kept) {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(path = %kept.path.display(), error, "a copy that is not needed any more cannot be removed");
