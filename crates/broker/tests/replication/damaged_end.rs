@@ -8,7 +8,7 @@ use crate::storage::*;
 use crate::unclean::{elect_uncleanly, said};
 use milena_broker::config::{QuarantineRules, ReplicaConfig};
 use milena_metadata::request::ReplicaState;
-use milena_types::{BrokerId, ErrorCode, TopicIdPartition};
+use milena_types::{Acks, BrokerId, ErrorCode, TopicIdPartition};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,23 +55,52 @@ fn numbers(bytes: &[u8]) -> BTreeSet<i64> {
     found
 }
 
-/// Flips a bit inside of the batch of a record; gives all the bytes of the log from that batch on.
-fn damage_record(cluster: &Cluster, broker: i32, number: i64) -> Vec<u8> {
+/// Where the batch of a record is: each record has one of its own.
+fn place_of(cluster: &Cluster, broker: i32, number: i64) -> (PathBuf, usize) {
     let logs = logs(&cluster.disk(broker).join("t-0"));
     let base = |path: &PathBuf| -> i64 { path.file_stem().unwrap().to_str().unwrap().parse().unwrap() };
     let path = logs.iter().rfind(|path| base(path) <= number).unwrap();
-    let mut bytes = std::fs::read(path).unwrap();
+    let bytes = std::fs::read(path).unwrap();
     let mut at = 0;
-    // Each record has a batch of its own.
     for _ in base(path)..number {
         at += 12 + u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
     }
+    (path.clone(), at)
+}
+
+/// Flips a bit inside of the batch of a record; gives all the bytes of the log from that batch on.
+fn damage_record(cluster: &Cluster, broker: i32, number: i64) -> Vec<u8> {
+    let (path, at) = place_of(cluster, broker, number);
+    let mut bytes = std::fs::read(&path).unwrap();
     bytes[at + 1000] ^= 4;
-    std::fs::write(path, &bytes).unwrap();
+    std::fs::write(&path, &bytes).unwrap();
     let mut end = bytes.split_off(at);
-    let later = logs.iter().filter(|later| *later > path);
+    let logs = logs(&cluster.disk(broker).join("t-0"));
+    let later = logs.iter().filter(|later| **later > path);
     later.for_each(|later| end.extend(std::fs::read(later).unwrap()));
     end
+}
+
+/// A sector that was lost: how long the batch is nobody knows.
+fn zero_header(cluster: &Cluster, broker: i32, number: i64) {
+    let (path, at) = place_of(cluster, broker, number);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at..at + 512].fill(0);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A stopped broker's disk as kill -9 leaves it: the checkpoints are some seconds old.
+fn as_killed(cluster: &Cluster, broker: i32, checkpoint: i64) {
+    let disk = cluster.disk(broker);
+    for word in ["milena-idle-logs", "milena-clean-shutdown"] {
+        let _ = std::fs::remove_file(disk.join(word));
+    }
+    for file in [
+        "recovery-point-offset-checkpoint",
+        "replication-offset-checkpoint",
+    ] {
+        std::fs::write(disk.join(file), format!("0\n1\nt 0 {checkpoint}\n")).unwrap();
+    }
 }
 
 /// Reads until the damage is met.
@@ -287,6 +316,134 @@ async fn a_log_that_nobody_can_fill_any_more_is_not_cut() {
         cluster.segments(1, "t", 0) == before
     })
     .await;
+    wait_kept(&cluster, 1, 0).await;
+    cluster.stop().await;
+}
+
+/// Only the first record behind the bad header was counted as cut, and the copy went before the leader had filled in the others.
+#[tokio::test]
+async fn behind_an_unreadable_header_the_copy_waits_for_the_last_record() {
+    let mut cluster = Cluster::start_with(2, 1, from_disk()).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &[]), 0);
+    fill(&cluster, 1, id).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    cluster.stop_node(1).await;
+    cluster.controller.lose(BrokerId(1));
+    as_killed(&cluster, 1, 4);
+    zero_header(&cluster, 1, 2);
+    damage_record(&cluster, 2, 7);
+    wait_leader(&cluster, id, Some(2)).await;
+    cluster.start_node(1).await;
+    until("both to be out of use", || async {
+        cluster.controller.partition(id).leader.is_none()
+    })
+    .await;
+    let copies = wait_kept(&cluster, 1, 1).await;
+    let word = &copies[0].word;
+    assert_eq!(said(word, "lost_from"), Some(2), "{word}");
+    assert_eq!(said(word, "lost_to"), Some(RECORDS), "{word}");
+    assert!(word.contains("\"at_least\": false"), "{word}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_only_replica_cuts_is_named_to_its_end() {
+    let mut cluster = Cluster::start_with(1, 1, patient(Duration::from_millis(300))).await;
+    let id = partition(cluster.controller.create_topic("t", 1, &[1], &[]), 0);
+    fill(&cluster, 1, id).await;
+    cluster.stop_node(1).await;
+    as_killed(&cluster, 1, 4);
+    zero_header(&cluster, 1, 6);
+    cluster.start_node(1).await;
+    cluster.produce_until_ok(1, id, "again").await;
+    let copies = wait_kept(&cluster, 1, 1).await;
+    let word = &copies[0].word;
+    assert_eq!(
+        (said(word, "lost_from"), said(word, "lost_to")),
+        (Some(6), Some(RECORDS)),
+        "{word}"
+    );
+    cluster.stop().await;
+}
+
+/// The header of the last batch: nobody knows where the log ended, and that of the one before it is no epoch to compare.
+#[tokio::test]
+async fn the_copy_of_an_unknown_end_is_kept_when_the_log_is_filled_again() {
+    let mut cluster = Cluster::start_with(2, 1, from_disk()).await;
+    let (id, before) = filled_on_two(&cluster).await;
+    cluster.stop_node(1).await;
+    cluster.controller.lose(BrokerId(1));
+    as_killed(&cluster, 1, RECORDS);
+    std::fs::remove_file(&logs(&cluster.disk(1).join("t-0"))[1]).unwrap();
+    zero_header(&cluster, 1, RECORDS - 1);
+    wait_leader(&cluster, id, Some(2)).await;
+    cluster.start_node(1).await;
+    cluster.wait_isr(id, &[1, 2]).await;
+    assert_eq!(cluster.segments(1, "t", 0), before);
+    cluster.produce_until_ok(2, id, "after").await;
+    let copies = kept(&cluster.disk(1));
+    assert_eq!(copies.len(), 1);
+    let word = &copies[0].word;
+    assert!(word.contains("\"at_least\": true"), "{word}");
+    cluster.stop().await;
+}
+
+/// Appends a record of that key.
+async fn put(cluster: &Cluster, leader: i32, id: TopicIdPartition, key: &str, acks: Acks) {
+    let value = "x".repeat(PADDING);
+    until("the record to be taken", || async {
+        let batch = keyed(key, Some(&value));
+        let produced = produce_batch(cluster.router(leader), id, acks, batch, Duration::from_secs(5)).await;
+        produced.error == ErrorCode::None
+    })
+    .await;
+}
+
+/// Its leader's records are others, from the same offsets on: a length says nothing in a compacted topic either.
+#[tokio::test]
+async fn in_a_compacted_topic_another_leaders_records_are_not_what_was_cut() {
+    let mut cluster = Cluster::start_with(2, 1, from_disk()).await;
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "1.0"),
+    ];
+    let id = partition(cluster.controller.create_topic("t", 1, &[1, 2], &configs), 0);
+    for number in 0..6 {
+        put(&cluster, 1, id, &format!("k{number}"), Acks::All).await;
+    }
+    cluster.stop_node(2).await;
+    for number in 6..9 {
+        put(&cluster, 1, id, &format!("k{number}"), Acks::Leader).await;
+    }
+    damage_record(&cluster, 1, 2);
+    read_into(&cluster, 1, id).await;
+    wait_kept(&cluster, 1, 1).await;
+    cluster.start_node(2).await;
+    for number in 0..6 {
+        put(&cluster, 2, id, &format!("n{number}"), Acks::All).await;
+    }
+    cluster.wait_isr(id, &[1, 2]).await;
+    put(&cluster, 2, id, "after", Acks::All).await;
+    assert_eq!(kept(&cluster.disk(1)).len(), 1);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn in_a_compacted_topic_the_copy_goes_when_the_same_epoch_is_at_its_end() {
+    let cluster = Cluster::start_with(2, 2, from_disk()).await;
+    let id = partition(
+        cluster
+            .controller
+            .create_topic("t", 1, &[1, 2], &[("cleanup.policy", "compact")]),
+        0,
+    );
+    for number in 0..6 {
+        put(&cluster, 1, id, &format!("k{number}"), Acks::All).await;
+    }
+    damage_record(&cluster, 1, 2);
+    read_into(&cluster, 1, id).await;
+    cluster.wait_isr(id, &[2]).await;
+    cluster.wait_isr(id, &[1, 2]).await;
     wait_kept(&cluster, 1, 0).await;
     cluster.stop().await;
 }

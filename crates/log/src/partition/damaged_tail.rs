@@ -10,14 +10,10 @@
 use super::doubt::Tail;
 use super::files::SegmentMeta;
 use super::{OpenOptions, PartitionLog};
-use crate::env::OpenMode;
-use crate::epoch_cache::EpochCache;
 use crate::error::{LogError, OpenError};
-use crate::format::{FileKind, OFFSET_SPAN_MAX};
-use crate::segment::{ScanDepth, Scanner};
+use crate::format::FileKind;
 use milena_types::{LeaderEpoch, Offset, OffsetRange};
 use std::fmt::Debug;
-use std::io;
 use std::path::PathBuf;
 
 /// Is told of the damaged end of a log before it is cut: see [`OpenOptions::keeper`].
@@ -47,10 +43,14 @@ pub struct TailPiece {
 pub struct DamagedTail {
     /// The offsets that go. Of a log that is not open yet it ends where the last batch does that can be made out.
     pub range: OffsetRange,
+    /// False: there may be more behind the range, which cannot be made out.
+    pub is_end_known: bool,
     /// All below it is known to be committed: a lower bound, within the range.
     pub committed_to: Offset,
     /// The leader epochs in it and where they begin, oldest first, as far as they are known.
     pub epochs: Vec<(LeaderEpoch, Offset)>,
+    /// That of its last record; `None`: it is not known, or the end is not.
+    pub last_epoch: Option<LeaderEpoch>,
     /// What is wrong, in words.
     pub damage: String,
     /// Where its bytes are, oldest first; none of them is empty.
@@ -63,12 +63,6 @@ impl DamagedTail {
     pub fn bytes(&self) -> u64 {
         let each = self.pieces.iter().map(|piece| piece.bytes);
         each.fold(0, u64::saturating_add)
-    }
-
-    /// The newest leader epoch in it.
-    #[must_use]
-    pub fn last_epoch(&self) -> Option<LeaderEpoch> {
-        self.epochs.last().map(|(epoch, _)| *epoch)
     }
 }
 
@@ -105,6 +99,8 @@ impl PartitionLog {
         epochs.truncate_from_start(range.from);
         Ok(Some(DamagedTail {
             range,
+            is_end_known: true,
+            last_epoch: epochs.entries().last().map(|(epoch, _)| *epoch),
             committed_to: committed_within(range, high_watermark),
             epochs: epochs.entries().to_vec(),
             damage: damage.to_owned(),
@@ -128,18 +124,21 @@ impl PartitionLog {
         let Some(first) = pieces.first() else {
             return Ok(());
         };
-        let (seen, epochs) = self
-            .look_through(&pieces, opts.leader_epoch)
+        let seen = self
+            .look_through(&pieces, tail, opts.leader_epoch)
             .map_err(LogError::new("read", &first.path))?;
         let from = tail.expected.max(self.log_start);
         let range = OffsetRange {
             from,
-            to: seen.max(known_to).max(from.plus(1)),
+            to: seen.end.max(known_to).max(from.plus(1)),
         };
+        let is_end_known = seen.is_all && seen.end == range.to && opts.high_watermark <= range.to;
         let told = keeper.keep(&DamagedTail {
             range,
+            is_end_known,
             committed_to: committed_within(range, opts.high_watermark),
-            epochs: epochs.entries().to_vec(),
+            last_epoch: seen.last_epoch.filter(|_| is_end_known),
+            epochs: seen.epochs.entries().to_vec(),
             damage: damage.to_owned(),
             pieces,
         });
@@ -160,32 +159,6 @@ impl PartitionLog {
         };
         let pieces = segments.enumerate().map(piece);
         pieces.filter(|piece| piece.bytes > 0).collect()
-    }
-
-    /// Where the last batch ends that follows the one before it, and the epochs of such batches. Only headers are read; no epoch is
-    /// newer than `newest`.
-    fn look_through(&self, pieces: &[TailPiece], newest: LeaderEpoch) -> io::Result<(Offset, EpochCache)> {
-        let (mut end, mut epochs) = (Offset::ZERO, EpochCache::default());
-        for piece in pieces {
-            let file = self.env.fs.open(&piece.path, OpenMode::Read)?;
-            let to = piece.position + piece.bytes;
-            let mut scanner = Scanner::new(&*file, piece.position, to, ScanDepth::Headers);
-            let mut expected = piece.offset;
-            while let Some(Ok(batch)) = scanner.next()? {
-                let header = batch.header;
-                let distance = header.base_offset.since(expected);
-                let follows =
-                    distance == 0 || (self.may_have_holes() && (0..=OFFSET_SPAN_MAX).contains(&distance));
-                expected = header.next_offset();
-                if follows {
-                    end = end.max(expected);
-                    if header.partition_leader_epoch <= newest {
-                        epochs.assign(header.partition_leader_epoch, header.base_offset);
-                    }
-                }
-            }
-        }
-        Ok((end, epochs))
     }
 }
 

@@ -91,6 +91,15 @@ impl PartitionLog {
         ))
     }
 
+    /// For whole batches that may follow a cut.
+    pub(super) fn batch_search(&self, tail: &Tail) -> Search {
+        Search {
+            tail: *tail,
+            bytes_max: self.config.max_message_bytes.max(BATCH_BYTES_MAX),
+            suspects: 0,
+        }
+    }
+
     /// Why the tail may have been completely written, if it may.
     pub(super) fn doubt_about(&self, tail: &Tail) -> Result<Option<String>, LogError> {
         let later = self.segments.get(tail.at + 1..).unwrap_or_default();
@@ -99,11 +108,7 @@ impl PartitionLog {
         {
             return Ok(Some(format!("segment {} follows", next.base)));
         }
-        let mut search = Search {
-            tail,
-            bytes_max: self.config.max_message_bytes.max(BATCH_BYTES_MAX),
-            suspects: 0,
-        };
+        let mut search = self.batch_search(tail);
         for (number, meta) in self.segments[tail.at..].iter().enumerate() {
             let path = self.path(meta.base, FileKind::Log);
             let mut look = || {
@@ -140,16 +145,21 @@ fn is_complete(file: &dyn LogFile, tail: &Tail, end: u64) -> io::Result<bool> {
 }
 
 /// Looks for whole batches that may follow a cut, wherever they begin.
-struct Search<'a> {
-    tail: &'a Tail,
+pub(super) struct Search {
+    pub(super) tail: Tail,
     /// No batch is longer.
     bytes_max: usize,
     suspects: usize,
 }
 
-impl Search<'_> {
+impl Search {
+    /// It gives places that it has not looked at closely.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.suspects > SUSPECTS_MAX
+    }
+
     /// The first one in `[from, end)`.
-    fn batch_from(&mut self, file: &dyn LogFile, from: u64, end: u64) -> io::Result<Option<u64>> {
+    pub(super) fn batch_from(&mut self, file: &dyn LogFile, from: u64, end: u64) -> io::Result<Option<u64>> {
         let mut buffer = Vec::with_capacity(CHUNK_BYTES);
         let mut start = from;
         while end.saturating_sub(start) >= HEADER_BYTES as u64 {
@@ -176,6 +186,6 @@ impl Search<'_> {
     fn is_whole(&mut self, file: &dyn LogFile, position: u64, end: u64) -> io::Result<bool> {
         self.suspects += 1;
         let mut scanner = Scanner::new(file, position, end, ScanDepth::Checked);
-        Ok(self.suspects > SUSPECTS_MAX || matches!(scanner.next()?, Some(Ok(_))))
+        Ok(self.is_exhausted() || matches!(scanner.next()?, Some(Ok(_))))
     }
 }

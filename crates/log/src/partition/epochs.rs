@@ -1,6 +1,10 @@
 //! The log's leader epochs. The file follows with the next flush, before the records of a new epoch are durable.
 
 use super::PartitionLog;
+use super::recover::begin_of;
+use crate::error::LogError;
+use crate::format::FileKind;
+use crate::segment::{ScanDepth, Scanner};
 use milena_types::{LeaderEpoch, Offset};
 
 impl PartitionLog {
@@ -43,5 +47,26 @@ impl PartitionLog {
     #[must_use]
     pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.epochs.end_offset_for(epoch, self.log_end)
+    }
+
+    /// The leader epoch of the first batch that ends past `offset`, as the batch says it: in a compacted log that may begin past it.
+    ///
+    /// # Errors
+    /// The log could not be read.
+    pub fn epoch_at(&self, offset: Offset) -> Result<Option<LeaderEpoch>, LogError> {
+        for at in self.segment_of(offset).unwrap_or(0)..self.segments.len() {
+            let meta = &self.segments[at];
+            let path = self.path(meta.base, FileKind::Log);
+            let failed = || LogError::new("read", &path);
+            let segment = self.open_segment(at)?;
+            let begin = begin_of(meta, &segment, offset).map_err(failed())?;
+            let mut scanner = Scanner::new(&**segment.file(), begin, meta.size, ScanDepth::Headers);
+            while let Some(Ok(batch)) = scanner.next().map_err(failed())? {
+                if batch.header.last_offset() >= offset {
+                    return Ok(Some(batch.header.partition_leader_epoch));
+                }
+            }
+        }
+        Ok(None)
     }
 }

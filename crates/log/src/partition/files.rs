@@ -152,7 +152,8 @@ impl PartitionLog {
     }
 
     /// May offsets be missing between batches? Else a gap is damage.
-    pub(super) fn may_have_holes(&self) -> bool {
+    #[must_use]
+    pub fn may_have_holes(&self) -> bool {
         self.has_holes || self.config.compact
     }
 

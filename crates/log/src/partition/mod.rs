@@ -22,6 +22,7 @@ mod idle_log;
 mod in_flight;
 mod incoming;
 mod listing;
+mod look_through;
 mod missing;
 mod open;
 mod options;
@@ -97,11 +98,10 @@ pub struct PartitionLog {
     bytes_since_snapshot: u64,
     /// What the directory's checkpoint says of this name; too high for a log that was cut or begun anew since.
     stale_offset: Offset,
-    /// The directory holds a recovery floor; says that offsets may be missing between batches; was compacted by Kafka, and not
-    /// by Milena since, so that segments need not meet.
+    /// The directory holds a recovery floor; says that offsets may be missing between batches.
     has_floor: bool,
     has_holes: bool,
-    /// Segments need not reach the next one: Kafka has compacted the log.
+    /// Segments need not reach the next one: Kafka has compacted the log, and Milena has not since.
     parted: bool,
     /// Names in the directory have changed since it was forced to the disk; so has its own name.
     dir_dirty: bool,

@@ -197,7 +197,8 @@ impl PartitionLog {
             if let Some(doubt) = &doubt {
                 self.set_aside(&tail, &format!("{reason}; {doubt}"), opts.high_watermark, opts)?;
             }
-            report.cut = Some(self.cut_tail(&tail, reason, doubt)?);
+            let what = words_of_cut(policy, end < trusted, doubt.is_some());
+            report.cut = Some(self.cut_tail(&tail, what, reason, doubt)?);
         }
         for (at, segment) in scan.segments.into_iter().enumerate() {
             self.write_rebuilt(first + at, segment)?;
@@ -341,7 +342,7 @@ impl PartitionLog {
             let (position, mut header) = (batch.position, batch.header);
             if !checked && header.next_offset() >= reach.checked_from {
                 // What lies behind it depends on where it ends: so much of it is not taken on trust.
-                scanner.go_back(position);
+                scanner.go_to(position);
                 scanner.set_depth(ScanDepth::Checked);
                 checked = true;
                 continue;
@@ -435,7 +436,13 @@ impl PartitionLog {
     }
 
     /// Cuts it off, and everything behind it, durably.
-    fn cut_tail(&mut self, tail: &Tail, reason: String, doubt: Option<String>) -> Result<TailCut, LogError> {
+    fn cut_tail(
+        &mut self,
+        tail: &Tail,
+        what: &str,
+        reason: String,
+        doubt: Option<String>,
+    ) -> Result<TailCut, LogError> {
         let Tail {
             at,
             position,
@@ -445,16 +452,8 @@ impl PartitionLog {
         let path = self.path(self.segments[at].base, FileKind::Log);
         let behind: u64 = self.segments[at + 1..].iter().map(|segment| segment.size).sum();
         let bytes = self.segments[at].size - position + behind;
-        match &doubt {
-            None => {
-                tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason,
-                    "cut off a tail that was never completely written");
-            }
-            Some(doubt) => {
-                tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, doubt,
-                    "cut off a tail that may have been completely written");
-            }
-        }
+        tracing::warn!(partition = %self.partition, path = %path.display(), position, bytes, log_end = offset.0, reason, doubt,
+            "cut off {what}");
         for doomed in (at + 1..self.segments.len()).rev() {
             self.remove_segment_files(self.segments[doomed].base)?;
         }
@@ -587,9 +586,22 @@ impl PartitionLog {
     }
 }
 
+/// What is cut, for the operator. `flushed`: some of it lay below the recovery point.
+fn words_of_cut(policy: CorruptionPolicy, flushed: bool, doubtful: bool) -> &'static str {
+    match policy {
+        _ if flushed => "the damaged end of the log, and records in it that were flushed",
+        _ if doubtful => "a tail that may have been completely written",
+        // Nobody has looked.
+        CorruptionPolicy::Truncate => "a tail that is damaged, or was never completely written",
+        CorruptionPolicy::Refuse | CorruptionPolicy::RefuseDoubtful => {
+            "a tail that was never completely written"
+        }
+    }
+}
+
 /// A position at or before the batch of a segment that holds `from`: what the index says, if the batch there is the one that
 /// it means.
-fn begin_of(meta: &SegmentMeta, segment: &OpenSegment<'_>, from: Offset) -> io::Result<u64> {
+pub(super) fn begin_of(meta: &SegmentMeta, segment: &OpenSegment<'_>, from: Offset) -> io::Result<u64> {
     let delta = u32::try_from(from.since(meta.base).max(0)).unwrap_or(u32::MAX);
     let wrong = segment.index_is_wrong();
     let entry = segment.offsets().entry_before(delta);
@@ -604,6 +616,26 @@ fn begin_of(meta: &SegmentMeta, segment: &OpenSegment<'_>, from: Offset) -> io::
         _ => {
             wrong.store(true, Ordering::Relaxed);
             Ok(0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_looked_at_is_said_to_be_incomplete() {
+        use CorruptionPolicy::{Refuse, RefuseDoubtful, Truncate};
+        let incomplete = "a tail that was never completely written";
+        for policy in [Refuse, RefuseDoubtful, Truncate] {
+            let words = words_of_cut(policy, true, false);
+            assert!(words.contains("were flushed"), "{policy:?}: {words}");
+            assert_eq!(
+                words_of_cut(policy, false, false) == incomplete,
+                policy != Truncate
+            );
+            assert_ne!(words_of_cut(policy, false, true), incomplete, "{policy:?}");
         }
     }
 }

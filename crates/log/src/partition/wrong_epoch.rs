@@ -139,7 +139,7 @@ impl PartitionLog {
             Some(Err(_)) => None,
             None => self.first_header_after(segment)?,
         };
-        scanner.go_back(position + header.size_bytes() as u64);
+        scanner.go_to(position + header.size_bytes() as u64);
         Ok(next.filter(|next| next.base_offset >= header.next_offset()))
     }
 

@@ -75,15 +75,21 @@ impl Quarantine {
         Ok(found)
     }
 
-    /// Makes room for `bytes`: the oldest go, as many as have to. `None`: so much is never kept, and nothing went.
+    /// Makes room for `bytes`: the oldest go, as many as have to, and those that are `awaited` only when no others are left. `None`: so
+    /// much is never kept, and nothing went.
     ///
     /// # Errors
     /// A file operation failed.
-    pub fn make_room(&self, bytes: u64) -> Result<Option<Vec<Quarantined>>, LogError> {
+    pub fn make_room(
+        &self,
+        bytes: u64,
+        awaited: impl Fn(&Path) -> bool,
+    ) -> Result<Option<Vec<Quarantined>>, LogError> {
         if bytes > self.rules.bytes_max {
             return Ok(None);
         }
-        let kept = self.list()?;
+        let mut kept = self.list()?;
+        kept.sort_by_key(|kept| awaited(&kept.path));
         let mut total = kept
             .iter()
             .fold(bytes, |total, kept| total.saturating_add(kept.bytes));

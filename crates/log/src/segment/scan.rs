@@ -64,8 +64,8 @@ impl<'f> Scanner<'f> {
         self.depth = depth;
     }
 
-    /// Returns to a batch that was taken before.
-    pub(crate) fn go_back(&mut self, position: u64) {
+    /// Goes on at another batch: one that was taken before, or one that lies behind what cannot be read.
+    pub(crate) fn go_to(&mut self, position: u64) {
         if position < self.buffer_position {
             self.buffer.clear();
             self.buffer_position = position;

@@ -4,7 +4,7 @@ use crate::support::*;
 use milena_log::env::{Fault, FaultyFileSystem, FileSystem, Survival};
 use milena_log::quarantine::{LOSS_FILE, Quarantine, QuarantineRules, Quarantined};
 use milena_log::{
-    CorruptionPolicy, DamagedTail, Env, LogError, OpenError, OpenOptions, PartitionLog, TailKeeper,
+    CorruptionPolicy, DamagedTail, Env, LogConfig, LogError, OpenError, OpenOptions, PartitionLog, TailKeeper,
 };
 use milena_types::{LeaderEpoch, Offset, Timestamp};
 use std::path::{Path, PathBuf};
@@ -323,7 +323,7 @@ fn opening_tells_of_a_damaged_end_before_it_cuts_it() {
         assert_eq!(bytes, &expected, "{what}");
         assert_eq!((tail.range.from, tail.range.to), (BAD, END), "{what}");
         assert_eq!(tail.committed_to, Offset(20), "{what}");
-        assert_eq!(tail.last_epoch(), Some(LeaderEpoch(5)), "{what}");
+        assert_eq!(tail.last_epoch, Some(LeaderEpoch(5)), "{what}");
         assert_eq!(content(&fs), before, "{what}: nothing was cut");
         let (log, again) = open_told(&fs, corruption, recovery_point, false);
         assert_eq!(log.unwrap().log_end_offset(), BAD, "{what}");
@@ -350,6 +350,69 @@ fn opening_tells_of_what_lies_behind_a_missing_segment() {
         (base_of(&path), END)
     );
     assert_eq!(tails[0].0.pieces[0].offset, base_of(&later[0]));
+}
+
+/// Only the lower bound was told, and counted as the end.
+#[test]
+fn what_lies_behind_an_unreadable_header_is_told_too() {
+    for (corruption, recovery_point) in [
+        (CorruptionPolicy::Truncate, Offset(30)),
+        (CorruptionPolicy::Refuse, Offset(30)),
+    ] {
+        let fs = disk();
+        let (mut log, _) = open(&fs, &LogConfig::default());
+        (0..18).for_each(|i| drop(log.append_as_leader(batch(&["a", "b"]), &ctx(i / 3)).unwrap()));
+        log.close().unwrap();
+        zero_header(&fs, Offset(30));
+        let (log, tails) = open_told(&fs, corruption, recovery_point, false);
+        assert_eq!(log.unwrap().log_end_offset(), Offset(30));
+        let tail = &tails[0].0;
+        assert_eq!(
+            (tail.range.from, tail.range.to),
+            (Offset(30), END),
+            "{corruption:?}"
+        );
+        assert!(tail.is_end_known);
+        assert_eq!(tail.last_epoch, Some(LeaderEpoch(5)));
+    }
+}
+
+#[test]
+fn a_last_batch_that_cannot_be_read_leaves_the_end_unknown() {
+    let (fs, _) = damaged_at(IN_THE_LENGTH);
+    zero_header(&fs, Offset(34));
+    let (_, tails) = open_told(&fs, CorruptionPolicy::Truncate, Offset(24), false);
+    let tail = &tails[0].0;
+    assert_eq!((tail.range.from, tail.range.to), (BAD, Offset(34)));
+    assert!(!tail.is_end_known);
+    assert_eq!(
+        tail.last_epoch, None,
+        "that of the last one that can be read is another one"
+    );
+    assert_eq!(tail.epochs.last(), Some(&(LeaderEpoch(5), Offset(30))));
+}
+
+#[test]
+fn records_that_were_there_for_certain_leave_the_end_unknown_too() {
+    let (fs, _) = damaged();
+    // With its indexes: nothing tells of that segment but the recovery point.
+    let last = logs(&fs).pop().unwrap();
+    let of_the_last = |path: &PathBuf| path.file_stem() == last.file_stem();
+    for path in fs.paths().into_iter().filter(of_the_last) {
+        fs.remove_file(&path).unwrap();
+    }
+    let (log, tails) = open_told(&fs, CorruptionPolicy::Truncate, END, false);
+    assert_eq!(log.unwrap().log_end_offset(), BAD);
+    let tail = &tails[0].0;
+    assert_eq!(tail.range.to, END);
+    assert_eq!((tail.is_end_known, tail.last_epoch), (false, None));
+}
+
+fn zero_header(fs: &FaultyFileSystem, offset: Offset) {
+    let (path, at) = place_of(fs, offset);
+    let mut bytes = fs.content(&path).unwrap();
+    bytes[at..at + 60].fill(0);
+    fs.overwrite(&path, &bytes);
 }
 
 #[test]

@@ -241,21 +241,39 @@ fn room_is_made_by_the_oldest_and_never_by_other_strays() {
         let rules = QuarantineRules { bytes_max, ..ALL };
         quarantine(&fs, rules)
     };
-    assert_eq!(limited(4 * bytes).make_room(bytes).unwrap(), Some(vec![]));
     assert_eq!(
-        limited(4 * bytes - 1).make_room(bytes).unwrap(),
-        Some(vec![tails[1].clone()])
+        limited(4 * bytes).make_room(bytes, |_| false).unwrap(),
+        Some(vec![])
     );
     assert_eq!(
-        limited(bytes - 1).make_room(bytes).unwrap(),
+        limited(4 * bytes - 1).make_room(bytes, |_| false).unwrap(),
+        Some(vec![tails[1].clone()])
+    );
+    let first = &tails[2].path;
+    assert_eq!(
+        limited(3 * bytes - 1)
+            .make_room(bytes, |path| path == first)
+            .unwrap(),
+        Some(vec![tails[0].clone()]),
+        "an older one is awaited"
+    );
+    assert_eq!(
+        limited(bytes - 1).make_room(bytes, |_| false).unwrap(),
         None,
         "it would never fit"
     );
-    assert_eq!(limited(0).make_room(1).unwrap(), None, "nothing is kept");
-    assert_eq!(limited(bytes).list().unwrap().len(), 2, "and nothing went for it");
     assert_eq!(
-        limited(bytes).make_room(bytes).unwrap().map(|gone| gone.len()),
-        Some(2)
+        limited(0).make_room(1, |_| false).unwrap(),
+        None,
+        "nothing is kept"
+    );
+    assert_eq!(limited(bytes).list().unwrap().len(), 1, "and nothing went for it");
+    assert_eq!(
+        limited(bytes)
+            .make_room(bytes, |_| false)
+            .unwrap()
+            .map(|gone| gone.len()),
+        Some(1)
     );
     assert_eq!(limited(bytes).list().unwrap(), []);
     assert_eq!(

@@ -9,7 +9,9 @@ pub struct CutTail {
     pub range: OffsetRange,
     /// All below it was known to be committed.
     pub committed_to: Offset,
-    /// The newest leader epoch in it, if that is known.
+    /// False: there may have been more behind the range.
+    pub is_end_known: bool,
+    /// The leader epoch of its last record; `None`: that is not known, or cannot be compared.
     pub last_epoch: Option<LeaderEpoch>,
 }
 
@@ -44,6 +46,8 @@ pub enum Refilled {
     NotYet,
     /// All of it is there again, or was deleted by its age or size.
     Whole,
+    /// Records are where it was, and whether they are the same, and all of them, cannot be told.
+    Unsure,
     /// The leader does not have this end of it.
     Less {
         /// The first offset that is missing.
@@ -54,14 +58,20 @@ pub enum Refilled {
 }
 
 /// Compares the log with what was cut from it. Two logs that have a record of the same epoch at the same offset have the same
-/// records below (KIP-101): when the newest epoch of the tail reaches its end again, all of it is the same.
+/// records below (KIP-101): when the newest epoch of the tail reaches its end again, all of it is the same. A length alone says
+/// nothing: another leader's records may be there.
 #[must_use]
 pub fn refilled(tail: &CutTail, log: &FilledLog) -> Refilled {
     let OffsetRange { from, to } = tail.range;
+    let whole = match tail.is_end_known {
+        true => Refilled::Whole,
+        false => Refilled::Unsure,
+    };
     if log.log_start >= to {
-        return Refilled::Whole;
+        return whole;
     }
     let same_to = match (tail.last_epoch, log.epoch_end) {
+        (None, _) if log.log_end >= to => return Refilled::Unsure,
         (None, _) => log.log_end,
         (Some(epoch), Some((found, end))) if found == epoch => end,
         // It has newer epochs, and not that one.
@@ -71,7 +81,7 @@ pub fn refilled(tail: &CutTail, log: &FilledLog) -> Refilled {
         (Some(_), Some(_) | None) => from,
     };
     if same_to >= to {
-        return Refilled::Whole;
+        return whole;
     }
     let parted = same_to < log.log_end;
     let no_more = match log.filled {
@@ -98,6 +108,7 @@ mod tests {
             to: Offset(300),
         },
         committed_to: Offset(290),
+        is_end_known: true,
         last_epoch: Some(LeaderEpoch(5)),
     };
 
@@ -175,12 +186,37 @@ mod tests {
     }
 
     #[test]
-    fn without_epochs_its_end_is_what_counts() {
+    fn a_length_alone_says_nothing() {
         let tail = CutTail {
             last_epoch: None,
             ..TAIL
         };
         assert_eq!(refilled(&tail, &log(299, None, NotYet)), Refilled::NotYet);
-        assert_eq!(refilled(&tail, &log(300, None, NotYet)), Refilled::Whole);
+        assert_eq!(
+            refilled(&tail, &log(300, Some((5, 300)), NotYet)),
+            Refilled::Unsure
+        );
+        assert_eq!(refilled(&tail, &log(400, None, InSync)), Refilled::Unsure);
+        assert_eq!(
+            refilled(&tail, &log(289, None, InSync)),
+            less(289, false),
+            "so much was there for certain"
+        );
+    }
+
+    #[test]
+    fn a_tail_that_may_reach_further_is_never_whole() {
+        let tail = CutTail {
+            is_end_known: false,
+            last_epoch: None,
+            ..TAIL
+        };
+        assert_eq!(refilled(&tail, &log(400, None, InSync)), Refilled::Unsure);
+        let deleted = FilledLog {
+            log_start: Offset(300),
+            ..log(300, None, Leads)
+        };
+        assert_eq!(refilled(&tail, &deleted), Refilled::Unsure);
+        assert_eq!(refilled(&tail, &log(200, None, Leads)), less(200, false));
     }
 }

@@ -1,6 +1,7 @@
 //! The damaged end of a log is set aside before it is cut: all of it, and not only the batch that is bad. What is good of it
 //! may be nowhere else, should the leader turn out to be damaged too.
 
+use super::awaited::{Awaited, Contents, Waiting};
 use super::refill::Refill;
 use super::{Gates, give_up, make_room, quarantine};
 use crate::shard::context::{Context, wall_clock};
@@ -25,10 +26,11 @@ pub(in crate::shard) struct DamagedLog {
 }
 
 /// Where a copy lies.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::shard) struct Copy {
     pub(super) quarantine: Quarantine,
     pub(super) kept: Quarantined,
+    pub(super) waiting: Waiting,
 }
 
 /// What has become of an end that was to be set aside.
@@ -51,7 +53,7 @@ impl DamagedLog {
         format!(
             "{{\"version\": 1, \"why\": \"damage\", \"topic\": \"{}\", \"partition\": {}, \"topic_id\": \"{}\", \"broker\": {}, \
              \"leader_epoch\": {}, \"epochs\": [{}], \"lost_from\": {}, \"committed_to\": {}, \"lost_to\": {}, \
-             \"damage\": \"{}\", \"at_ms\": {}}}\n",
+             \"at_least\": {}, \"damage\": \"{}\", \"at_ms\": {}}}\n",
             self.name.topic,
             self.name.partition,
             self.id.topic,
@@ -61,6 +63,7 @@ impl DamagedLog {
             from.0,
             tail.committed_to.0,
             to.0,
+            !tail.is_end_known,
             json_text(&tail.damage),
             now.0,
         )
@@ -70,9 +73,14 @@ impl DamagedLog {
     ///
     /// # Errors
     /// A file operation failed; nothing is kept.
-    pub(super) fn set_aside(&self, tail: &DamagedTail, quarantine: Quarantine) -> Result<SetAside, LogError> {
+    pub(super) fn set_aside(
+        &self,
+        tail: &DamagedTail,
+        quarantine: Quarantine,
+        awaited: &Arc<Awaited>,
+    ) -> Result<SetAside, LogError> {
         let bytes = tail.bytes();
-        if !make_room(&quarantine, bytes)? {
+        if !make_room(&quarantine, bytes, awaited)? {
             let why = format!("it has {bytes} bytes, more than milena.quarantine.max.bytes");
             return Ok(SetAside::TooLarge(why));
         }
@@ -83,20 +91,31 @@ impl DamagedLog {
         }
         let now = wall_clock();
         let kept = writer.finish(self.json(tail, now).as_bytes(), now)?;
-        Ok(SetAside::Kept(Copy { quarantine, kept }))
+        let contents = Contents {
+            name: self.name.clone(),
+            range: tail.range,
+            is_end_known: tail.is_end_known,
+        };
+        let waiting = Waiting::new(awaited, &kept.path, contents);
+        Ok(SetAside::Kept(Copy {
+            quarantine,
+            kept,
+            waiting,
+        }))
     }
 
     /// The log is cut now, or is going to be: what goes, and where it is.
     pub(super) fn tell_cut(&self, tail: &DamagedTail, result: &SetAside) {
         let OffsetRange { from, to } = tail.range;
         let (from, to, damage) = (from.0, to.0, &tail.damage);
+        let these = these_records(tail.is_end_known);
         match result {
             SetAside::Kept(copy) => {
                 tracing::warn!(partition = %self.name, from, to, damage, path = %copy.kept.path.display(),
-                "the damaged log is cut: a copy of these records is in quarantine until its leader has filled them in again")
+                "the damaged log is cut: a copy of {these} is in quarantine until its leader has filled them in again")
             }
             SetAside::TooLarge(why) => tracing::error!(partition = %self.name, from, to, damage,
-                "the damaged log is cut, and this replica's copy of these records is not kept, {why}"),
+                "the damaged log is cut, and this replica's copy of {these} is not kept, {why}"),
         }
     }
 
@@ -114,13 +133,14 @@ impl DamagedLog {
         let cut = CutTail {
             range: tail.range,
             committed_to: tail.committed_to,
-            last_epoch: tail.last_epoch(),
+            is_end_known: tail.is_end_known,
+            last_epoch: tail.last_epoch,
         };
         let copies = match result {
             SetAside::Kept(copy) => vec![copy],
             SetAside::TooLarge(_) => Vec::new(),
         };
-        Refill::new(self.name.clone(), cut, self.leader_epoch, copies)
+        Refill::new(self.name.clone(), cut, copies)
     }
 }
 
@@ -165,7 +185,7 @@ impl TailKeeper for Keeper {
         let gate = self.gates.of(self.dir);
         let result = {
             let _alone = gate.blocking_lock();
-            self.log.set_aside(tail, quarantine)
+            self.log.set_aside(tail, quarantine, &self.gates.awaited())
         };
         let result = result.inspect_err(|error| self.log.tell_put_off(tail, error))?;
         self.log.tell_cut(tail, &result);
@@ -176,6 +196,14 @@ impl TailKeeper for Keeper {
             None => more,
         });
         Ok(())
+    }
+}
+
+/// How a line speaks of a range.
+pub(super) fn these_records(is_end_known: bool) -> &'static str {
+    match is_end_known {
+        true => "these records",
+        false => "at least these records",
     }
 }
 
@@ -219,7 +247,9 @@ mod tests {
                 from: Offset(80),
                 to: Offset(300),
             },
+            is_end_known: true,
             committed_to: Offset(290),
+            last_epoch: Some(LeaderEpoch(7)),
             epochs: vec![(LeaderEpoch(4), Offset(80)), (LeaderEpoch(7), Offset(200))],
             damage: "\"C:\\x\"\nis bad".to_owned(),
             pieces: Vec::new(),
@@ -249,12 +279,57 @@ mod tests {
             };
             let env = Env::with(Arc::new(StdFileSystem), 4);
             let quarantine = Quarantine::new(env, root.path(), rules);
-            let result = log().set_aside(&tail, quarantine.clone()).unwrap();
+            let result = log()
+                .set_aside(&tail, quarantine.clone(), &Arc::default())
+                .unwrap();
             let kept = quarantine.list().unwrap().len();
             (matches!(result, SetAside::Kept(_)), kept)
         };
         assert_eq!(within(99), (false, 0));
         assert_eq!(within(100_000), (true, 1));
+    }
+
+    /// The second one needs the room of one of the others.
+    #[test]
+    fn what_nobody_waits_for_goes_first_and_what_is_gone_is_not_named() {
+        let root = tempfile::tempdir().unwrap();
+        let segment = root.path().join("00000000000000000080.log");
+        std::fs::write(&segment, [7; 5000]).unwrap();
+        let piece = TailPiece {
+            path: segment,
+            offset: Offset(80),
+            position: 0,
+            bytes: 5000,
+        };
+        let tail = DamagedTail {
+            pieces: vec![piece],
+            ..tail()
+        };
+        let rules = QuarantineRules {
+            bytes_max: 12_000,
+            age_max_ms: 1_000_000,
+        };
+        let env = Env::with(Arc::new(StdFileSystem), 4);
+        let quarantine = Quarantine::new(env, root.path(), rules);
+        let awaited = Arc::default();
+        let keep = || match log().set_aside(&tail, quarantine.clone(), &awaited) {
+            Ok(SetAside::Kept(copy)) => copy,
+            other => panic!("{other:?}"),
+        };
+        let first = keep();
+        let forsaken = keep();
+        let lone = forsaken.kept.path.clone();
+        drop(forsaken.waiting);
+        let second = keep();
+        assert!(!lone.exists(), "it is not the oldest");
+        assert!(first.waiting.is_there() && first.kept.path.exists());
+        let third = keep();
+        assert!(!first.kept.path.exists(), "the oldest");
+        assert_eq!(
+            [first, second, third].map(|copy| copy.waiting.is_there()),
+            [false, true, true]
+        );
+        assert!(awaited.is_empty(), "nobody waits any more");
     }
 
     #[test]
@@ -265,7 +340,7 @@ mod tests {
             "{\"version\": 1, \"why\": \"damage\", \"topic\": \"a.b-c_D\", \"partition\": 3, \
              \"topic_id\": \"AQEBAQEBAQEBAQEBAQEBAQ\", \"broker\": 1, \"leader_epoch\": 9, \
              \"epochs\": [[4, 80], [7, 200]], \"lost_from\": 80, \"committed_to\": 290, \"lost_to\": 300, \
-             \"damage\": \"'C:/x' is bad\", \"at_ms\": 7}\n"
+             \"at_least\": false, \"damage\": \"'C:/x' is bad\", \"at_ms\": 7}\n"
         );
         let epochs = (0..100).map(|number| (LeaderEpoch(number), Offset(80 + i64::from(number))));
         let many = DamagedTail {
@@ -277,5 +352,10 @@ mod tests {
             told.contains("\"epochs\": [[36, 116], ") && told.contains("[99, 179]]"),
             "only the newest: {told}"
         );
+        let unknown = DamagedTail {
+            is_end_known: false,
+            ..many
+        };
+        assert!(log.json(&unknown, Timestamp(7)).contains("\"at_least\": true"));
     }
 }

@@ -1,5 +1,6 @@
 //! One tail on its way into the quarantine, and what becomes of the log then.
 
+use super::awaited::Awaited;
 use super::{LossEvent, give_up, make_room, quarantine};
 use crate::shard::context::{Context, wall_clock};
 use crate::shard::link::LinkKey;
@@ -9,6 +10,7 @@ use milena_log::quarantine::{Quarantine, Quarantined, TailWriter};
 use milena_log::{LogError, ReadError, ReadPlan};
 use milena_replication::Truncation;
 use milena_types::Offset;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
@@ -49,21 +51,25 @@ impl From<LogError> for NotKept {
 impl Job {
     /// To its end.
     async fn run(self) {
-        let Some(gate) = with_local(|shard| shard.cx.background.gates.of(self.dir)) else {
+        let found = with_local(|shard| {
+            let gates = &shard.cx.background.gates;
+            (gates.of(self.dir), gates.awaited())
+        });
+        let Some((gate, awaited)) = found else {
             return;
         };
         let result = {
             let _alone = gate.lock().await;
-            self.set_aside().await
+            self.set_aside(awaited).await
         };
         with_local(|shard| shard.on_set_aside(&self, result));
     }
 
-    async fn set_aside(&self) -> Result<(Quarantine, Quarantined), NotKept> {
+    async fn set_aside(&self, awaited: Arc<Awaited>) -> Result<(Quarantine, Quarantined), NotKept> {
         let found = with_local(|shard| shard.begin_tail(self)).flatten();
         let (quarantine, bytes) = found.ok_or(NotKept::Outdated)??;
         let room = quarantine.clone();
-        if !elsewhere(move || make_room(&room, bytes)).await?? {
+        if !elsewhere(move || make_room(&room, bytes, &awaited)).await?? {
             return Err(NotKept::TooLarge);
         }
         let (begin, event) = (quarantine.clone(), self.event.clone());

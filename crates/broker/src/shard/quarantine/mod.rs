@@ -15,6 +15,7 @@
 //! The end of a damaged log is set aside likewise before it is cut (`damage`), by `repair` where the log is open, and else while it
 //! is being opened; it goes again when its leader has filled all of it in (`refill`).
 
+mod awaited;
 mod damage;
 mod event;
 mod figures;
@@ -30,6 +31,7 @@ pub(super) use job::RETRY_PAUSE;
 pub(super) use refill::{Refill, Refills};
 pub(super) use sweep::sweep;
 
+use self::awaited::Awaited;
 use super::context::Context;
 use super::log_dirs::LogDirs;
 use milena_log::LogError;
@@ -40,13 +42,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// One user of a directory's quarantine at a time: else two of them could pass its limit together.
 #[derive(Debug, Default)]
-pub(super) struct Gates(Mutex<BTreeMap<usize, Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct Gates {
+    each: Mutex<BTreeMap<usize, Arc<tokio::sync::Mutex<()>>>>,
+    /// What is not to go unnoticed.
+    awaited: Arc<Awaited>,
+}
 
 impl Gates {
     /// That of a directory.
     pub(super) fn of(&self, dir: usize) -> Arc<tokio::sync::Mutex<()>> {
-        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(gates.entry(dir).or_default())
+    }
+
+    fn awaited(&self) -> Arc<Awaited> {
+        Arc::clone(&self.awaited)
     }
 }
 
@@ -75,9 +85,12 @@ fn quarantine(dirs: &LogDirs, dir: usize, rules: QuarantineRules) -> Option<Quar
 }
 
 /// Makes room for a copy of `bytes`, and tells what went for it. False: so much is never kept. Blocks.
-fn make_room(quarantine: &Quarantine, bytes: u64) -> Result<bool, LogError> {
-    let removed = quarantine.make_room(bytes)?;
+fn make_room(quarantine: &Quarantine, bytes: u64, awaited: &Awaited) -> Result<bool, LogError> {
+    let removed = quarantine.make_room(bytes, |path| awaited.contains(path))?;
     for gone in removed.iter().flatten() {
+        if awaited.tell_removed(gone) {
+            continue;
+        }
         tracing::warn!(path = %gone.path.display(), bytes = gone.bytes, "a lost tail leaves the quarantine for a new one");
     }
     Ok(removed.is_some())

@@ -4,7 +4,7 @@
 //! What has become of it is decided in [`milena_replication::refilled`]. Nothing of this outlives the process: after a restart
 //! the copy stays until the quarantine's rules remove it.
 
-use super::damage::Copy;
+use super::damage::{Copy, these_records};
 use crate::shard::context::Context;
 use crate::shard::partition::Partition;
 use crate::shard::role::Role;
@@ -12,6 +12,7 @@ use milena_metadata::record::PartitionRegistration;
 use milena_replication::{CutTail, Filled, FilledLog, Refilled, refilled};
 use milena_types::{BrokerId, LeaderEpoch, Offset, OffsetRange, TopicIdPartition, TopicPartition};
 use std::collections::HashMap;
+use std::path::Path;
 use tokio::task::spawn_blocking;
 
 /// The logs that are to be filled again.
@@ -22,8 +23,6 @@ pub(in crate::shard) type Refills = HashMap<TopicIdPartition, Refill>;
 pub(in crate::shard) struct Refill {
     name: TopicPartition,
     cut: CutTail,
-    /// The partition's at the cut.
-    leader_epoch: LeaderEpoch,
     copies: Vec<Copy>,
     /// The leader that was seen last.
     filler: Option<BrokerId>,
@@ -34,16 +33,10 @@ pub(in crate::shard) struct Refill {
 }
 
 impl Refill {
-    pub(super) fn new(
-        name: TopicPartition,
-        cut: CutTail,
-        leader_epoch: LeaderEpoch,
-        copies: Vec<Copy>,
-    ) -> Self {
+    pub(super) fn new(name: TopicPartition, cut: CutTail, copies: Vec<Copy>) -> Self {
         Self {
             name,
             cut,
-            leader_epoch,
             copies,
             filler: None,
             was_out: false,
@@ -54,16 +47,7 @@ impl Refill {
     /// Both were cut from the same log, before the leader has filled in anything.
     pub(in crate::shard) fn and(mut self, later: Self) -> Self {
         self.copies.extend(later.copies);
-        let (one, other) = (self.cut.range, later.cut.range);
-        let range = OffsetRange {
-            from: one.from.min(other.from),
-            to: one.to.max(other.to),
-        };
-        self.cut = CutTail {
-            range,
-            committed_to: self.cut.committed_to.max(later.cut.committed_to),
-            last_epoch: self.cut.last_epoch.max(later.cut.last_epoch),
-        };
+        self.cut = both(&self.cut, &later.cut);
         self
     }
 
@@ -85,17 +69,27 @@ impl Refill {
         }
     }
 
-    /// False: the new end of the log may be another one, for only its length is compared, and an unclean election came between.
-    fn is_comparable(&self, epoch: Option<LeaderEpoch>, state: Option<&PartitionRegistration>) -> bool {
-        let unclean = state.map_or(&[][..], |state| &state.unclean_epochs);
-        epoch.is_some() || unclean.iter().all(|unclean| *unclean <= self.leader_epoch)
+    /// Where the copies are that the quarantine still holds.
+    fn paths(&self) -> Vec<&Path> {
+        let there = self.copies.iter().filter(|copy| copy.waiting.is_there());
+        there.map(|copy| copy.kept.path.as_path()).collect()
+    }
+
+    fn kept_words(&self, there: usize) -> &'static str {
+        match there {
+            0 => "no copy of them is kept",
+            there if there < self.copies.len() => "a part of this replica's copy is in quarantine",
+            _ => "this replica's copy is in quarantine",
+        }
     }
 
     fn tell_unsure(&self) {
         let OffsetRange { from, to } = self.cut.range;
-        let paths: Vec<_> = self.copies.iter().map(|copy| &copy.kept.path).collect();
+        let these = these_records(self.cut.is_end_known);
+        let paths = self.paths();
+        let kept = self.kept_words(paths.len());
         tracing::warn!(target: "milena::unclean", partition = %self.name, from = from.0, to = to.0, ?paths,
-            "the damaged log is filled again, after an unclean election, and whether with the same records cannot be told: this replica's copy stays in quarantine");
+            "{these} were cut here, and others are in their place: whether they are the same, and all of them, cannot be told; {kept}");
     }
 
     /// Says that the records from `from` on are gone, unless that was said. `is_certain`: no other reason could be that they were
@@ -106,20 +100,21 @@ impl Refill {
         }
         self.told = Some(from);
         let CutTail {
-            range, committed_to, ..
+            range,
+            committed_to,
+            is_end_known,
+            ..
         } = self.cut;
         let (lost_from, committed_to, lost_to) = (from.0, committed_to.max(from).0, range.to.0);
-        let kept = match self.copies.is_empty() {
-            true => "no copy of it is kept",
-            false => "this replica's copy is in quarantine",
-        };
-        let paths: Vec<_> = self.copies.iter().map(|copy| &copy.kept.path).collect();
+        let these = these_records(is_end_known);
+        let paths = self.paths();
+        let kept = self.kept_words(paths.len());
         if is_certain || from < self.cut.committed_to {
             tracing::error!(target: "milena::unclean", partition = %self.name, lost_from, committed_to, lost_to, ?paths,
-                "{why}: the end of what was cut here is in no log that is in use; {kept}");
+                "{why}: {these}, which were cut here, are in no log that is in use; {kept}");
         } else {
             tracing::warn!(target: "milena::unclean", partition = %self.name, lost_from, lost_to, ?paths,
-                "{why}: the end of what was cut here, which is not known to have been committed, is in no log that is in use; {kept}");
+                "{why}: {these}, which were cut here and are not known to have been committed, are in no log that is in use; {kept}");
         }
     }
 
@@ -131,13 +126,33 @@ impl Refill {
             return;
         }
         spawn_blocking(move || {
-            for Copy { quarantine, kept } in self.copies {
+            for Copy { quarantine, kept, .. } in self.copies {
                 if let Err(error) = quarantine.release(&kept) {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(path = %kept.path.display(), error, "a copy that is not needed any more cannot be removed");
                 }
             }
         });
+    }
+}
+
+/// One tail for two of the same log. It ends where the longer one does; what is not known of one is not known of both.
+fn both(one: &CutTail, other: &CutTail) -> CutTail {
+    let (longer, shorter) = match one.range.to >= other.range.to {
+        true => (one, other),
+        false => (other, one),
+    };
+    let is_end_known = longer.is_end_known && shorter.is_end_known;
+    let at_the_end = longer.range.to == shorter.range.to;
+    let agree = !at_the_end || longer.last_epoch == shorter.last_epoch;
+    CutTail {
+        range: OffsetRange {
+            from: one.range.from.min(other.range.from),
+            to: longer.range.to,
+        },
+        committed_to: one.committed_to.max(other.committed_to),
+        is_end_known,
+        last_epoch: longer.last_epoch.filter(|_| is_end_known && agree),
     }
 }
 
@@ -162,17 +177,17 @@ impl Partition {
         let is_forsaken = state.is_some_and(|state| refill.follow(cx.node, state));
         let in_sync = state.is_some_and(|state| state.isr.contains(&cx.node));
         let leads = matches!(self.role, Role::Leader(_));
-        // Compaction may have taken the last record of an epoch.
-        let epoch = refill.cut.last_epoch.filter(|_| !self.settings.log.compact);
+        let log_end = self.log.log_end_offset();
         let cut = CutTail {
-            last_epoch: epoch,
+            last_epoch: self.comparable_epoch(&refill.cut, cx),
             ..refill.cut
         };
-        let log_end = self.log.log_end_offset();
         let log = FilledLog {
             log_start: self.log.log_start_offset(),
             log_end,
-            epoch_end: epoch.and_then(|epoch| self.log.end_offset_for_epoch(epoch)),
+            epoch_end: cut
+                .last_epoch
+                .and_then(|epoch| self.log.end_offset_for_epoch(epoch)),
             filled: match self.role {
                 Role::Leader(_) => Filled::Leads,
                 Role::Follower(_) if refill.was_out && in_sync => Filled::InSync,
@@ -183,8 +198,8 @@ impl Partition {
             Refilled::Whole if self.log.flushed_offset() < cut.range.to.min(log_end) => {
                 self.queue_flush(cx);
             }
-            Refilled::Whole if !refill.is_comparable(epoch, state) => return refill.tell_unsure(),
             Refilled::Whole => return refill.release(),
+            Refilled::Unsure => return refill.tell_unsure(),
             Refilled::Less { from, parted } => {
                 let why = match leads {
                     true => "this replica leads with less than it had",
@@ -203,6 +218,23 @@ impl Partition {
             Refilled::NotYet => {}
         }
         cx.refills.insert(self.id, refill);
+    }
+
+    /// The epoch of the tail's last record, when it is of use: compaction may have taken the records by which a log knows where an
+    /// epoch ends. A batch of it at the tail's end tells all the same.
+    fn comparable_epoch(&self, cut: &CutTail, cx: &mut Context) -> Option<LeaderEpoch> {
+        let (last, to) = (cut.last_epoch?, cut.range.to);
+        let compacted = self.log.may_have_holes();
+        if !compacted || self.log.log_end_offset() < to {
+            return Some(last).filter(|_| !compacted);
+        }
+        match self.log.epoch_at(to.plus(-1)) {
+            Ok(found) => found.filter(|epoch| *epoch == last),
+            Err(error) => {
+                self.storage_failed(cx, &error);
+                None
+            }
+        }
     }
 }
 
@@ -224,9 +256,10 @@ mod tests {
                 to: Offset(to),
             },
             committed_to: Offset(to - 1),
+            is_end_known: true,
             last_epoch: epoch.map(LeaderEpoch),
         };
-        Refill::new(name, cut, LeaderEpoch(7), Vec::new())
+        Refill::new(name, cut, Vec::new())
     }
 
     fn registered(leader: Option<i32>, isr: &[i32], offline: &[i32]) -> PartitionRegistration {
@@ -290,19 +323,22 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_compared_only_without_an_unclean_election() {
-        let state = |unclean: &[i32]| PartitionRegistration {
-            unclean_epochs: unclean.iter().copied().map(LeaderEpoch).collect(),
-            ..registered(Some(2), &[2], &[])
+    fn what_is_not_known_of_one_piece_is_not_known_of_both() {
+        let known = refill(40, 80, Some(5)).cut;
+        let epoch = |one: &CutTail, other: &CutTail| {
+            let cut = both(one, other);
+            assert_eq!(cut, both(other, one));
+            (cut.is_end_known, cut.last_epoch.map(|epoch| epoch.0))
         };
-        let refill = refill(80, 300, None);
-        assert!(refill.is_comparable(None, Some(&state(&[]))));
-        assert!(
-            refill.is_comparable(None, Some(&state(&[3, 7]))),
-            "they were before"
-        );
-        assert!(!refill.is_comparable(None, Some(&state(&[3, 8]))));
-        assert!(refill.is_comparable(Some(LeaderEpoch(5)), Some(&state(&[3, 8]))));
+        let longer = refill(80, 300, None).cut;
+        assert_eq!(epoch(&known, &longer), (true, None), "5 is not that of its end");
+        assert_eq!(epoch(&known, &refill(30, 80, Some(6)).cut), (true, None));
+        assert_eq!(epoch(&known, &refill(30, 80, Some(5)).cut), (true, Some(5)));
+        let unknown = CutTail {
+            is_end_known: false,
+            ..refill(10, 20, None).cut
+        };
+        assert_eq!(epoch(&known, &unknown), (false, None), "it may reach further");
     }
 
     #[test]

@@ -39,14 +39,18 @@ struct Repair {
 
 impl Repair {
     async fn run(self, quarantine: Quarantine) {
-        let Some(gate) = with_local(|shard| shard.cx.background.gates.of(self.dir)) else {
+        let found = with_local(|shard| {
+            let gates = &shard.cx.background.gates;
+            (gates.of(self.dir), gates.awaited())
+        });
+        let Some((gate, awaited)) = found else {
             return;
         };
         let alone = gate.lock_owned().await;
         let (log, tail) = (self.log.clone(), Arc::clone(&self.tail));
         let copy = spawn_blocking(move || {
             let _alone = alone;
-            log.set_aside(&tail, quarantine)
+            log.set_aside(&tail, quarantine, &awaited)
         });
         // A panic there would be a defect, or the broker stops: nothing is cut.
         if let Ok(result) = copy.await {

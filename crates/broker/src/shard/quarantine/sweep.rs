@@ -13,9 +13,9 @@ pub(in crate::shard) async fn sweep() {
             let online = shard.cx.dirs.is_online(dir);
             let rules = shard.cx.config.replica.quarantine;
             let quarantine = quarantine(&shard.cx.dirs, dir, rules).filter(|_| online)?;
-            Some((gates.of(dir), quarantine))
+            Some((gates.of(dir), gates.awaited(), quarantine))
         });
-        let Some((gate, quarantine)) = found.flatten() else {
+        let Some((gate, awaited, quarantine)) = found.flatten() else {
             continue;
         };
         let alone = gate.lock_owned().await;
@@ -25,6 +25,9 @@ pub(in crate::shard) async fn sweep() {
             match quarantine.sweep(wall_clock()) {
                 Ok(removed) => {
                     for tail in removed {
+                        if awaited.tell_removed(&tail) {
+                            continue;
+                        }
                         tracing::info!(path = %tail.path.display(), bytes = tail.bytes, "a lost tail leaves the quarantine");
                     }
                 }
