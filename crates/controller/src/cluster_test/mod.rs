@@ -1,5 +1,6 @@
 //! Three controllers in one process, over loopback, on disk.
 
+mod busy;
 mod cluster;
 mod cut_off;
 mod failover;

@@ -16,6 +16,8 @@ const LIFE_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4 * 3;
 pub(crate) struct Terms {
     pub(super) what: &'static str,
     pub(super) bytes_max: usize,
+    /// It does not wait for what clients ask.
+    pub(super) is_life: bool,
     /// It must be the last of its batch: its records carry the batch's version.
     pub(super) alone: bool,
 }
@@ -26,6 +28,7 @@ impl Terms {
         Self {
             what,
             bytes_max: BATCH_BYTES_MAX,
+            is_life: false,
             alone: false,
         }
     }
@@ -35,6 +38,7 @@ impl Terms {
         Self {
             what,
             bytes_max: LIFE_BYTES_MAX,
+            is_life: true,
             alone: false,
         }
     }

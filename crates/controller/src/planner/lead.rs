@@ -20,6 +20,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How often the active controller checks that a quorum still follows it.
@@ -161,8 +162,10 @@ impl Planner {
             former: self.former_contact(),
             elections: PeriodicElections::new(self.rebalance_interval, self.unclean_interval),
         };
+        let mut acted;
         loop {
             rounds.begin().await;
+            acted = self.shared.clock.now();
             let due = self.next_due(&rounds, &timers);
             tokio::select! {
                 biased;
@@ -177,6 +180,7 @@ impl Planner {
                         announce(&self.input, &self.prober, term);
                     }
                 }
+                () = sleep_until(due) => if !self.tick(&mut rounds, &mut timers) { break },
                 job = self.input.queue.recv(), if rounds.has_room() => {
                     let Some(job) = job else { break };
                     rounds.push(job);
@@ -184,11 +188,19 @@ impl Planner {
                         rounds.push(job);
                     }
                 }
-                () = sleep_until(due) => if !self.tick(&mut rounds, &mut timers) { break },
+                () = yield_now(), if rounds.is_due() => {}
             }
         }
         rounds.finish();
-        availability.end(self.shared.clock.now());
+        availability.end(self.last_followed(acted));
+    }
+
+    /// Until when this node was the active controller in the eyes of others, too: it has acted at `acted`, and may have stood still since,
+    /// or led on without its voters. Another one counts from its election.
+    fn last_followed(&self, acted: Timestamp) -> Timestamp {
+        let silence = majority::silence(&self.shared.raft).unwrap_or_default();
+        let silence_ms = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+        acted.min(Timestamp(self.shared.clock.now().0.saturating_sub(silence_ms)))
     }
 
     /// When something is due next.

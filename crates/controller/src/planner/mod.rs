@@ -22,6 +22,7 @@ mod leaderless;
 mod probe;
 mod rounds;
 mod unclean;
+mod waiting;
 
 #[cfg(test)]
 pub(crate) use bound::BATCH_BYTES_MAX;

@@ -10,6 +10,7 @@ use super::clock::{Clock, Seeds};
 use super::job::{Job, View};
 use super::leaderless::Leaderless;
 use super::unclean::UncleanElections;
+use super::waiting::Waiting;
 use crate::publish::CommittedLog;
 use crate::raft::types::{Applied, Proposal, Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
@@ -22,11 +23,15 @@ use openraft::alias::OneshotReceiverOf;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many jobs may wait for the next round.
 pub(super) const WAITING_MAX: usize = 1_024;
+
+/// So long jobs are planned before others have their turn.
+const TURN: Duration = Duration::from_millis(20);
 
 /// A batch in flight and the jobs that it decides.
 struct Flight {
@@ -68,7 +73,7 @@ pub(super) struct Shared {
 pub(super) struct Rounds<'a> {
     shared: &'a Shared,
     pub(super) liveness: Liveness,
-    waiting: VecDeque<Box<dyn Job>>,
+    waiting: Waiting,
     flight: Option<Flight>,
 }
 
@@ -77,7 +82,7 @@ impl<'a> Rounds<'a> {
         Self {
             shared,
             liveness,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             flight: None,
         }
     }
@@ -90,12 +95,18 @@ impl<'a> Rounds<'a> {
         self.waiting.len() < WAITING_MAX
     }
 
+    /// The last turn was over before all that waits was looked at.
+    pub(super) fn is_due(&self) -> bool {
+        self.flight.is_none() && self.waiting.len() > 0
+    }
+
     pub(super) fn push(&mut self, job: Box<dyn Job>) {
         self.waiting.push_back(job);
     }
 
     /// Plans waiting jobs until there is something to commit and nothing more fits, and proposes it. Jobs that need no
-    /// records are answered at once when no job before them in this round does.
+    /// records are answered at once when no job before them in this round does. A turn is over after [`TURN`]: raft works on this
+    /// thread, too, and the life of a broker may have come meanwhile.
     pub(super) async fn begin(&mut self) {
         if self.flight.is_some() {
             return;
@@ -105,7 +116,8 @@ impl<'a> Rounds<'a> {
         let mut working = (*base).clone();
         let mut jobs: Vec<Box<dyn Job>> = Vec::new();
         let (mut records, mut bytes) = (Vec::new(), 0);
-        while let Some(job) = self.waiting.front() {
+        let (begun, mut is_over) = (Instant::now(), false);
+        while !is_over && let Some(job) = self.waiting.front() {
             let terms = job.terms();
             if !records.is_empty() && (terms.alone || records.len() >= RECORDS_MAX) {
                 break;
@@ -123,6 +135,7 @@ impl<'a> Rounds<'a> {
                 liveness: &self.liveness,
                 context,
             });
+            is_over = begun.elapsed() >= TURN;
             if records.is_empty() && decided.is_empty() {
                 job.applied(&base, &mut self.liveness, now);
                 continue;
@@ -229,7 +242,7 @@ impl<'a> Rounds<'a> {
     /// Gives up everything that is not answered.
     pub(super) fn finish(self) {
         let flying = self.flight.into_iter().flat_map(|flight| flight.jobs);
-        for job in flying.chain(self.waiting) {
+        for job in flying.chain(self.waiting.all()) {
             job.refuse(super::Refusal::NotActive);
         }
     }

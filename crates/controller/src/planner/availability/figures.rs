@@ -25,6 +25,8 @@ struct State {
     outages: Outages,
     elections: [u64; Reason::ALL.len()],
     unclean_elections: u64,
+    /// Until when the outages have been told: none gets shorter.
+    told: Timestamp,
 }
 
 impl Availability {
@@ -43,10 +45,11 @@ impl Availability {
         state.outages.begin(image, defaults, now);
     }
 
-    /// It is no longer.
-    pub(in crate::planner) fn end(&self, now: Timestamp) {
+    /// It is no longer; from `until` on another one may count.
+    pub(in crate::planner) fn end(&self, until: Timestamp) {
         let mut state = self.state();
-        state.outages.end(now);
+        let until = until.max(state.told);
+        state.outages.end(until);
         state.signs = Signs::default();
     }
 
@@ -96,7 +99,8 @@ impl Availability {
     /// The figures, with the names of the topics in `image`.
     pub(crate) fn metrics(&self, image: &MetadataImage, now: Timestamp) -> Vec<Metric> {
         const FAILOVER: (&str, &str) = ("milena", "failover");
-        let state = self.state();
+        let mut state = self.state();
+        state.told = state.told.max(now);
         let mut metrics = vec![
             self.detect.metric(
                 FAILOVER,

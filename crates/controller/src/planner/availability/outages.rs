@@ -26,9 +26,9 @@ impl Outages {
     }
 
     /// What comes is for another controller to count.
-    pub(super) fn end(&mut self, now: Timestamp) {
+    pub(super) fn end(&mut self, until: Timestamp) {
         for (id, (outage, since)) in std::mem::take(&mut self.lasting) {
-            self.add(id, outage, between(since, now));
+            self.add(id, outage, between(since, until));
         }
     }
 

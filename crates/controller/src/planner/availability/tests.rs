@@ -219,6 +219,26 @@ fn outages_last_until_the_commit_that_ends_them_and_add_up_over_partitions() {
 }
 
 #[test]
+fn who_did_not_know_that_another_one_counts_does_not_count_that_time_too() {
+    let mut cluster = Cluster::new();
+    cluster.commit([set(0, state(None, &[1]))], cluster.now);
+    cluster.pass(2);
+    let acted = cluster.now;
+    cluster.pass(30);
+    cluster.figures.end(acted);
+    assert_eq!(cluster.unavailable(Outage::NoLeader), 2.0);
+    // What was told is not taken back.
+    let mut cluster = Cluster::new();
+    cluster.commit([set(0, state(None, &[1]))], cluster.now);
+    cluster.pass(2);
+    let acted = cluster.now;
+    cluster.pass(3);
+    assert_eq!(cluster.unavailable(Outage::NoLeader), 5.0);
+    cluster.figures.end(acted);
+    assert_eq!(cluster.unavailable(Outage::NoLeader), 5.0);
+}
+
+#[test]
 fn the_figures_of_a_topic_go_with_it() {
     let mut cluster = Cluster::new();
     cluster.commit([set(0, state(None, &[1]))], cluster.now);
