@@ -113,7 +113,7 @@ impl Partition {
                 mailboxes.run_control(owner, move |shard| shard.on_prepared(id, number, prepared));
             }
         };
-        if let Err(error) = cx.background.preparers.submit(lane, Box::new(job)) {
+        if let Err(error) = cx.background.preparers.submit(lane, self.id.topic, Box::new(job)) {
             tracing::error!(partition = %self.name, %error, "no thread to prepare a batch with");
             self.give_up_line(cx, ErrorCode::KafkaStorageError);
         }

@@ -127,7 +127,7 @@ impl Drill {
         let wait = Box::new(move || {
             let _ = release.recv();
         });
-        preparers.submit(lane, wait).unwrap();
+        preparers.submit(lane, self.id(0).topic, wait).unwrap();
         held
     }
 
@@ -139,7 +139,7 @@ impl Drill {
             .router
             .background
             .preparers
-            .submit(lane, tell)
+            .submit(lane, self.id(0).topic, tell)
             .unwrap();
         done.await.unwrap();
     }

@@ -2,11 +2,13 @@
 //!
 //! Two lanes: what has to be walked takes half a second at most, what has to be compressed anew may take a minute, and the one
 //! does not wait for the other. Each lane has at most as many threads as there are data threads, which exist while there is work.
+//! Topics take turns in it, a batch each: one whose settings are dear, or that gets much at once, delays others by one batch.
 //! A rewrite holds the records twice, a walk none (`milena_record`). Rewrites give way to other threads.
 //!
 //! The work is pure: nobody waits for it at a shutdown, and what nobody waits for any more is not begun.
 
-use std::collections::VecDeque;
+use milena_types::TopicId;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Does one batch's work and hands the result to its owner.
@@ -34,16 +36,43 @@ pub(super) struct Preparers {
 
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    /// Of each topic in the order in which they came; none is empty.
+    jobs: HashMap<TopicId, VecDeque<Job>>,
+    /// The topics that have jobs, in the order of their turns.
+    turns: VecDeque<TopicId>,
     threads: usize,
+}
+
+impl Queue {
+    fn push(&mut self, topic: TopicId, job: Job) {
+        let jobs = self.jobs.entry(topic).or_default();
+        if jobs.is_empty() {
+            self.turns.push_back(topic);
+        }
+        jobs.push_back(job);
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let topic = self.turns.pop_front()?;
+        let jobs = self.jobs.get_mut(&topic)?;
+        let job = jobs.pop_front();
+        if jobs.is_empty() {
+            self.jobs.remove(&topic);
+        } else {
+            self.turns.push_back(topic);
+        }
+        job
+    }
+
+    fn len(&self) -> usize {
+        self.jobs.values().map(VecDeque::len).sum()
+    }
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Queue");
-        shown
-            .field("jobs", &self.jobs.len())
-            .field("threads", &self.threads);
+        shown.field("jobs", &self.len()).field("threads", &self.threads);
         shown.finish()
     }
 }
@@ -67,11 +96,11 @@ impl Preparers {
         queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `job` on a thread of the lane, after those that came before. It must not panic.
+    /// Runs `job` on a thread of the lane, after those of the topic that came before. It must not panic.
     ///
     /// # Errors
     /// There is no thread, and none can be made: the job is dropped.
-    pub(super) fn submit(self: &Arc<Self>, lane: Lane, job: Job) -> std::io::Result<()> {
+    pub(super) fn submit(self: &Arc<Self>, lane: Lane, topic: TopicId, job: Job) -> std::io::Result<()> {
         let mut queue = self.lock(lane);
         if queue.threads < self.threads_max {
             let preparers = Arc::clone(self);
@@ -87,7 +116,7 @@ impl Preparers {
                 Err(error) => return Err(error),
             }
         }
-        queue.jobs.push_back(job);
+        queue.push(topic, job);
         Ok(())
     }
 
@@ -99,7 +128,7 @@ impl Preparers {
         }
         loop {
             let mut queue = self.lock(lane);
-            let Some(job) = queue.jobs.pop_front() else {
+            let Some(job) = queue.pop() else {
                 queue.threads -= 1;
                 return;
             };
@@ -118,7 +147,30 @@ impl Preparers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use milena_types::Uuid;
     use std::sync::mpsc;
+
+    const TOPICS: [TopicId; 3] = [
+        TopicId(Uuid([1; 16])),
+        TopicId(Uuid([2; 16])),
+        TopicId(Uuid([3; 16])),
+    ];
+
+    #[test]
+    fn topics_take_turns() {
+        let mut queue = Queue::default();
+        let (done, told) = mpsc::channel();
+        for (topic, number) in [(0, 0), (0, 1), (0, 2), (1, 10), (2, 20), (1, 11)] {
+            let done = done.clone();
+            queue.push(TOPICS[topic], Box::new(move || done.send(number).unwrap()));
+        }
+        while let Some(job) = queue.pop() {
+            job();
+        }
+        let order: Vec<i32> = told.try_iter().collect();
+        assert_eq!(order, [0, 10, 20, 1, 11, 2]);
+        assert!(queue.jobs.is_empty() && queue.turns.is_empty());
+    }
 
     #[test]
     fn the_lanes_do_not_wait_for_each_other_and_keep_to_their_order() {
@@ -130,16 +182,16 @@ mod tests {
             begun.send(0).unwrap();
             let _ = held.recv();
         });
-        preparers.submit(Lane::Rewrite, hold).unwrap();
+        preparers.submit(Lane::Rewrite, TOPICS[0], hold).unwrap();
         assert_eq!(told.recv(), Ok(0));
         for (lane, number) in [(Lane::Rewrite, 1), (Lane::Rewrite, 2), (Lane::Walk, 3)] {
             let done = done.clone();
             preparers
-                .submit(lane, Box::new(move || done.send(number).unwrap()))
+                .submit(lane, TOPICS[0], Box::new(move || done.send(number).unwrap()))
                 .unwrap();
         }
         assert_eq!(told.recv(), Ok(3));
-        assert_eq!(preparers.lock(Lane::Rewrite).jobs.len(), 2);
+        assert_eq!(preparers.lock(Lane::Rewrite).len(), 2);
         drop(release);
         assert_eq!((told.recv(), told.recv()), (Ok(1), Ok(2)));
     }
