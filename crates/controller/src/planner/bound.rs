@@ -15,8 +15,7 @@ const LIFE_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4 * 3;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(super) what: &'static str,
-    pub(super) bytes_max: usize,
-    /// It does not wait for what clients ask.
+    /// It is the coming and going of a broker, or the controller's own, and does not wait for what clients ask.
     pub(super) is_life: bool,
     /// It must be the last of its batch: its records carry the batch's version.
     pub(super) alone: bool,
@@ -27,7 +26,6 @@ impl Terms {
     pub(crate) const fn request(what: &'static str) -> Self {
         Self {
             what,
-            bytes_max: BATCH_BYTES_MAX,
             is_life: false,
             alone: false,
         }
@@ -37,7 +35,6 @@ impl Terms {
     pub(crate) const fn life(what: &'static str) -> Self {
         Self {
             what,
-            bytes_max: LIFE_BYTES_MAX,
             is_life: true,
             alone: false,
         }
@@ -49,9 +46,18 @@ impl Terms {
         Self { alone: true, ..self }
     }
 
+    /// The most bytes of records that it may cause.
+    pub(super) const fn bytes_max(self) -> usize {
+        if self.is_life {
+            LIFE_BYTES_MAX
+        } else {
+            BATCH_BYTES_MAX
+        }
+    }
+
     /// Where so many bytes of the job's records go, when the batch has so many already.
-    pub(super) fn place(&self, bytes: usize, before: usize) -> Place {
-        if bytes > self.bytes_max {
+    pub(super) fn place(self, bytes: usize, before: usize) -> Place {
+        if bytes > self.bytes_max() {
             Place::Nowhere
         } else if before > 0 && before + bytes > BATCH_BYTES_MAX {
             Place::NextBatch

@@ -3,16 +3,14 @@
 use super::availability::Availability;
 use super::bound::Terms;
 use super::clock::Clock;
-use super::job::{Answer, Job, TypedJob, View};
+use super::job::{Answer, TypedJob, View};
+use super::queue::{self, JobQueue, JobSender};
 use milena_metadata::image::MetadataImage;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::Planned;
 use milena_types::{MetadataVersion, Timestamp};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
-
-/// How many jobs may wait; more wait in front of the queue.
-pub(super) const QUEUE: usize = 1_024;
+use tokio::sync::{oneshot, watch};
 
 /// Why a job was not decided. It may be asked again; what was proposed may still be committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +36,13 @@ pub(crate) struct Observed {
 /// The planner's front; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct PlannerHandle {
-    queue: mpsc::Sender<Box<dyn Job>>,
+    queue: JobSender,
     observed: Observed,
 }
 
 /// The planner's end of the channels.
 pub(crate) struct PlannerInput {
-    pub(super) queue: mpsc::Receiver<Box<dyn Job>>,
+    pub(super) queue: JobQueue,
     pub(super) active: watch::Sender<Option<u64>>,
     pub(super) availability: Arc<Availability>,
     pub(super) clock: Clock,
@@ -52,7 +50,7 @@ pub(crate) struct PlannerInput {
 
 impl PlannerHandle {
     pub(crate) fn channel() -> (Self, PlannerInput) {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (queue, jobs) = queue::channel();
         let (sender, active) = watch::channel(None);
         let clock = Clock::start();
         let availability: Arc<Availability> = Arc::default();
@@ -98,10 +96,9 @@ impl PlannerHandle {
             reply: None,
             answer,
         };
-        self.queue
-            .send(Box::new(job))
-            .await
-            .map_err(|_| Refusal::Stopped)?;
+        if !self.queue.send(Box::new(job)).await {
+            return Err(Refusal::Stopped);
+        }
         receiver.await.map_err(|_| Refusal::Stopped)?
     }
 }

@@ -6,6 +6,7 @@ use super::handle::{PlannerInput, Refusal};
 use super::job::{Job, TypedJob, View};
 use super::probe::Prober;
 use super::rounds::{Landing, Rounds, Shared};
+use super::waiting::Room;
 use crate::publish::CommittedLog;
 use crate::raft::majority;
 use crate::raft::pulse::LastHeard;
@@ -114,7 +115,7 @@ impl Planner {
             tokio::select! {
                 biased;
                 changed = metrics.changed() => if changed.is_err() { return },
-                job = self.input.queue.recv() => match job {
+                job = self.input.queue.recv(Room::ALL) => match job {
                     Some(job) => job.refuse(Refusal::NotActive),
                     None => return,
                 },
@@ -136,7 +137,7 @@ impl Planner {
                 Err(_) => tracing::debug!(term, "no quorum answers"),
             }
             // Whoever asks meanwhile asks again soon.
-            while let Ok(job) = self.input.queue.try_recv() {
+            while let Some(job) = self.input.queue.try_recv(Room::ALL) {
                 job.refuse(Refusal::NotActive);
             }
             sleep(RETRY).await;
@@ -166,7 +167,7 @@ impl Planner {
         loop {
             rounds.begin().await;
             acted = self.shared.clock.now();
-            let due = self.next_due(&rounds, &timers);
+            let (due, room) = (self.next_due(&rounds, &timers), rounds.room());
             tokio::select! {
                 biased;
                 changed = metrics.changed() => {
@@ -181,10 +182,10 @@ impl Planner {
                     }
                 }
                 () = sleep_until(due) => if !self.tick(&mut rounds, &mut timers) { break },
-                job = self.input.queue.recv(), if rounds.has_room() => {
+                job = self.input.queue.recv(room) => {
                     let Some(job) = job else { break };
                     rounds.push(job);
-                    while rounds.has_room() && let Ok(job) = self.input.queue.try_recv() {
+                    while let Some(job) = self.input.queue.try_recv(rounds.room()) {
                         rounds.push(job);
                     }
                 }

@@ -9,7 +9,8 @@
 //! What queues up while a batch is in flight goes into the next one, so that a burst costs a few WAL syncs. Answers
 //! wait for the commit, those without records included when they were planned behind others: nobody is told of
 //! something that is not committed. A batch has a bound in bytes (`bound`): a job whose records are above it is refused, one that
-//! does not fit any more is planned again for the next batch.
+//! does not fit any more is planned again for the next batch. What brokers ask comes by a way of its own (`queue`) and goes first
+//! (`waiting`).
 
 mod availability;
 mod bound;
@@ -20,6 +21,7 @@ mod job;
 mod lead;
 mod leaderless;
 mod probe;
+mod queue;
 mod rounds;
 mod unclean;
 mod waiting;

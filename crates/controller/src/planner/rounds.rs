@@ -10,7 +10,7 @@ use super::clock::{Clock, Seeds};
 use super::job::{Job, View};
 use super::leaderless::Leaderless;
 use super::unclean::UncleanElections;
-use super::waiting::Waiting;
+use super::waiting::{Room, Waiting};
 use crate::publish::CommittedLog;
 use crate::raft::types::{Applied, Proposal, Raft, TypeConfig};
 use milena_metadata::config::BrokerDefaults;
@@ -26,9 +26,6 @@ use openraft::raft::ClientWriteResult;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How many jobs may wait for the next round.
-pub(super) const WAITING_MAX: usize = 1_024;
 
 /// So long jobs are planned before others have their turn.
 const TURN: Duration = Duration::from_millis(20);
@@ -91,13 +88,14 @@ impl<'a> Rounds<'a> {
         self.flight.is_some()
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX
+    /// What else may wait for the next round.
+    pub(super) fn room(&self) -> Room {
+        self.waiting.room()
     }
 
     /// The last turn was over before all that waits was looked at.
     pub(super) fn is_due(&self) -> bool {
-        self.flight.is_none() && self.waiting.len() > 0
+        self.flight.is_none() && self.waiting.front().is_some()
     }
 
     pub(super) fn push(&mut self, job: Box<dyn Job>) {
@@ -251,7 +249,7 @@ impl<'a> Rounds<'a> {
 /// Nothing of it is appended: it could never be committed.
 fn refuse_too_large(job: Box<dyn Job>, bytes: usize) {
     let terms = job.terms();
-    let (request, bytes_max) = (terms.what, terms.bytes_max);
+    let (request, bytes_max) = (terms.what, terms.bytes_max());
     tracing::warn!(
         request,
         bytes,

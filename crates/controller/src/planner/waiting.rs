@@ -3,6 +3,23 @@
 use super::job::Job;
 use std::collections::VecDeque;
 
+/// How many jobs of each kind may wait for the next round.
+const WAITING_MAX: usize = 1_024;
+
+/// For what there is room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) lives: bool,
+    pub(super) requests: bool,
+}
+
+impl Room {
+    pub(super) const ALL: Self = Self {
+        lives: true,
+        requests: true,
+    };
+}
+
 /// In the order in which they came, each of both.
 #[derive(Default)]
 pub(super) struct Waiting {
@@ -36,8 +53,11 @@ impl Waiting {
         self.lives.pop_front().or_else(|| self.requests.pop_front())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lives.len() + self.requests.len()
+    pub(super) fn room(&self) -> Room {
+        Room {
+            lives: self.lives.len() < WAITING_MAX,
+            requests: self.requests.len() < WAITING_MAX,
+        }
     }
 
     pub(super) fn all(self) -> impl Iterator<Item = Box<dyn Job>> {
@@ -46,14 +66,14 @@ impl Waiting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::bound::Terms;
     use super::super::job::{Answer, TypedJob};
     use super::*;
     use milena_metadata::plan::Planned;
     use tokio::sync::oneshot;
 
-    fn job(terms: Terms) -> Box<dyn Job> {
+    pub(in crate::planner) fn job(terms: Terms) -> Box<dyn Job> {
         let (answer, _) = oneshot::channel::<Answer<()>>();
         Box::new(TypedJob {
             plan: Box::new(|_| Planned::reply(())),
@@ -75,12 +95,22 @@ mod tests {
         ] {
             waiting.push_back(job(terms));
         }
-        assert_eq!((waiting.len(), waiting.front().unwrap().terms().what), (4, "b"));
+        assert_eq!(waiting.front().unwrap().terms().what, "b");
         let first = waiting.pop_front().unwrap();
         waiting.push_front(first);
         let order: Vec<&str> = std::iter::from_fn(|| waiting.pop_front())
             .map(|job| job.terms().what)
             .collect();
         assert_eq!(order, ["b", "d", "a", "c"]);
+    }
+
+    #[test]
+    fn there_is_room_for_each_kind() {
+        let mut waiting = Waiting::default();
+        for _ in 0..WAITING_MAX {
+            assert!(waiting.room().requests);
+            waiting.push_back(job(Terms::request("r")));
+        }
+        assert!(!waiting.room().requests && waiting.room().lives);
     }
 }
