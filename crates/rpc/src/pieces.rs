@@ -1,4 +1,4 @@
-//! A whole image in pieces: it may be larger than any message.
+//! A whole image, or a snapshot of the quorum's log, in pieces: it may be larger than any message.
 
 use crate::encoding::{EncodingError, decode_image};
 use crate::proto::SnapshotPiece;
@@ -10,7 +10,7 @@ pub const PIECE_BYTES: usize = 1024 * 1024;
 /// The largest image that is taken, in bytes.
 pub const IMAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// Cuts an image in the encoding of [`crate::encode_image`].
+/// Cuts an image in the encoding of [`crate::encode_image`], or whatever else is put together elsewhere.
 #[derive(Clone, Debug)]
 pub struct Pieces {
     rest: Bytes,

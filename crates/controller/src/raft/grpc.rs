@@ -4,7 +4,7 @@ use super::wire::{Answers, Connect, Method, Wire};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use milena_rpc::PIECE_BYTES;
+use milena_rpc::Pieces;
 use milena_rpc::channel::{self, AddressError, MESSAGE_BYTES_MAX};
 use milena_rpc::dial::{Dialled, dial};
 use milena_rpc::proto::controller_client::ControllerClient;
@@ -100,10 +100,7 @@ impl Wire for GrpcWire {
 }
 
 fn chunks(begin: RaftMessage, content: Bytes) -> impl Iterator<Item = SnapshotChunk> {
-    let pieces = (0..content.len()).step_by(PIECE_BYTES).map(move |from| {
-        let to = content.len().min(from + PIECE_BYTES);
-        Chunk::Data(content.slice(from..to))
-    });
+    let pieces = Pieces::of(content).map(|piece| Chunk::Data(piece.data));
     std::iter::once(Chunk::Begin(begin))
         .chain(pieces)
         .map(|chunk| SnapshotChunk { chunk: Some(chunk) })
