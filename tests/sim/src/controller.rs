@@ -11,7 +11,7 @@ use crate::time::MILLI;
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::{self, PlanContext, Planned};
-use milena_metadata::request::Heartbeat;
+use milena_metadata::request::{Heartbeat, HeartbeatReply};
 use milena_metadata::{MetadataBatch, MetadataImage};
 use milena_types::{BrokerEpoch, BrokerId};
 use std::collections::{BTreeMap, VecDeque};
@@ -331,7 +331,13 @@ impl Controller {
 fn answer(image: &MetadataImage, body: &Body, live: &Liveness, ctx: &PlanContext<'_>) -> Planned<Reply> {
     match body {
         Body::Register(request) => plan::register_broker(image, request, live, ctx).map(Reply::Register),
-        Body::Heartbeat(request) => plan::heartbeat(image, request, live, ctx).map(Reply::Heartbeat),
+        // Nobody but the active one has the log.
+        Body::Heartbeat(request) => plan::heartbeat(image, request, live, ctx).map(|reply| {
+            Reply::Heartbeat(HeartbeatReply {
+                quorum_age_ms: 0,
+                ..reply
+            })
+        }),
         Body::Alter(request) => plan::alter_partition(image, request, ctx).map(Reply::Alter),
         Body::Report(request) => plan::replica_states(image, request, ctx).map(Reply::Report),
         Body::Admin(request) => plan::admin(image, request, ctx).map(Reply::Admin),

@@ -62,7 +62,8 @@ pub fn heartbeat(
         is_fenced: matches!(next, State::Fenced | State::ShutdownNow),
         should_shutdown: next == State::ShutdownNow,
         version: image.version,
-        quorum_age_ms: 0,
+        // A plan does not know.
+        quorum_age_ms: u64::MAX,
     })
 }
 

@@ -117,7 +117,7 @@ impl Process {
             return;
         };
         match (pending.purpose, reply) {
-            (Purpose::Register, Reply::Register(reply)) => self.on_registered(cx, &reply, pending.sent),
+            (Purpose::Register, Reply::Register(reply)) => self.on_registered(cx, &reply),
             (Purpose::Heartbeat, Reply::Heartbeat(reply)) => self.on_beat(cx, &reply, pending.sent),
             (Purpose::Isr(id, proposal), Reply::Alter(results)) => {
                 let error = results.first().map_or(ErrorCode::RequestTimedOut, |r| r.error);

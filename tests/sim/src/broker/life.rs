@@ -12,7 +12,7 @@ use milena_metadata::broker_life::BrokerState;
 use milena_metadata::record::Endpoint;
 use milena_metadata::request::{Heartbeat, HeartbeatReply, RegisterBroker, RegisterBrokerReply};
 use milena_replication::Contact;
-use milena_types::{BrokerEpoch, ErrorCode, MetadataVersion};
+use milena_types::{BrokerEpoch, ErrorCode};
 use std::time::Duration;
 
 /// The interval while something is awaited from the controller.
@@ -74,11 +74,9 @@ impl Process {
         self.call(cx, Body::Register(request), Purpose::Register);
     }
 
-    pub(super) fn on_registered(&mut self, cx: &mut Cx, reply: &RegisterBrokerReply, sent: Micros) {
+    pub(super) fn on_registered(&mut self, cx: &mut Cx, reply: &RegisterBrokerReply) {
         match reply.outcome.error {
             ErrorCode::None => {
-                let version = MetadataVersion(u64::try_from(reply.epoch.0).unwrap_or(0));
-                self.life.contact.heard(moment(sent), cx.moment(), version, 0);
                 say!(cx, "{}: registered as {}", self.node(), reply.epoch);
                 self.life.epoch = Some(reply.epoch);
                 self.life.state = BrokerState::Fenced;
