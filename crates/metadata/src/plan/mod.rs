@@ -49,6 +49,7 @@ pub use fence_broker::fence_broker;
 pub use heartbeat::heartbeat;
 pub use periodic::{elect_preferred_leaders, elect_unclean_leaders};
 pub use register_broker::register_broker;
+pub use repeated::repeated;
 pub use replica_states::replica_states;
 pub use seed::SeedRng;
 pub use unregister_broker::unregister_broker;

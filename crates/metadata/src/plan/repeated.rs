@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// The keys that occur more than once.
-pub(super) fn repeated<K: Copy + Eq + Hash>(keys: impl Iterator<Item = K>) -> HashSet<K> {
+/// The keys that occur more than once. Linear in their number.
+pub fn repeated<K: Copy + Eq + Hash>(keys: impl Iterator<Item = K>) -> HashSet<K> {
     let mut seen = HashSet::new();
     keys.filter(|key| !seen.insert(*key)).collect()
 }

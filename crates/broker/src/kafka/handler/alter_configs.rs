@@ -7,11 +7,11 @@ use super::config_resource::{BROKER, BROKER_LOGGER, parse};
 use super::text::{owned, text};
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::{code_and_message, controller_failed};
+use milena_metadata::plan::repeated;
 use milena_metadata::request::{AdminReply, AdminRequest, AlterConfig, AlterConfigResult, ConfigOp, Outcome};
 use milena_types::ErrorCode;
 use milena_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use milena_wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
-use std::collections::HashSet;
 
 pub(in crate::kafka) async fn handle(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked = request.resources.iter().map(|resource| {
@@ -56,11 +56,15 @@ pub(super) async fn alter(
 ) -> Vec<(i8, String, Outcome)> {
     let mut outcomes: Vec<(i8, String, Option<Outcome>)> = Vec::with_capacity(asked.len());
     let mut resources: Vec<AlterConfig> = Vec::with_capacity(asked.len());
-    let mut seen: HashSet<(i8, String)> = HashSet::with_capacity(asked.len());
+    let names: Vec<(i8, String)> = asked
+        .iter()
+        .map(|asked| (asked.kind, asked.name.clone()))
+        .collect();
+    let repeated = repeated(names.iter());
     // With the place of their outcome.
     let mut idle_settings: Vec<(usize, String)> = Vec::new();
     for Asked { kind, name, changes } in asked {
-        let twice = !seen.insert((kind, name.clone()));
+        let twice = repeated.contains(&(kind, name.clone()));
         if kind == BROKER_LOGGER && !twice {
             let outcome = alter_loggers(call, &name, changes, validate_only, replace_all);
             outcomes.push((kind, name, Some(outcome)));
