@@ -256,29 +256,38 @@ mod tests {
         }
     }
 
-    /// However soon a copy would go again.
-    #[test]
-    fn so_much_as_is_not_to_be_kept_is_not_even_begun() {
+    /// A tail of so many bytes in a directory of its own.
+    fn on_disk(bytes: usize) -> (DamagedTail, tempfile::TempDir) {
         let root = tempfile::tempdir().unwrap();
         let segment = root.path().join("00000000000000000080.log");
-        std::fs::write(&segment, [7; 100]).unwrap();
+        std::fs::write(&segment, vec![7; bytes]).unwrap();
         let piece = TailPiece {
             path: segment,
             offset: Offset(80),
             position: 0,
-            bytes: 100,
+            bytes: bytes as u64,
         };
         let tail = DamagedTail {
             pieces: vec![piece],
             ..tail()
         };
+        (tail, root)
+    }
+
+    fn quarantine_of(root: &tempfile::TempDir, bytes_max: u64) -> Quarantine {
+        let rules = QuarantineRules {
+            bytes_max,
+            age_max_ms: 1_000_000,
+        };
+        Quarantine::new(Env::with(Arc::new(StdFileSystem), 4), root.path(), rules)
+    }
+
+    /// However soon a copy would go again.
+    #[test]
+    fn so_much_as_is_not_to_be_kept_is_not_even_begun() {
+        let (tail, root) = on_disk(100);
         let within = |bytes_max| {
-            let rules = QuarantineRules {
-                bytes_max,
-                age_max_ms: 1_000_000,
-            };
-            let env = Env::with(Arc::new(StdFileSystem), 4);
-            let quarantine = Quarantine::new(env, root.path(), rules);
+            let quarantine = quarantine_of(&root, bytes_max);
             let result = log()
                 .set_aside(&tail, quarantine.clone(), &Arc::default())
                 .unwrap();
@@ -292,25 +301,8 @@ mod tests {
     /// The second one needs the room of one of the others.
     #[test]
     fn what_nobody_waits_for_goes_first_and_what_is_gone_is_not_named() {
-        let root = tempfile::tempdir().unwrap();
-        let segment = root.path().join("00000000000000000080.log");
-        std::fs::write(&segment, [7; 5000]).unwrap();
-        let piece = TailPiece {
-            path: segment,
-            offset: Offset(80),
-            position: 0,
-            bytes: 5000,
-        };
-        let tail = DamagedTail {
-            pieces: vec![piece],
-            ..tail()
-        };
-        let rules = QuarantineRules {
-            bytes_max: 12_000,
-            age_max_ms: 1_000_000,
-        };
-        let env = Env::with(Arc::new(StdFileSystem), 4);
-        let quarantine = Quarantine::new(env, root.path(), rules);
+        let (tail, root) = on_disk(5000);
+        let quarantine = quarantine_of(&root, 12_000);
         let awaited = Arc::default();
         let keep = || match log().set_aside(&tail, quarantine.clone(), &awaited) {
             Ok(SetAside::Kept(copy)) => copy,
