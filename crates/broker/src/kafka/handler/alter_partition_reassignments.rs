@@ -2,6 +2,7 @@
 //! `ReplicationControlManager.alterPartitionReassignments`, KIP-455, KIP-860.
 
 use super::text::{owned, text};
+use super::too_much;
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::{code_and_message, controller_failed};
 use milena_metadata::request::{AdminReply, AdminRequest, Outcome, Reassign};
@@ -16,13 +17,19 @@ pub(in crate::kafka) async fn handle(
     call: &Call,
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
+    let allow = request.allow_replication_factor_change;
+    let response = AlterPartitionReassignmentsResponse::default().with_allow_replication_factor_change(allow);
+    let sizes = request.topics.iter().map(|t| (t.name.len(), t.partitions.len()));
+    if let Err(refused) = too_much::check(sizes) {
+        let (code, message) = code_and_message(refused);
+        return response.with_error_code(code).with_error_message(message);
+    }
     let partitions: Vec<_> = request.topics.iter().flat_map(asked).collect();
-    let (count, allow) = (partitions.len(), request.allow_replication_factor_change);
+    let count = partitions.len();
     let admin = AdminRequest::AlterPartitionReassignments {
         partitions,
         allow_replication_factor_change: allow,
     };
-    let response = AlterPartitionReassignmentsResponse::default().with_allow_replication_factor_change(allow);
     match call.peer.ctx.cluster.admin(admin).await {
         Ok(AdminReply::AlterPartitionReassignments(outcomes)) if outcomes.len() == count => {
             response.with_responses(rows(&request.topics, outcomes.into_iter()))

@@ -1,6 +1,7 @@
 //! ElectLeaders (43): preferred or unclean elections. Source: `ReplicationControlManager.electLeaders`, KIP-460.
 
 use super::text::{text, topic_name};
+use super::too_much;
 use crate::kafka::dispatch::Call;
 use crate::kafka::error_map::{code_and_message, controller_failed};
 use milena_metadata::MetadataImage;
@@ -28,6 +29,13 @@ pub(in crate::kafka) async fn handle(call: &Call, request: ElectLeadersRequest) 
             return refused(Outcome::failed(ErrorCode::InvalidRequest, message));
         }
     };
+    let sizes = topics
+        .iter()
+        .flatten()
+        .map(|t| (t.topic.len(), t.partitions.len()));
+    if let Err(outcome) = too_much::check(sizes) {
+        return self::refused(call.version, &[], outcome);
+    }
     let mut rows: BTreeMap<String, Vec<PartitionResult>> = BTreeMap::new();
     let partitions = topics.as_deref().map(|topics| known(topics, &mut rows));
     let asked = AdminRequest::ElectLeaders { election, partitions };

@@ -42,3 +42,4 @@ mod config_resource;
 mod group_context;
 mod partition_view;
 mod text;
+mod too_much;

@@ -2,11 +2,19 @@
 
 use super::broker::TestBroker;
 use super::client::{Client, text};
+use milena_wire::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use milena_wire::messages::create_topics_request::CreatableTopic;
+use milena_wire::messages::elect_leaders_request::TopicPartitions;
 use milena_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use milena_wire::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest};
+use milena_wire::messages::{
+    AlterPartitionReassignmentsRequest, CreateTopicsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest,
+};
 
 const ITEMS: usize = 100_000;
+const PARTITIONS: i32 = 5_000;
 const BROKER: i8 = 4;
 const TOPIC: i8 = 2;
 
@@ -66,4 +74,34 @@ async fn the_creation_of_a_hundred_thousand_topics_is_answered() {
     let made = &answers[ITEMS - 1];
     assert_eq!((made.error_code, made.num_partitions), (0, 1));
     assert!(made.configs.as_ref().is_some_and(|configs| configs.len() > 10));
+}
+
+#[tokio::test]
+async fn one_long_name_with_very_many_partitions_is_not_taken_as_often() {
+    let broker = TestBroker::start().await;
+    let mut client = Client::connect(&broker).await;
+    let name = "n".repeat(32_000);
+    let replicas = vec![0.into(); 20];
+    let partition = |index| {
+        ReassignablePartition::default()
+            .with_partition_index(index)
+            .with_replicas(Some(replicas.clone()))
+    };
+    let topic = ReassignableTopic::default()
+        .with_name(text(&name).into())
+        .with_partitions((0..PARTITIONS).map(partition).collect());
+    let request = AlterPartitionReassignmentsRequest::default()
+        .with_timeout_ms(10_000)
+        .with_topics(vec![topic]);
+    let response = client.call(0, &request).await;
+    assert_eq!((response.error_code, response.responses.len()), (44, 0));
+    let topic = TopicPartitions::default()
+        .with_topic(text(&name).into())
+        .with_partitions((0..PARTITIONS).collect());
+    let request = ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]));
+    let response = client.call(2, &request).await;
+    assert_eq!(
+        (response.error_code, response.replica_election_results.len()),
+        (44, 0)
+    );
 }
