@@ -7,6 +7,7 @@ use super::dir_state::DirState;
 use super::log_dirs::Distrust;
 use super::mailbox::with_local;
 use super::role::Role;
+use super::space::has_room;
 use super::state::Shard;
 use milena_types::ErrorCode;
 use std::io;
@@ -15,10 +16,6 @@ use std::time::Duration;
 
 /// How often a full directory is looked at.
 const SPACE_CHECK: Duration = Duration::from_millis(500);
-/// A directory counts as full until it has this much space, or [`FREE_SHARE`] of a small file system.
-const FREE_BYTES: u64 = 64 << 20;
-/// One part in so many.
-const FREE_SHARE: u64 = 20;
 /// Written to find out whether there is space for this process: quotas are not in the file system's numbers.
 const PROBE_FILE: &str = ".space-probe";
 const PROBE_BYTES: usize = 256 << 10;
@@ -101,9 +98,7 @@ async fn wait_for_space(dir: usize, path: PathBuf) {
 
 /// True when there is space worth going on with.
 fn has_space(dir: &Path) -> io::Result<bool> {
-    let stat = rustix::fs::statvfs(dir)?;
-    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    if bytes(stat.f_bavail) < FREE_BYTES.min(bytes(stat.f_blocks) / FREE_SHARE) {
+    if !has_room(dir, 0)? {
         return Ok(false);
     }
     let probe = dir.join(PROBE_FILE);
@@ -122,7 +117,6 @@ mod tests {
         assert!(has_space(&dir.path().join("gone")).is_err());
         let found = has_space(dir.path()).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let stat = rustix::fs::statvfs(dir.path()).unwrap();
-        assert_eq!(found, stat.f_bavail * stat.f_frsize >= FREE_BYTES);
+        assert_eq!(found, has_room(dir.path(), 0).unwrap());
     }
 }

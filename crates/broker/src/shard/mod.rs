@@ -71,6 +71,7 @@ mod retention;
 mod role;
 mod router;
 mod settings;
+mod space;
 mod state;
 mod storage_error;
 mod strays;

@@ -52,6 +52,12 @@ impl Quarantine {
         Self { env, dir, rules }
     }
 
+    /// The log directory.
+    #[must_use]
+    pub fn log_dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What it holds, the oldest first.
     ///
     /// # Errors

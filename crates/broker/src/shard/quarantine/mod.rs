@@ -22,6 +22,7 @@ mod figures;
 mod job;
 mod refill;
 mod repair;
+mod room;
 mod sweep;
 
 pub(super) use damage::{DamagedLog, Keeper};
@@ -32,10 +33,10 @@ pub(super) use refill::{Refill, Refills};
 pub(super) use sweep::sweep;
 
 use self::awaited::Awaited;
+use self::room::{give_up, make_room};
 use super::context::Context;
 use super::log_dirs::LogDirs;
-use milena_log::LogError;
-use milena_log::quarantine::{Quarantine, QuarantineRules, TailWriter};
+use milena_log::quarantine::{Quarantine, QuarantineRules};
 use milena_types::TopicIdPartition;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,24 +83,4 @@ impl Context {
 fn quarantine(dirs: &LogDirs, dir: usize, rules: QuarantineRules) -> Option<Quarantine> {
     let (handle, _) = dirs.checkpoints(dir)?;
     Some(Quarantine::new(Arc::clone(handle.env()), handle.path(), rules))
-}
-
-/// Makes room for a copy of `bytes`, and tells what went for it. False: so much is never kept. Blocks.
-fn make_room(quarantine: &Quarantine, bytes: u64, awaited: &Awaited) -> Result<bool, LogError> {
-    let removed = quarantine.make_room(bytes, |path| awaited.contains(path))?;
-    for gone in removed.iter().flatten() {
-        if awaited.tell_removed(gone) {
-            continue;
-        }
-        tracing::warn!(path = %gone.path.display(), bytes = gone.bytes, "a lost tail leaves the quarantine for a new one");
-    }
-    Ok(removed.is_some())
-}
-
-/// Gives the space of a copy back that is not completed; what cannot be removed now goes at the next start. Blocks.
-fn give_up(tail: TailWriter) {
-    if let Err(error) = tail.abandon() {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(error, "cannot remove what was set aside");
-    }
 }
