@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// A fixed number of slots, each filled at most once; the last one filled wakes the caller.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ struct State<T> {
 pub(crate) struct Turns {
     /// So much of it waits.
     pub(crate) held: usize,
-    /// So much of it has had its turn.
-    pub(crate) released: usize,
+    /// When the last of it had its turn.
+    pub(crate) released_at: Option<Instant>,
 }
 
 /// One slot of a [`Gather`]: where one partition's answer goes.
@@ -114,7 +115,7 @@ impl<T> Slot<T> {
     pub(crate) fn release(&self) {
         let turns = &mut self.gather.lock().turns;
         turns.held = turns.held.saturating_sub(1);
-        turns.released += 1;
+        turns.released_at = Some(Instant::now());
     }
 
     /// True when the caller has gone or has taken its results.
@@ -144,17 +145,17 @@ mod tests {
         assert!(gather.take().is_empty());
     }
 
-    #[test]
-    fn a_turn_that_has_not_come_is_known() {
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_has_not_come_is_known() {
         let (gather, _done) = Gather::<u8>::new(2);
         let slot = gather.slot(1);
-        let turns = |held, released| Turns { held, released };
-        assert_eq!(gather.turns(), turns(0, 0));
+        let turns = |held, released_at| Turns { held, released_at };
+        assert_eq!(gather.turns(), turns(0, None));
         slot.hold();
         gather.slot(0).set(7);
-        assert_eq!(gather.turns(), turns(1, 0));
+        assert_eq!(gather.turns(), turns(1, None));
         slot.release();
-        assert_eq!(gather.turns(), turns(0, 1));
+        assert_eq!(gather.turns(), turns(0, Some(Instant::now())));
     }
 
     #[test]

@@ -18,8 +18,9 @@ use milena_types::{Acks, ErrorCode, Offset, Timestamp, TopicIdPartition};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-/// The shortest time that a request is given again when its append had to wait for its turn.
+/// The shortest time after which it is looked again whether an append still waits for its turn.
 const HELD_LOOK: Duration = Duration::from_millis(100);
 
 impl Router {
@@ -66,21 +67,24 @@ impl Router {
     }
 }
 
-/// Waits until all slots are filled or dropped, at most `timeout`; again so long when some append still waits for its turn, or
-/// has had it in that time: what is left then may be little.
+/// Waits until all slots are filled or dropped, at most `timeout` from now, or from when the last append that had to wait has
+/// had its turn.
 async fn wait(mut done: oneshot::Receiver<()>, timeout: Duration, turns: impl Fn() -> Turns) {
     match done.try_recv() {
         // Either way there is nothing to wait for any more.
         Ok(()) | Err(oneshot::error::TryRecvError::Closed) => {}
         Err(oneshot::error::TryRecvError::Empty) => {
-            let (mut patience, mut seen) = (timeout, Turns::default());
-            while tokio::time::timeout(patience, &mut done).await.is_err() {
-                let now = turns();
-                if now.held == 0 && now == seen {
+            let asked = Instant::now();
+            let mut until = asked + timeout;
+            while tokio::time::timeout_at(until, &mut done).await.is_err() {
+                let (now, turns) = (Instant::now(), turns());
+                until = match turns.held {
+                    0 => turns.released_at.unwrap_or(asked) + timeout,
+                    _ => now + timeout.max(HELD_LOOK),
+                };
+                if until <= now {
                     return;
                 }
-                seen = now;
-                patience = timeout.max(HELD_LOOK);
             }
         }
     }
@@ -314,27 +318,31 @@ fn check_codec(batch: &ClientBatch, zstd_allowed: bool) -> Result<(), ErrorCode>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
-    use std::collections::VecDeque;
 
-    /// How often the time ends when it finds these turns, one after the other, and nothing is ever answered.
-    async fn looks(found: &[(usize, usize)]) -> usize {
+    /// How many seconds a request with 10 s for its answer is waited for that never comes; some append waits for its turn in
+    /// these seconds.
+    async fn waited(held: &[(u64, u64)]) -> u64 {
         let (_answer, done) = oneshot::channel();
-        let left: RefCell<VecDeque<_>> = RefCell::new(found.iter().copied().collect());
-        wait(done, Duration::ZERO, || {
-            let (held, released) = left.borrow_mut().pop_front().unwrap();
-            Turns { held, released }
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        wait(done, Duration::from_secs(10), || {
+            let now = Instant::now();
+            let begun = held.iter().filter(|turn| at(turn.0) <= now);
+            let (over, open): (Vec<&(u64, u64)>, Vec<_>) = begun.partition(|turn| at(turn.1) <= now);
+            Turns {
+                held: open.len(),
+                released_at: over.iter().map(|turn| at(turn.1)).max(),
+            }
         })
         .await;
-        found.len() - left.borrow().len()
+        begin.elapsed().as_secs()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_time_begins_when_the_last_append_has_had_its_turn() {
-        assert_eq!(looks(&[(0, 0), (0, 0)]).await, 1, "there was nothing to wait for");
-        assert_eq!(looks(&[(1, 0), (1, 0), (0, 1), (0, 1), (0, 1)]).await, 4);
-        // It came and went between two looks.
-        assert_eq!(looks(&[(0, 1), (0, 1), (0, 1)]).await, 2);
-        assert_eq!(looks(&[(1, 1), (0, 2), (0, 2)]).await, 3);
+        assert_eq!(waited(&[]).await, 10, "there was nothing to wait for");
+        assert_eq!(waited(&[(0, 3)]).await, 13, "it came between two looks");
+        assert_eq!(waited(&[(0, 25)]).await, 35);
+        assert_eq!(waited(&[(0, 3), (0, 25), (0, 7)]).await, 35);
     }
 }
