@@ -147,8 +147,8 @@ impl ControllerClient {
         while start.elapsed() < deadline {
             let at = self.next.load(Ordering::Relaxed) % self.voters.len().max(1);
             let Some(voter) = self.voters.get(at) else { break };
-            let until = (Instant::now() + attempt).min(start + deadline);
-            let status = match timeout_at(until, request(voter.stub.clone())).await {
+            let (until, end) = (Instant::now() + attempt, start + deadline);
+            let status = match timeout_at(until.min(end), request(voter.stub.clone())).await {
                 Ok(Ok(response)) => {
                     self.answered
                         .send_if_modified(|last| std::mem::replace(last, at) != at);
@@ -156,8 +156,11 @@ impl ControllerClient {
                 }
                 Ok(Err(status)) => status,
                 Err(_elapsed) => {
-                    let until = self.moment().saturating_add(millis(SILENCE));
-                    voter.silent_until.store(until, Ordering::Relaxed);
+                    // It says nothing of a voter that the caller's time was over before its own.
+                    if until <= end {
+                        let until = self.moment().saturating_add(millis(SILENCE));
+                        voter.silent_until.store(until, Ordering::Relaxed);
+                    }
                     Status::deadline_exceeded("no answer")
                 }
             };
@@ -258,6 +261,11 @@ mod tests {
         // Not for good.
         sleep(SILENCE).await;
         assert!(client.move_on(2, &named(100)));
+        assert_eq!(next(), 0);
+        // Nor when it had less than its time.
+        client.next.store(0, Ordering::Relaxed);
+        assert!(client.call(attempt / 2, attempt, never).await.is_err());
+        assert!(client.move_on(1, &named(100)));
         assert_eq!(next(), 0);
         // Where all are silent each has its turn.
         client.next.store(0, Ordering::Relaxed);

@@ -124,7 +124,7 @@ impl Connection {
             }
             let full = self.peer.ctx.admission.is_full();
             let retry = full && !self.closing && self.pending.is_empty() && self.out.is_empty();
-            let may_read = !self.closing && !full && self.pending.has_room() && self.out.is_empty();
+            let may_read = self.reads(full);
             let (pending, buffer) = (&mut self.pending, &mut self.buffer);
             tokio::select! {
                 biased;
@@ -152,6 +152,11 @@ impl Connection {
         }
     }
 
+    /// Is more wanted of the client now? `full`: the broker holds too many request bytes.
+    fn reads(&self, full: bool) -> bool {
+        !self.closing && !full && self.pending.has_room() && self.out.is_empty()
+    }
+
     /// Begins every request that has arrived and may begin.
     fn begin_requests(&mut self) -> Result<(), Closed> {
         while self.pending.has_room() && !self.closing {
@@ -164,12 +169,9 @@ impl Connection {
             self.pending.push(begun, bytes);
             self.deadlines.on_frame();
         }
-        // What waits behind a request under way has arrived in time.
-        let awaited = if self.pending.has_room() {
-            self.buffer.partial_bytes()
-        } else {
-            0
-        };
+        // What waits behind a request under way has arrived in time, and what is not read cannot arrive.
+        let reads = self.reads(self.peer.ctx.admission.is_full());
+        let awaited = if reads { self.buffer.partial_bytes() } else { 0 };
         self.deadlines.on_partial(Instant::now(), awaited);
         self.buffer.release();
         Ok(())

@@ -1,9 +1,10 @@
 //! The answers of one connection that are still being worked out, in the order of their requests.
 //!
-//! Produce requests are pipelined: each has been appended when it enters, only its acknowledgement is awaited. Any
-//! other request is alone: the next one is read when it is answered. Only the front is polled, so that an answer that
-//! is ready early waits its turn without cost. Source: `SocketServer` (one request in flight a connection); the
-//! pipelining is Milena's and cannot be seen by a client.
+//! Produce requests are pipelined: the appends of each have begun, in order, when it enters, only its acknowledgement is
+//! awaited. Any other request is alone: the next one is read when it is answered. Only the front is polled: a request
+//! that is no Produce does nothing before those in front of it are answered, and an answer that is ready early waits its
+//! turn without cost. Source: `SocketServer` (one request in flight a connection); the pipelining is Milena's and cannot
+//! be seen by a client.
 
 use super::admission::RequestBytes;
 use futures_util::future::LocalBoxFuture;
