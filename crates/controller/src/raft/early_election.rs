@@ -78,16 +78,18 @@ pub(crate) async fn run(raft: Raft, peers: Peers, mut evidence: mpsc::Receiver<E
             continue;
         }
         // Whoever is elected fences its broker: that has been dead since then.
-        planner.availability.suspect(
-            BrokerId(i32::try_from(leader).unwrap_or(-1)),
-            planner.clock.timestamp(at),
-        );
+        let broker = BrokerId(i32::try_from(leader).unwrap_or(-1));
+        planner.availability.suspect(broker, planner.clock.timestamp(at));
         tracing::info!(
             leader,
             "the active controller cannot be reached: asking the other voters for an election"
         );
         if let Err(error) = succeed(&raft, &peers, vote, leader).await {
             tracing::warn!(%error, "no early election");
+        }
+        // What is no death must not count as the beginning of a later one.
+        if is_current(&raft, &vote) && peer.dial(DIAL_TIMEOUT).await == Dialled::Answered {
+            planner.availability.clear(broker);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Availability {
     }
 
     /// It is alive.
-    pub(in crate::planner) fn clear(&self, broker: BrokerId) {
+    pub(crate) fn clear(&self, broker: BrokerId) {
         self.state().signs.clear(broker);
     }
 
