@@ -124,10 +124,9 @@ impl Leader {
         self.high_watermark < self.local.log_end
     }
 
-    /// True when nobody but the leader has to have a record before it is committed.
+    /// True when nobody else is in sync by the controller's word. Who is only proposed may be passed over by an election.
     fn is_alone_in_sync(&self) -> bool {
-        let mut members = self.term.isr.iter().chain(self.proposed());
-        members.all(|member| *member == self.term.leader)
+        self.term.isr.iter().all(|member| *member == self.term.leader)
     }
 
     /// Everybody in any ISR that was proposed since one was committed.
