@@ -16,7 +16,9 @@ use crate::format::{
     DELETED_DIR_SUFFIX, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
     parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name,
 };
-use crate::partition::{OpenOptions, PartitionLog, Removal, read_floor, read_topic_id, remove_floor};
+use crate::partition::{
+    CorruptionPolicy, OpenOptions, PartitionLog, Removal, read_floor, read_topic_id, remove_floor,
+};
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
@@ -363,17 +365,35 @@ impl LogDir {
     /// Nobody knows of which topic the log to be opened is: nothing says so, and nothing of it was flushed, for the first flush takes
     /// `partition.metadata` along. What a power cut has left of it may be of a topic that was deleted since, and its epochs the same.
     ///
+    /// A high watermark says that there were committed records, with `ack.durability=replicated` even of a log that was never flushed:
+    /// where the replica counts such a log is opened if nobody else can have them, and is in doubt until it is clear that others do.
+    ///
     /// # Errors
-    /// `TopicIdMismatch` for such a log; a file that says so could not be read.
+    /// For such a log `TopicIdMismatch`, or `Doubtful` while it may have been committed; a file that says so could not be read.
     pub fn refuse_unclaimed(&self, opts: &OpenOptions) -> Result<(), OpenError> {
         if opts.clean || opts.topic_id.0.is_zero() {
             return Ok(());
         }
-        let known = opts.recovery_point.max(opts.high_watermark);
         let floor = self.recovery_floor(&opts.partition)?;
-        let flushed = known.min(floor.unwrap_or(known));
-        if flushed > Offset::ZERO || self.topic_id(&opts.dir)?.is_some() {
+        let of_this_log = |known: Offset| known.min(floor.unwrap_or(known));
+        if of_this_log(opts.recovery_point) > Offset::ZERO || self.topic_id(&opts.dir)?.is_some() {
             return Ok(());
+        }
+        let committed = of_this_log(opts.high_watermark);
+        if opts.counts && committed > Offset::ZERO {
+            match opts.corruption {
+                CorruptionPolicy::Refuse => return Ok(()),
+                CorruptionPolicy::RefuseDoubtful => {
+                    return Err(OpenError::Doubtful {
+                        path: opts.dir.clone(),
+                        position: 0,
+                        offset: opts.log_start_offset,
+                        error: format!("it does not say that it is of the topic {}", opts.topic_id),
+                        doubt: format!("nothing of it was flushed, and the high watermark was {committed}"),
+                    });
+                }
+                CorruptionPolicy::Truncate => {}
+            }
         }
         Err(OpenError::TopicIdMismatch {
             path: opts.dir.clone(),

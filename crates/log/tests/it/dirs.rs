@@ -337,29 +337,66 @@ fn nobody_knows_the_topic_of_a_log_of_which_nothing_was_flushed_and_nothing_says
     let (mut log, _) = open(&fs, &small());
     append(&mut log, &["x"]);
     drop(log);
-    let refused = |known| {
+    let opens_if = |counts, flushed, committed, corruption| {
         let dir = open_dir();
         let opts = milena_log::OpenOptions {
-            high_watermark: Offset(known),
+            recovery_point: Offset(flushed),
+            high_watermark: Offset(committed),
             clean: dir.was_clean().is_some(),
+            corruption,
+            counts,
             ..options(&fs, &small())
         };
-        let refused = dir.refuse_unclaimed(&opts);
-        assert!(
-            matches!(refused, Ok(()) | Err(OpenError::TopicIdMismatch { .. })),
-            "{refused:?}"
-        );
-        refused.is_err()
+        match dir.refuse_unclaimed(&opts) {
+            Ok(()) => "opened",
+            Err(OpenError::TopicIdMismatch { .. }) => "another topic's",
+            Err(OpenError::Doubtful { .. }) => "in doubt",
+            Err(error) => panic!("{error}"),
+        }
     };
-    assert!(!refused(0), "it is marked");
+    let opens = |flushed, committed, corruption| opens_if(true, flushed, committed, corruption);
+    let (doubts, alone, refilled) = (
+        CorruptionPolicy::RefuseDoubtful,
+        CorruptionPolicy::Refuse,
+        CorruptionPolicy::Truncate,
+    );
+    assert_eq!(opens(0, 0, doubts), "opened", "it is marked");
     fs.remove_file(&file("partition.metadata")).unwrap();
-    assert!(refused(0));
-    assert!(!refused(1), "a checkpoint says that something was on disk");
+    for policy in [doubts, alone, refilled] {
+        assert_eq!(opens(0, 0, policy), "another topic's");
+        assert_eq!(
+            opens_if(false, 0, 1, policy),
+            "another topic's",
+            "it does not count"
+        );
+        assert_eq!(
+            opens(1, 1, policy),
+            "opened",
+            "the first flush took the mark along"
+        );
+    }
+    assert_eq!(
+        opens(0, 1, doubts),
+        "in doubt",
+        "others may have what was committed"
+    );
+    assert_eq!(opens(0, 1, alone), "opened", "nobody else has it");
+    assert_eq!(opens(0, 1, refilled), "another topic's", "its leader has it");
     fs.overwrite(&file("recovery-floor"), b"0\n");
-    assert!(refused(1), "of a former log of the name");
+    for policy in [doubts, alone, refilled] {
+        assert_eq!(
+            opens(1, 1, policy),
+            "another topic's",
+            "of a former log of the name"
+        );
+    }
     let (dir, of) = (open_dir(), options(&fs, &small()));
     // It is opened, by whoever writes the mark.
     let _ = dir.open_options(of.partition, of.topic_id, of.config, of.now);
     dir.write_clean_shutdown(BrokerEpoch(1)).unwrap();
-    assert!(!refused(0), "a shutdown in order vouches for it");
+    assert_eq!(
+        opens(0, 0, doubts),
+        "opened",
+        "a shutdown in order vouches for it"
+    );
 }
