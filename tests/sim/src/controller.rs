@@ -2,9 +2,10 @@
 //! fail-overs that lose what waits, and the answers to what was committed.
 
 use crate::cx::Cx;
+use crate::deposed::Deposed;
 use crate::event::{ControllerTimer, Event, Host};
 use crate::network::call::{self, Body, Reply, Request, Sender};
-use crate::network::{Held, Place};
+use crate::network::{Held, Place, stream};
 use crate::say;
 use crate::settings::Class;
 use crate::time::MILLI;
@@ -72,6 +73,8 @@ pub struct Controller {
     ticks: u64,
     /// It is to be gone while the next batch is in flight.
     doomed: bool,
+    /// One that was active before, in its own eyes still.
+    deposed: Option<Deposed>,
 }
 
 impl Controller {
@@ -93,6 +96,7 @@ impl Controller {
             subscribed: BTreeMap::new(),
             ticks: 0,
             doomed: false,
+            deposed: None,
         };
         let genesis = new.plan(cx, |image, ctx| {
             plan::bootstrap(image, &crate::disk::cluster(), ctx)
@@ -118,6 +122,10 @@ impl Controller {
 
     /// A request arrives.
     pub fn on_request(&mut self, cx: &mut Cx, request: Request) {
+        if let Some(deposed) = self.deposed.as_mut().filter(|deposed| deposed.hears(&request)) {
+            deposed.on_request(cx, &request, &self.defaults);
+            return;
+        }
         if !self.active {
             let class = call::class_of(&request.body);
             call::answer(cx, request.from, request.call, class, Reply::Refused);
@@ -152,6 +160,7 @@ impl Controller {
             }
             ControllerTimer::Fail => self.fail(cx),
             ControllerTimer::Elected => self.take_over(cx),
+            ControllerTimer::Undeceived => self.undeceive(cx),
             ControllerTimer::Probe(host) => self.probe(cx, host, is_gone),
         }
     }
@@ -222,7 +231,8 @@ impl Controller {
                 .map(drop),
             ),
             Job::Asked(request) => {
-                let planned = self.plan(cx, |image, ctx| answer(image, &request.body, &live, ctx));
+                // Nobody but the active one has the log.
+                let planned = self.plan(cx, |image, ctx| answer(image, &request.body, &live, 0, ctx));
                 let after = After::of(request, planned.reply);
                 (planned.records, after)
             }
@@ -311,6 +321,39 @@ impl Controller {
         cx.after(takes, Event::Controller(ControllerTimer::Elected));
     }
 
+    /// The active controller, on that broker's machine, is cut off from all others, and leads on in its own eyes.
+    pub fn depose(&mut self, cx: &mut Cx, beside: BrokerId) {
+        if !self.active || self.deposed.is_some() {
+            return;
+        }
+        cx.coverage.controller_deposed += 1;
+        self.deposed = Some(Deposed::new(beside, cx.now, &self.image, &self.liveness));
+        cx.network.beside = Some(beside);
+        let (here, others) = (Place::Broker(beside), Place::Controller);
+        cx.network.cut(here, others);
+        cx.network.cut(others, here);
+        let lease = cx.random.between(500, 5_000) * MILLI;
+        cx.after(lease, Event::Controller(ControllerTimer::Undeceived));
+        self.fail(cx);
+    }
+
+    /// It gives up: its broker looks for the others, and finds them.
+    pub fn undeceive(&mut self, cx: &mut Cx) {
+        let Some(deposed) = self.deposed.take() else {
+            return;
+        };
+        say!(
+            cx,
+            "controller: the one beside {} knows that it was deposed",
+            deposed.beside
+        );
+        let (here, others) = (Place::Broker(deposed.beside), Place::Controller);
+        cx.network.beside = None;
+        cx.network.mend(here, others);
+        cx.network.mend(others, here);
+        stream::resume(cx);
+    }
+
     fn take_over(&mut self, cx: &mut Cx) {
         if self.active {
             return;
@@ -328,13 +371,19 @@ impl Controller {
     }
 }
 
-fn answer(image: &MetadataImage, body: &Body, live: &Liveness, ctx: &PlanContext<'_>) -> Planned<Reply> {
+/// What a controller answers that a majority followed `quorum_age_ms` ago.
+pub(crate) fn answer(
+    image: &MetadataImage,
+    body: &Body,
+    live: &Liveness,
+    quorum_age_ms: u64,
+    ctx: &PlanContext<'_>,
+) -> Planned<Reply> {
     match body {
         Body::Register(request) => plan::register_broker(image, request, live, ctx).map(Reply::Register),
-        // Nobody but the active one has the log.
         Body::Heartbeat(request) => plan::heartbeat(image, request, live, ctx).map(|reply| {
             Reply::Heartbeat(HeartbeatReply {
-                quorum_age_ms: 0,
+                quorum_age_ms,
                 ..reply
             })
         }),

@@ -65,6 +65,8 @@ pub enum ControllerTimer {
     Fail,
     /// A controller is elected.
     Elected,
+    /// A controller that was deposed hears of it.
+    Undeceived,
     /// Somebody looks whether a process still lives that may have ended.
     Probe(Host),
 }

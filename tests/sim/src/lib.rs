@@ -15,6 +15,7 @@ pub mod client;
 pub mod controller;
 pub mod coverage;
 pub mod cx;
+pub mod deposed;
 pub mod disk;
 pub mod event;
 pub mod faults;

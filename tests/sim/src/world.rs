@@ -388,13 +388,23 @@ impl World {
                 broker.process.as_mut()?.want_stop(&mut self.cx, 5 * SECOND);
                 return Some(id);
             }
-            Fault::FailController => match self.cx.random.one_in(3) {
-                true => self.controller.fail(&mut self.cx),
-                false => self.controller.doom(),
-            },
+            Fault::FailController => self.fail_controller(),
             Fault::Hold(what, lasts) => self.cx.network.hold(what, self.cx.now + lasts),
         }
         None
+    }
+
+    /// The active controller is gone, at once or amid a commit, or cut off together with a broker.
+    fn fail_controller(&mut self) {
+        match self.cx.random.below(6) {
+            0 | 1 => self.controller.fail(&mut self.cx),
+            2 => {
+                let brokers = u64::from(self.cx.settings.brokers.unsigned_abs());
+                let beside = i32::try_from(self.cx.random.below(brokers)).unwrap_or(0);
+                self.controller.depose(&mut self.cx, BrokerId(beside));
+            }
+            _ => self.controller.doom(),
+        }
     }
 
     fn kill(&mut self, id: BrokerId, death: Death, away: Micros) {
@@ -522,6 +532,7 @@ impl World {
         self.cx.healed = true;
         self.cx.settings.heal();
         self.cx.network.release();
+        self.controller.undeceive(&mut self.cx);
         for number in 0..self.faults.len() {
             self.end(number);
         }

@@ -92,6 +92,9 @@ impl Process {
         if let Some(high_watermark) = moved {
             partition.log.on_high_watermark(high_watermark);
             crate::oracle::watermark::on_moved(cx, self.host, partition, before);
+            if cx.oracle.is_alone(id, partition.partition_epoch) {
+                crate::oracle::contact::on_alone(cx, self.host, self.life.epoch, id);
+            }
             self.checkpoint_dirty.insert(id);
             self.to_feed.insert(id);
             self.complete_parked(cx, id);

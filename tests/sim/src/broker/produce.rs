@@ -78,6 +78,7 @@ impl Process {
             self.park(cx, id, range.to, range.from, asked);
         } else {
             cx.coverage.acked_by_leader += 1;
+            crate::oracle::contact::on_alone(cx, host, self.life.epoch, id);
             message::acknowledge(cx, host, &asked, range.from, ErrorCode::None);
         }
     }

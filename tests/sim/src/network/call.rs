@@ -4,10 +4,14 @@ use super::{Held, Place};
 use crate::cx::Cx;
 use crate::event::{Event, Host};
 use crate::settings::Class;
+use crate::time::Micros;
 use milena_metadata::request::{
     AdminReply, AdminRequest, AlterPartition, AlterPartitionResult, Heartbeat, HeartbeatReply,
     RegisterBroker, RegisterBrokerReply, ReplicaStates,
 };
+
+/// How long a call takes inside of a process.
+const BESIDE: Micros = 50;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +84,12 @@ fn place(sender: Sender) -> Option<Place> {
 
 /// Sends a request on its way.
 pub fn send(cx: &mut Cx, request: Request) {
-    let open = place(request.from).is_none_or(|from| cx.network.is_open(from, Place::Controller));
+    let place = place(request.from);
+    if place.is_some_and(|place| cx.network.is_beside(place)) {
+        cx.after(BESIDE, Event::Request(Box::new(request)));
+        return;
+    }
+    let open = place.is_none_or(|from| cx.network.is_open(from, Place::Controller));
     if !open || (!cx.healed && cx.random.chance(cx.settings.lost)) {
         cx.coverage.request_lost += 1;
         return;
@@ -103,7 +112,12 @@ pub fn send(cx: &mut Cx, request: Request) {
 
 /// Sends an answer on its way.
 pub fn answer(cx: &mut Cx, to: Sender, call: u64, class: Class, reply: Reply) {
-    let open = place(to).is_none_or(|to| cx.network.is_open(Place::Controller, to));
+    let place = place(to);
+    if place.is_some_and(|place| cx.network.is_beside(place)) {
+        cx.after(BESIDE, Event::Reply(to, call, Box::new(reply)));
+        return;
+    }
+    let open = place.is_none_or(|to| cx.network.is_open(Place::Controller, to));
     if !open || (!cx.healed && cx.random.chance(cx.settings.lost)) {
         cx.coverage.reply_lost += 1;
         return;

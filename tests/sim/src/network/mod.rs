@@ -39,6 +39,8 @@ pub struct Network {
     disturbances: u64,
     /// Until when what is sent is held, and the last stream that was opened before.
     held: BTreeMap<Held, (Micros, u64)>,
+    /// The broker on the machine of a controller that was deposed and does not know it.
+    pub beside: Option<BrokerId>,
     /// Processes that stand still.
     pub paused: BTreeSet<BrokerId>,
     /// Streams that at least one end takes for open.
@@ -52,6 +54,12 @@ impl Network {
     #[must_use]
     pub fn is_open(&self, from: Place, to: Place) -> bool {
         !self.cuts.contains_key(&(from, to))
+    }
+
+    /// True when that broker and the controller that it asks are one process.
+    #[must_use]
+    pub fn is_beside(&self, place: Place) -> bool {
+        self.beside.is_some_and(|broker| place == Place::Broker(broker))
     }
 
     /// Cuts one direction. The number names the disturbance.

@@ -24,6 +24,7 @@ pub fn on_committed(
     if let Err(violation) = sound {
         cx.oracle.fail("I29", violation.to_string());
     }
+    cx.oracle.ended.follow(before, image);
     let mut last: Option<(TopicIdPartition, &PartitionRegistration)> = None;
     for record in &batch.records {
         let MetadataRecord::Partition { id, state } = record else {

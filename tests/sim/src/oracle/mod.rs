@@ -1,6 +1,7 @@
 //! Who judges: what was promised, and what must hold at every step. One file for each group of invariants.
 
 pub mod agreement;
+pub mod contact;
 pub mod contract;
 pub mod durability;
 pub mod leadership;
@@ -44,6 +45,8 @@ pub struct Oracle {
     pub(crate) stirred: BTreeSet<TopicIdPartition>,
     /// Every registration that was committed.
     pub(crate) registrations: BTreeMap<(TopicIdPartition, PartitionEpoch), PartitionRegistration>,
+    /// Whose sessions have ended.
+    pub(crate) ended: contact::Ended,
     listening: BTreeMap<BrokerId, Host>,
     last_runs: BTreeMap<BrokerId, Host>,
 }
@@ -60,6 +63,7 @@ impl Oracle {
             truths: BTreeMap::new(),
             stirred: BTreeSet::new(),
             registrations: BTreeMap::new(),
+            ended: contact::Ended::default(),
             listening: BTreeMap::new(),
             last_runs: BTreeMap::new(),
         }
@@ -101,6 +105,12 @@ impl Oracle {
             .get(&broker)
             .copied()
             .unwrap_or(Host { broker, run: 0 })
+    }
+
+    /// That registration has one replica in sync.
+    pub(crate) fn is_alone(&self, id: TopicIdPartition, epoch: PartitionEpoch) -> bool {
+        let registered = self.registrations.get(&(id, epoch));
+        registered.is_some_and(|state| state.isr.len() == 1)
     }
 
     pub(crate) fn truth(&mut self, id: TopicIdPartition) -> &mut Truth {
