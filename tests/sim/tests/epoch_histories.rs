@@ -135,7 +135,7 @@ fn follow(led: &[i32], mut follower: Follower) -> (usize, Vec<i32>) {
             AttachAnswer::Accepted => return (round, follower.records),
             AttachAnswer::Diverged { epoch, end, .. } => {
                 let own = follower.epochs.end_offset_for(epoch, own_end);
-                let to = truncation_for_divergence(own, Offset(0), own_end, Offset(0), end);
+                let to = truncation_for_divergence(own, Offset(0), own_end, Offset(0), end, Offset(0));
                 follower.truncate(to);
             }
             AttachAnswer::OutOfRange {

@@ -32,6 +32,10 @@ impl Truncation {
 /// The leader said that the log diverges: its largest shared epoch is `epoch`, which ends there at `end`.
 ///
 /// `own_end` is `endOffsetFor(epoch)` in the follower's own log; `None` when that has no epoch at all.
+///
+/// When the logs may have parted below the leader's first offset, nobody knows where, and the log begins anew there. Kafka keeps the
+/// rest, which its log start hides: until a power cut, or a crash, takes the log start back to its checkpoint, and a leader has
+/// records that were never committed.
 /// Source: `AbstractFetcherThread.getOffsetTruncationState`.
 #[must_use]
 pub fn truncation_for_divergence(
@@ -40,12 +44,17 @@ pub fn truncation_for_divergence(
     own_log_end: Offset,
     high_watermark: Offset,
     end: Offset,
+    leader_log_start: Offset,
 ) -> Truncation {
     let target = match own_end {
         Some((_, own_end)) if !on(Mutant::TruncateToHighWatermark) => own_end.min(end),
         Some(_) | None => high_watermark.min(end),
     };
-    Truncation::To(target.min(own_log_end).max(own_log_start))
+    let target = target.min(own_log_end).max(own_log_start);
+    if target <= leader_log_start && own_log_start < leader_log_start {
+        return Truncation::FullyAndStartAt(leader_log_start);
+    }
+    Truncation::To(target)
 }
 
 /// The leader said that the follower's log end lies outside its log.
@@ -79,7 +88,8 @@ mod tests {
 
     fn diverged(own_end: Option<(i32, i64)>, own_log_end: i64, end: i64) -> Truncation {
         let own_end = own_end.map(|(epoch, end)| (LeaderEpoch(epoch), Offset(end)));
-        truncation_for_divergence(own_end, Offset(0), Offset(own_log_end), HW, Offset(end))
+        let start = Offset(0);
+        truncation_for_divergence(own_end, start, Offset(own_log_end), HW, Offset(end), start)
     }
 
     #[test]
@@ -107,8 +117,28 @@ mod tests {
             Offset(9),
             HW,
             Offset(4),
+            Offset(0),
         );
         assert_eq!(to, Truncation::To(Offset(5)));
+    }
+
+    #[test]
+    fn a_log_that_may_have_parted_below_the_leaders_begin_begins_anew() {
+        // The leader's records of the next epoch begin somewhere below 28: it has deleted them.
+        let parted = |own_start, own_end, end, leader_start| {
+            let own = Some((LeaderEpoch(0), Offset(own_end)));
+            let (end, leader_start) = (Offset(end), Offset(leader_start));
+            truncation_for_divergence(own, Offset(own_start), Offset(own_end), HW, end, leader_start)
+        };
+        assert_eq!(parted(7, 32, 28, 28), Truncation::FullyAndStartAt(Offset(28)));
+        assert_eq!(parted(7, 20, 28, 28), Truncation::FullyAndStartAt(Offset(28)));
+        assert_eq!(parted(7, 32, 29, 28), Truncation::To(Offset(29)), "28 is shared");
+        assert_eq!(
+            parted(28, 32, 28, 28),
+            Truncation::To(Offset(28)),
+            "it has nothing below"
+        );
+        assert_eq!(parted(30, 32, 28, 28), Truncation::To(Offset(30)));
     }
 
     #[test]

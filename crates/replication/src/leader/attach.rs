@@ -97,6 +97,8 @@ pub enum AttachAnswer {
         epoch: LeaderEpoch,
         /// That epoch's end in the leader's log.
         end: Offset,
+        /// The leader's first offset: nothing below it can be compared any more.
+        log_start: Offset,
         /// The fork lies at this unclean election.
         unclean: Option<LeaderEpoch>,
     },
@@ -201,6 +203,7 @@ fn divergence(attach: &Attach, log: &LogSummary, leader_log_end: Offset) -> Opti
     (epoch < last || end < attach.ends.log_end).then_some(AttachAnswer::Diverged {
         epoch,
         end,
+        log_start: log.log_start,
         unclean: log.unclean,
     })
 }

@@ -521,6 +521,7 @@ impl Model {
                 broker.log.end(),
                 broker.high_watermark,
                 end,
+                Offset(0),
             ),
             AttachAnswer::OutOfRange {
                 log_start, log_end, ..

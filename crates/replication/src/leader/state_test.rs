@@ -564,6 +564,7 @@ fn a_log_that_is_no_prefix_is_told_where_to_truncate() {
     let diverged = |epoch, end| AttachAnswer::Diverged {
         epoch: LeaderEpoch(epoch),
         end: Offset(end),
+        log_start: Offset(2),
         unclean: None,
     };
     let out = AttachAnswer::OutOfRange {
@@ -637,6 +638,7 @@ fn a_fork_says_which_unclean_election_it_lies_at() {
     let diverged = AttachAnswer::Diverged {
         epoch: LeaderEpoch(3),
         end: Offset(12),
+        log_start,
         unclean,
     };
     assert_eq!(answer(15), diverged);

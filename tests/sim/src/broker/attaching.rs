@@ -178,7 +178,12 @@ impl Process {
                 cx.coverage.attach_fenced += u64::from(fenced);
                 return refuse(cx, Frame::Refused(error));
             }
-            AttachAnswer::Diverged { epoch, end, unclean } => {
+            AttachAnswer::Diverged {
+                epoch,
+                end,
+                log_start,
+                unclean,
+            } => {
                 say!(
                     cx,
                     "{}: {request:?} of {} has parted; epochs {:?}",
@@ -186,7 +191,7 @@ impl Process {
                     partition.name,
                     partition.log.epoch_entries()
                 );
-                return refuse(cx, Frame::Diverged(epoch, end, unclean));
+                return refuse(cx, Frame::Diverged(epoch, end, log_start, unclean));
             }
             AttachAnswer::OutOfRange {
                 log_start,

@@ -86,7 +86,6 @@ impl Process {
             .filter(|_| open && !cx.network.paused.contains(&leader));
         match (self.life.epoch, listening) {
             (Some(epoch), Some(host)) => {
-                self.registration = Some(epoch);
                 let number = stream::open(cx, self.host, host, epoch);
                 if let Some(link) = self.links_in.get_mut(&leader) {
                     link.stream = Some(number);
@@ -245,7 +244,9 @@ impl Process {
                     self.on_append_failed(cx, leader, attach, id);
                 }
             },
-            Frame::Diverged(epoch, end, unclean) => self.on_diverged(cx, (leader, id), (epoch, end), unclean),
+            Frame::Diverged(epoch, end, start, unclean) => {
+                self.on_diverged(cx, (leader, id), (epoch, end, start), unclean);
+            }
             Frame::OutOfRange(start, end, unclean) => {
                 self.on_out_of_range(cx, (leader, id), (start, end), unclean);
             }
@@ -326,7 +327,7 @@ impl Process {
         &mut self,
         cx: &mut Cx,
         (leader, id): (BrokerId, TopicIdPartition),
-        (epoch, end): (LeaderEpoch, Offset),
+        (epoch, end, leader_start): (LeaderEpoch, Offset, Offset),
         unclean: Option<LeaderEpoch>,
     ) {
         let Some(partition) = self.partitions.get_mut(&id) else {
@@ -338,6 +339,7 @@ impl Process {
             partition.log.log_end_offset(),
             partition.known_committed.get(),
             end,
+            leader_start,
         );
         cx.coverage.attach_diverged += 1;
         say!(

@@ -314,6 +314,7 @@ impl Cluster {
                 end,
                 committed,
                 theirs,
+                Offset::ZERO,
             ),
             Some(AttachAnswer::OutOfRange {
                 log_start, log_end, ..

@@ -73,7 +73,7 @@ pub enum Frame {
         log_start: Offset,
     },
     /// The logs have parted.
-    Diverged(LeaderEpoch, Offset, Option<LeaderEpoch>),
+    Diverged(LeaderEpoch, Offset, Offset, Option<LeaderEpoch>),
     /// The follower's end lies outside of the leader's log.
     OutOfRange(Offset, Offset, Option<LeaderEpoch>),
     /// Not now.

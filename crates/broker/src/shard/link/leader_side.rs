@@ -54,12 +54,18 @@ impl Shard {
         match role.leader.attach(request, &summary, cx.now()) {
             AttachAnswer::Accepted => {}
             AttachAnswer::Refused(error) => return Err(refused(attach_id, error)),
-            AttachAnswer::Diverged { epoch, end, unclean } => {
+            AttachAnswer::Diverged {
+                epoch,
+                end,
+                log_start,
+                unclean,
+            } => {
                 let kind = FrameKind::FrameDiverged.into();
                 return Err(PartitionFrame {
                     kind,
                     epoch: epoch.0,
                     end_offset: end.0,
+                    log_start_offset: log_start.0,
                     unclean_epoch: unclean.map(|epoch| epoch.0),
                     ..frame
                 });

@@ -114,13 +114,14 @@ impl Partition {
     }
 
     /// The leader's log and this one have parted: what this one has to do.
-    pub(super) fn diverged(&self, epoch: LeaderEpoch, end: Offset) -> Truncation {
+    pub(super) fn diverged(&self, epoch: LeaderEpoch, end: Offset, leader_start: Offset) -> Truncation {
         truncation_for_divergence(
             self.log.end_offset_for_epoch(epoch),
             self.log.log_start_offset(),
             self.log.log_end_offset(),
             self.high_watermark.get(),
             end,
+            leader_start,
         )
     }
 
