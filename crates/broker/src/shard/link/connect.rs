@@ -6,7 +6,7 @@ use super::session::{self, SessionError};
 use crate::shard::context::Context;
 use crate::shard::mailbox::with_local;
 use milena_rpc::channel::authority;
-use milena_rpc::proto::{Hello, Lane as WireLane};
+use milena_rpc::proto::{FollowerMessage, Hello, Lane as WireLane};
 use rand::Rng;
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,9 @@ pub(crate) async fn follow(key: LinkKey) {
         let Some(true) = with_local(|shard| shard.cx.links_in.keep_running(key)) else {
             return;
         };
-        if let Some(Some((address, hello, credit))) = with_local(|shard| target(&shard.cx, key)) {
+        if let Some(Some(address)) = with_local(|shard| target(&shard.cx, key)) {
             let began = Instant::now();
-            let end = session::run(key, &address, hello, credit).await;
+            let end = session::run(key, &address).await;
             let lasted = began.elapsed();
             let ended = with_local(|shard| {
                 shard.on_disconnected(key);
@@ -65,15 +65,21 @@ fn report(end: &SessionError, key: LinkKey, is_first: bool) {
     }
 }
 
-/// Where the leader is and what to say first; `None` while it or this broker is not registered.
-fn target(cx: &Context, key: LinkKey) -> Option<(String, Hello, u64)> {
-    let (leader, lane) = key;
+/// Where the leader is; `None` while it or this broker is not registered.
+fn target(cx: &Context, (leader, _): LinkKey) -> Option<String> {
+    cx.control.broker_epoch()?;
     let registration = cx.image.brokers.get(&leader)?;
     let listener = &cx.config.inter_broker_listener;
     let endpoint = registration
         .endpoints
         .iter()
         .find(|endpoint| endpoint.listener == *listener)?;
+    Some(authority(&endpoint.host, endpoint.port))
+}
+
+/// What to say first on a connection that begins now: under the present registration, which may be another one than that at which
+/// connecting began. `None`: there is none.
+pub(super) fn first_message(cx: &Context, (leader, lane): LinkKey) -> Option<FollowerMessage> {
     let hello = Hello {
         follower: cx.node.0,
         follower_epoch: cx.control.broker_epoch()?.0,
@@ -90,9 +96,9 @@ fn target(cx: &Context, key: LinkKey) -> Option<(String, Hello, u64)> {
             Lane::CatchUp => WireLane::CatchUp.into(),
         },
     };
-    Some((
-        authority(&endpoint.host, endpoint.port),
-        hello,
-        cx.config.replica.link_credit_bytes as u64,
-    ))
+    Some(FollowerMessage {
+        hello: Some(hello),
+        credit_bytes: cx.config.replica.link_credit_bytes as u64,
+        ..FollowerMessage::default()
+    })
 }

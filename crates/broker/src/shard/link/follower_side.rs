@@ -2,6 +2,7 @@
 
 use super::Lane;
 use super::body::BodySignal;
+use super::connect::first_message;
 use super::framing::encode_message;
 use crate::shard::mailbox::with_local;
 use crate::shard::pace::Booking;
@@ -187,12 +188,14 @@ impl InLinks {
 }
 
 impl Shard {
-    /// A connection begins: everything that is wanted is attached anew.
-    pub(super) fn on_connected(&mut self, key: LinkKey, signal: &Arc<BodySignal>) {
+    /// A connection begins: everything that is wanted is attached anew. Gives what to say first; from now on another registration
+    /// closes it.
+    pub(super) fn on_connected(&mut self, key: LinkKey, signal: &Arc<BodySignal>) -> Option<FollowerMessage> {
         self.reset_link(key);
         if let Some(link) = self.cx.links_in.links.get_mut(&key) {
             link.signal = Some(Arc::clone(signal));
         }
+        first_message(&self.cx, key)
     }
 
     /// A connection has ended: its attachments are void.
@@ -355,7 +358,8 @@ impl Shard {
                 }
             }
             FrameKind::FrameDiverged => {
-                let truncation = partition.diverged(LeaderEpoch(frame.epoch), Offset(frame.end_offset));
+                let (start, end) = (Offset(frame.log_start_offset), Offset(frame.end_offset));
+                let truncation = partition.diverged(LeaderEpoch(frame.epoch), end, start);
                 self.cut_to_leader(key, id, truncation, frame);
             }
             FrameKind::FrameOutOfRange => {

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use milena_rpc::proto::{FollowerMessage, Hello, LeaderMessage};
+use milena_rpc::proto::{FollowerMessage, LeaderMessage};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -33,6 +33,9 @@ pub(super) enum SessionError {
     /// The peer does not speak HTTP/2, or the connection broke.
     #[error("http/2 connection broke")]
     Http(#[from] hyper::Error),
+    /// This broker has no registration any more.
+    #[error("this broker is not registered")]
+    NotRegistered,
     /// The leader refused the stream.
     #[error("the leader refused the stream: {0}")]
     Refused(String),
@@ -45,8 +48,8 @@ pub(super) enum SessionError {
 }
 
 /// Connects, follows, and returns when the connection is over.
-pub(super) async fn run(key: LinkKey, address: &str, hello: Hello, credit: u64) -> SessionError {
-    match connect(key, address, hello, credit).await {
+pub(super) async fn run(key: LinkKey, address: &str) -> SessionError {
+    match connect(key, address).await {
         Ok(body) => match receive(key, body).await {
             Ok(()) => SessionError::Ended,
             Err(error) => error,
@@ -55,7 +58,7 @@ pub(super) async fn run(key: LinkKey, address: &str, hello: Hello, credit: u64) 
     }
 }
 
-async fn connect(key: LinkKey, address: &str, hello: Hello, credit: u64) -> Result<Incoming, SessionError> {
+async fn connect(key: LinkKey, address: &str) -> Result<Incoming, SessionError> {
     let failed = |source| SessionError::Connect {
         address: address.to_owned(),
         source,
@@ -80,9 +83,10 @@ async fn connect(key: LinkKey, address: &str, hello: Hello, credit: u64) -> Resu
         let _ = connection.await;
     });
     let signal = Arc::new(BodySignal::default());
-    with_local(|shard| shard.on_connected(key, &signal));
+    let first = with_local(|shard| shard.on_connected(key, &signal)).flatten();
+    let first = first.ok_or(SessionError::NotRegistered)?;
     let response = sender
-        .send_request(request(key, address, hello, credit, &signal))
+        .send_request(request(key, address, &first, &signal))
         .await?;
     let grpc_message = response
         .headers()
@@ -99,16 +103,10 @@ async fn connect(key: LinkKey, address: &str, hello: Hello, credit: u64) -> Resu
 fn request(
     key: LinkKey,
     address: &str,
-    hello: Hello,
-    credit: u64,
+    first: &FollowerMessage,
     signal: &Arc<BodySignal>,
 ) -> Request<PullBody> {
-    let first = FollowerMessage {
-        hello: Some(hello),
-        credit_bytes: credit,
-        ..FollowerMessage::default()
-    };
-    let mut first = Some(vec![encode_message(&first)]);
+    let mut first = Some(vec![encode_message(first)]);
     let source = move || {
         first
             .take()
