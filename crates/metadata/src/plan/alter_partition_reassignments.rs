@@ -93,8 +93,9 @@ fn cancel(
     };
     let back = now.reverted(&state.isr);
     let (_, allowed) = draft.election_settings(&topic.name);
-    let holds_everything = |b: &BrokerId| state.isr.contains(b) || state.elr.contains(b);
-    if !back.replicas.iter().any(holds_everything) && allowed != Election::Unclean {
+    let can_lead =
+        |b: &BrokerId| state.isr.contains(b) || (state.elr.contains(b) && draft.image.is_active(*b));
+    if !back.replicas.iter().any(can_lead) && allowed != Election::Unclean {
         return Err(Outcome::failed(
             ErrorCode::InvalidReplicaAssignment,
             format!(
@@ -104,7 +105,7 @@ fn cancel(
         ));
     }
     draft.change_partition(topic, id, state, &active, |change| {
-        // When none of the old replicas has everything the election is unclean, and says so: no ISR is made up for it.
+        // When none of the old replicas can lead with everything the election is unclean, and says so: no ISR is made up for it.
         change
             .isr(back.isr)
             .assignment(back.replicas, Vec::new(), Vec::new())

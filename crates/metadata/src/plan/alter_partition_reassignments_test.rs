@@ -198,3 +198,18 @@ fn a_cancellation_that_would_lose_records_takes_an_unclean_election() {
         (&ids(&[1])[..], Some(BrokerId(1)), true)
     );
 }
+
+#[test]
+fn a_cancellation_does_not_leave_the_partition_to_a_replica_that_is_away() {
+    let (mut cluster, topic) = setup(&[("min.insync.replicas", "2")]);
+    run(&mut cluster, ask(0, Some(&[0, 1])), true);
+    run(&mut cluster, ask(0, Some(&[2, 3])), true);
+    cluster.join_isr(topic, 0, BrokerId(2));
+    cluster.fence(BrokerId(0));
+    cluster.fence(BrokerId(1));
+    let only = cluster.partition(topic, 0);
+    assert_eq!((&only.isr[..], &only.elr[..]), (&ids(&[2])[..], &ids(&[1])[..]));
+    let outcome = run(&mut cluster, ask(0, None), true);
+    assert_eq!(outcome.error, ErrorCode::InvalidReplicaAssignment);
+    assert_eq!(cluster.partition(topic, 0), only);
+}

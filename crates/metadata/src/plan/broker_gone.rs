@@ -61,6 +61,9 @@ pub(super) enum Storage {
     Clean,
     /// It was killed, its disks are the same: everything that was flushed.
     Survived,
+    /// It was stopped cleanly before its last registration, and the disks say so still: they are a copy from then, a snapshot of the
+    /// machine or a backup. What came since is not there, on disk or not.
+    Older,
     /// A disk is new or missing: perhaps nothing.
     Lost,
 }
@@ -78,8 +81,11 @@ pub(super) fn came_back(draft: &mut Draft<'_>, broker: BrokerId, storage: Storag
     for (topic, id, state) in find(&draft.image, touches) {
         // Whoever is the only replica is the best that there is, even with an empty disk.
         let wiped = storage == Storage::Lost && state.replicas.len() > 1;
-        let unclean =
-            storage == Storage::Lost || (storage == Storage::Survived && !is_flushed(draft, &topic));
+        let unclean = match storage {
+            Storage::Clean => false,
+            Storage::Survived => !is_flushed(draft, &topic),
+            Storage::Older | Storage::Lost => true,
+        };
         let elr_enabled = draft.image.elr_enabled();
         draft.change_partition(&topic, id, &state, &live, |change| {
             match (wiped, unclean && elr_enabled) {

@@ -105,6 +105,10 @@ fn storage(existing: Option<&BrokerRegistration>, request: &RegisterBroker) -> S
         None => Storage::Lost,
         Some(before) if is_missing(before, request) && !on(Mutant::WipedDiskTrusted) => Storage::Lost,
         Some(before) if request.previous_epoch == Some(before.epoch) => Storage::Clean,
+        // The mark of a clean stop goes, durably, before a process registers: only this very process may name an older one.
+        Some(before) if request.previous_epoch.is_some() && before.incarnation != request.incarnation => {
+            Storage::Older
+        }
         Some(_) => Storage::Survived,
     }
 }

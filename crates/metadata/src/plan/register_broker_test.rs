@@ -143,12 +143,27 @@ fn a_clean_stop_keeps_a_broker_eligible_for_replicated_topics() {
     cluster.unfence(BrokerId(1));
     let state = cluster.partition(topic, 0);
     assert_eq!((state.leader, state.recovering), (Some(BrokerId(1)), false));
-    // The marker of an older stop proves nothing.
-    let (mut cluster, topic) = stopped("replicated");
+}
+
+#[test]
+fn a_disk_that_was_put_back_to_an_older_state_is_not_eligible() {
+    for durability in ["flushed", "replicated"] {
+        let (mut cluster, topic) = stopped(durability);
+        let mut request = registration(BrokerId(1), 2, 1);
+        request.previous_epoch = Some(BrokerEpoch(cluster.epoch(1).0 - 1));
+        cluster.register(&request);
+        cluster.unfence(BrokerId(1));
+        assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[0])), "{durability}");
+        assert_eq!(cluster.partition(topic, 0).leader, None, "{durability}");
+    }
+    // The same process registers again, and tells what it found at its start.
+    let (mut cluster, topic) = stopped("flushed");
     let mut request = registration(BrokerId(1), 2, 1);
-    request.previous_epoch = Some(BrokerEpoch(cluster.epoch(1).0 - 1));
+    request.previous_epoch = Some(cluster.epoch(1));
     cluster.register(&request);
-    assert_eq!(isr_and_elr(&cluster, topic), (vec![], ids(&[0])));
+    cluster.register(&request);
+    cluster.unfence(BrokerId(1));
+    assert_eq!(cluster.partition(topic, 0).leader, Some(BrokerId(1)));
 }
 
 #[test]
