@@ -5,17 +5,16 @@
 //! Two logs of one name may belong to two topics: one was deleted while its directory was offline, and made again in another one.
 //! Neither a mark nor what they hold says anything then; the topic's id does, once the metadata is there.
 //!
-//! Two logs of one topic without a mark are not of Milena's making: Kafka leaves them when a directory fails while a copy takes its
-//! place, or somebody has copied a directory. The one that knows more is used, the other one is not touched, and a line says so at
-//! every start until somebody removes it. More is: a later leader epoch; then more that was on disk for certain; then more
-//! records. That is how replicas are compared too, so that the choice loses nothing that an election could have kept; the log that
-//! is used grows, and is chosen again. Kafka does not start (`LogManager.loadLog`, "Duplicate log directories"): all its other
-//! partitions are away then, until somebody has deleted one of the two, and it does not say which.
+//! Two logs of one topic of which neither is a complete copy of the other are there when a directory was out of use for a while and
+//! is back, when Kafka's failed amid a move, or when somebody has copied one. Nothing says for certain which is newer. Where other
+//! replicas may have what is missing, both are in doubt ([`super::doubles`]): others lead, and what is opened at last is
+//! filled in by them. A replica that is alone uses the one that knows more ([`super::log_extent`]). The other one is not touched,
+//! and a line says so at every start until somebody removes it. Kafka does not start (`LogManager.loadLog`, "Duplicate log
+//! directories"): all its other partitions are away then, until somebody has deleted one of the two, and it does not say which.
 
-use milena_log::checkpoint::{OffsetCheckpoint, parse_epochs};
-use milena_log::format::{EPOCH_CHECKPOINT_FILE, FileKind, parse_file_name};
+use super::log_extent::Extent;
 use milena_log::{LogDir, LogError, Removal};
-use milena_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use milena_types::{TopicId, TopicPartition};
 use std::collections::BTreeMap;
 
 /// The directories, by index, with the partitions in them; `None` stands for one that cannot be used.
@@ -36,6 +35,8 @@ pub(super) struct FoundLogs {
     pub(super) homes: BTreeMap<TopicPartition, usize>,
     /// Names under which several topics have logs: all but one of them, or all, are deleted. Only the metadata says which.
     pub(super) contested: BTreeMap<TopicPartition, Vec<Life>>,
+    /// Of which two directories have a log, where nothing says which is newer.
+    pub(super) doubles: BTreeMap<TopicPartition, String>,
     /// Moves that had not been completed, and where to: they begin again.
     pub(super) unfinished: BTreeMap<TopicPartition, usize>,
     /// What is out of use.
@@ -113,24 +114,33 @@ impl FoundLogs {
             .all(|dir| dir.topic_id(&dir.partition_path(name)).is_ok());
         let moved_in =
             |dir: &LogDir| readable && dir.has_moved_in(&dir.partition_path(name)).unwrap_or(false);
+        let (of_a, of_b) = (Extent::of(a, name), Extent::of(b, name));
+        // A mark that a crash has left behind may be older than what came to the other one since.
         let (newer, older, kept) = match (moved_in(a), moved_in(b)) {
-            (true, false) => (a, b, first),
-            (false, true) => (b, a, second),
+            (true, false) if of_a.covers(&of_b) => (a, b, first),
+            (false, true) if of_b.covers(&of_a) => (b, a, second),
             _ => {
-                let (of_a, of_b) = (Extent::of(a, name), Extent::of(b, name));
-                let (used, unused, kept) = match of_b > of_a {
+                let (used, unused, kept) = match of_b.exceeds(&of_a) {
                     true => ((b, of_b), (a, of_a), second),
                     false => ((a, of_a), (b, of_b), first),
                 };
-                tracing::error!(partition = %name, used = %used.0.path().display(), unused = %unused.0.path().display(),
-                    used_extent = ?used.1, unused_extent = ?unused.1,
-                    "two log directories hold this partition, and nothing says which is newer; remove the one that is not used");
+                let (used_path, unused_path) = (used.0.path().display(), unused.0.path().display());
+                tracing::error!(partition = %name, used = %used_path, unused = %unused_path, used_extent = ?used.1, unused_extent = ?unused.1,
+                    "two log directories hold this partition, and nothing says which is newer: where other replicas lead it is filled in by them; remove the one that is not used");
+                self.doubles
+                    .insert(name.clone(), format!("{used_path} and in {unused_path}"));
                 return kept;
             }
         };
         tracing::info!(partition = %name, from = %older.path().display(), to = %newer.path().display(), "completes a move between log directories");
         match older.retire_dir(name, &older.partition_path(name)) {
-            Ok(removal) => self.removals.push(removal),
+            Ok(removal) => {
+                self.removals.push(removal);
+                if let Err(error) = newer.forget_moved_in(&newer.partition_path(name)) {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(partition = %name, error, "the mark of a move that is complete stays");
+                }
+            }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(partition = %name, error, "the former log stays for now");
@@ -192,43 +202,12 @@ fn topic_of(dirs: &Listed<'_>, name: &TopicPartition, index: usize) -> Option<To
     })
 }
 
-/// How much a log knows, as far as its files tell without being opened: greater is more.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Extent {
-    /// The latest leader epoch in its history.
-    epoch: Option<LeaderEpoch>,
-    /// What was on disk for certain.
-    recovery_point: Option<Offset>,
-    /// The last segment's first offset, and its bytes.
-    last_segment: Option<(Offset, u64)>,
-}
-
-impl Extent {
-    /// What cannot be read counts as nothing.
-    fn of(dir: &LogDir, name: &TopicPartition) -> Self {
-        let path = dir.partition_path(name);
-        let epochs = std::fs::read(path.join(EPOCH_CHECKPOINT_FILE)).ok();
-        let epochs = epochs.and_then(|bytes| parse_epochs(&bytes).ok());
-        let recovery_points = dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint).ok();
-        let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
-        let segments = files.filter_map(|file| {
-            let (base, kind) = parse_file_name(file.file_name().to_str()?)?;
-            (kind == FileKind::Log).then_some((base, file.metadata().ok()?.len()))
-        });
-        Self {
-            epoch: epochs.and_then(|epochs| Some(epochs.last()?.0)),
-            recovery_point: recovery_points.and_then(|points| points.get(name).copied()),
-            last_segment: segments.max(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use milena_log::checkpoint::encode_epochs;
-    use milena_log::format::{MOVED_IN_FILE, parse_partition_dir_name};
-    use milena_types::{BrokerId, ClusterId};
+    use milena_log::format::{EPOCH_CHECKPOINT_FILE, MOVED_IN_FILE, parse_partition_dir_name};
+    use milena_types::{BrokerId, ClusterId, LeaderEpoch, Offset};
     use std::path::Path;
 
     fn open(path: &Path) -> LogDir {
@@ -318,51 +297,64 @@ mod tests {
         assert!(copy.exists());
     }
 
-    /// The epochs of a log, its recovery point, and its last segment's first offset and bytes.
-    type Known<'a> = (&'a [(i32, i64)], i64, (i64, usize));
+    /// The epochs of a log, and its end.
+    type Known<'a> = (&'a [(i32, i64)], i64);
 
-    /// Which of two directories with a log of the same name is used.
-    fn used_of(logs: [Known<'_>; 2]) -> usize {
+    /// Which of two directories with a log of the same name is used, the one in `marked` having a mark; and whether it is certain.
+    fn used_of(logs: [Known<'_>; 2], marked: Option<usize>) -> (usize, bool) {
         let root = tempfile::tempdir().unwrap();
         let name = parse_partition_dir_name("t-0").unwrap();
         let dirs = [open(&root.path().join("a")), open(&root.path().join("b"))];
-        for (dir, (epochs, recovery_point, (base, bytes))) in dirs.iter().zip(logs) {
+        for (at, (dir, (epochs, end))) in dirs.iter().zip(logs).enumerate() {
             let path = dir.partition_path(&name);
-            make(&path, false);
+            make(&path, marked == Some(at));
             let epochs: Vec<_> = epochs
                 .iter()
                 .map(|(epoch, start)| (LeaderEpoch(*epoch), Offset(*start)))
                 .collect();
             std::fs::write(path.join(EPOCH_CHECKPOINT_FILE), encode_epochs(&epochs)).unwrap();
-            std::fs::write(path.join(format!("{base:020}.log")), vec![0; bytes]).unwrap();
-            let points = BTreeMap::from([(name.clone(), Offset(recovery_point))]);
-            dir.write_checkpoint(OffsetCheckpoint::RecoveryPoint, &points)
-                .unwrap();
+            std::fs::write(path.join(format!("{end:020}.log")), b"").unwrap();
         }
         let usable = |dir| Some((dir, LogDir::partitions(dir).unwrap()));
         let found = FoundLogs::settle(&[usable(&dirs[0]), usable(&dirs[1])]);
-        assert!(found.removals.is_empty());
-        assert!(dirs.iter().all(|dir| dir.partition_path(&name).exists()));
-        found.homes[&name]
+        let certain = !found.doubles.contains_key(&name);
+        assert_eq!(found.removals.len(), usize::from(certain));
+        let there = dirs.iter().filter(|dir| dir.partition_path(&name).exists());
+        assert_eq!(there.count(), if certain { 1 } else { 2 });
+        let home = found.homes[&name];
+        let path = dirs[home].partition_path(&name);
+        assert!(
+            !certain || !dirs[home].has_moved_in(&path).unwrap(),
+            "the mark goes"
+        );
+        (home, certain)
     }
 
     #[test]
-    fn of_two_logs_without_a_mark_the_one_that_knows_more_is_used_and_both_are_kept() {
+    fn of_two_logs_without_a_mark_the_one_that_knows_more_is_used_in_doubt_and_both_are_kept() {
         let (old, new): (&[_], &[_]) = (&[(1, 0)], &[(1, 0), (3, 40)]);
         for (more, less) in [
             // An epoch that the other has never seen, though its log is longer.
-            ((new, 50, (0, 10)), (old, 90, (80, 99))),
-            // More of it is on disk for certain.
-            ((new, 60, (0, 10)), (new, 50, (80, 99))),
+            ((new, 50), (old, 90)),
             // More records.
-            ((new, 50, (80, 1)), (new, 50, (40, 99))),
-            ((new, 50, (80, 9)), (new, 50, (80, 8))),
+            ((new, 80), (new, 40)),
+            // All of them deleted.
+            ((&[][..], 18), (old, 12)),
         ] {
-            assert_eq!(used_of([more, less]), 0, "{more:?} and {less:?}");
-            assert_eq!(used_of([less, more]), 1, "{less:?} and {more:?}");
+            assert_eq!(used_of([more, less], None), (0, false), "{more:?} and {less:?}");
+            assert_eq!(used_of([less, more], None), (1, false), "{less:?} and {more:?}");
         }
-        let same = (new, 50, (80, 9));
-        assert_eq!(used_of([same, same]), 0);
+        assert_eq!(used_of([(new, 80), (new, 80)], None), (0, false));
+    }
+
+    #[test]
+    fn a_mark_counts_only_while_its_log_has_all_that_the_other_has() {
+        let (old, new): (&[_], &[_]) = (&[(1, 0)], &[(1, 0), (3, 40)]);
+        assert_eq!(used_of([(new, 80), (new, 80)], Some(1)), (1, true));
+        assert_eq!(used_of([(new, 80), (old, 30)], Some(0)), (0, true));
+        // It is from a move long ago, and the other one has grown since.
+        assert_eq!(used_of([(new, 80), (new, 40)], Some(1)), (0, false));
+        assert_eq!(used_of([(new, 50), (old, 90)], Some(1)), (0, false));
     }
 }
 

@@ -4,6 +4,7 @@ use super::api::LogDirDescription;
 use super::checkpoints::DirCheckpoints;
 use super::context::wall_clock;
 use super::dir_state::{DirState, DirStatus};
+use super::doubles::Doubles;
 use super::former_topics::{FormerTopics, is_of_other_topic, set_old_life_aside};
 use super::found_logs::{FoundLogs, Life};
 use super::idle_logs::DirWord;
@@ -99,6 +100,8 @@ pub struct LogDirs {
     homes: Mutex<BTreeMap<TopicPartition, usize>>,
     /// Names under which several topics have logs.
     contested: Mutex<BTreeMap<TopicPartition, Vec<Life>>>,
+    /// Partitions with two logs.
+    doubles: Doubles,
     /// Partitions whose files are not what the last shutdown said.
     distrusted: Mutex<BTreeMap<TopicPartition, Distrust>>,
     /// Where partitions that do not exist yet are to be created.
@@ -205,6 +208,7 @@ impl LogDirs {
             former: FormerTopics::default(),
             homes: Mutex::new(found.homes),
             contested: Mutex::new(found.contested),
+            doubles: Doubles::new(found.doubles),
             distrusted: Mutex::default(),
             preferred: Mutex::default(),
             unfinished: Mutex::new(found.unfinished),
@@ -393,7 +397,8 @@ impl LogDirs {
 
     /// Word of a log that is known to be damaged, or another one, is not gone by.
     fn believes_word(&self, name: &TopicPartition, corruption: CorruptionPolicy) -> bool {
-        corruption != CorruptionPolicy::Truncate && !lock(&self.distrusted).contains_key(name)
+        let distrusted = lock(&self.distrusted).contains_key(name) || self.doubles.contains(name);
+        corruption != CorruptionPolicy::Truncate && !distrusted
     }
 
     /// Opens a partition's log in directory number `index`, which [`LogDirs::find_partition`] has named. A log of another life of
@@ -406,12 +411,12 @@ impl LogDirs {
         keeper: Option<Arc<dyn TailKeeper>>,
     ) -> Result<(PartitionLog, Offset), NoLog> {
         let (id, name, config, corruption) = (request.id, request.name, request.config, request.corruption);
-        let found = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?)));
-        let Some((dir, handle)) = found else {
+        let Some((dir, handle)) = self.dirs.get(index).and_then(|dir| Some((dir, dir.usable()?))) else {
             return Err(NoLog::Offline);
         };
         let distrust = lock(&self.distrusted).get(name).copied();
         let path = handle.partition_path(name);
+        self.doubles.check(name, path.clone(), corruption)?;
         if distrust.is_none() && path.try_exists().is_ok_and(|exists| !exists) {
             self.without_directory(path, name, corruption)?;
             let made_anew =
@@ -512,8 +517,10 @@ impl LogDirs {
         Some((index, false))
     }
 
-    /// The living log of a name that several topics had is open, in directory number `home`: the others are of deleted topics.
+    /// The living log of a name that several topics had is open, in directory number `home`: the others are of deleted topics. Of two
+    /// logs of one topic this is the one that grows from now on.
     fn retire_other_lives(&self, name: &TopicPartition, id: TopicIdPartition, home: usize) {
+        self.doubles.settled(name);
         let Some(lives) = lock(&self.contested).remove(name) else {
             return;
         };

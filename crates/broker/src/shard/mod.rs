@@ -22,6 +22,7 @@ mod cost_test;
 mod delete_records;
 mod describe;
 mod dir_state;
+mod doubles;
 mod epochs;
 mod fetch;
 mod fetch_read;
@@ -44,6 +45,7 @@ mod line;
 pub mod link;
 mod list_offsets;
 mod log_dirs;
+mod log_extent;
 #[cfg(test)]
 mod lone_broker;
 mod mailbox;
