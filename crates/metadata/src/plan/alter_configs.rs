@@ -16,6 +16,7 @@ use milena_types::ErrorCode;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 const MIN_ISR: &str = "min.insync.replicas";
+const DURABILITY: &str = "ack.durability";
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
 type Values = BTreeMap<String, String>;
@@ -81,6 +82,7 @@ fn alter(draft: &mut Draft<'_>, request: &AlterConfig, changed: &mut Vec<String>
     )?;
     check_exists(&draft.image, &request.resource)?;
     check_min_isr(&draft.image, request, &wanted)?;
+    check_durability(request, &current, &wanted)?;
     let keys: BTreeSet<&String> = current.keys().chain(wanted.keys()).collect();
     let named: HashSet<&String> = request.changes.iter().map(|(key, _, _)| key).collect();
     // A broker reloads files (key stores) when its setting is set again, even to the same value (KAFKA-14136).
@@ -238,6 +240,22 @@ fn check_min_isr(image: &MetadataImage, request: &AlterConfig, wanted: &Values) 
         return Ok(());
     }
     Err(Outcome::failed(ErrorCode::InvalidConfig, message))
+}
+
+/// What a killed broker may lack is judged by one value, so that it must be the same for all brokers.
+fn check_durability(request: &AlterConfig, current: &Values, wanted: &Values) -> Result<(), Outcome> {
+    let of_one_broker = matches!(request.resource, ConfigResource::Broker(Some(_)));
+    if of_one_broker
+        && wanted
+            .get(DURABILITY)
+            .is_some_and(|value| current.get(DURABILITY) != Some(value))
+    {
+        return Err(Outcome::failed(
+            ErrorCode::InvalidConfig,
+            "Broker-level ack.durability cannot be altered: set it for the cluster (--entity-default), or for a topic.",
+        ));
+    }
+    Ok(())
 }
 
 /// Fewer replicas needed means that the ISR alone may acknowledge from now on: who is only eligible falls behind.

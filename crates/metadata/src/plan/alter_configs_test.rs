@@ -147,6 +147,14 @@ fn other_refused_changes_get_kafkas_words() {
         ),
         (
             ask(
+                ConfigResource::Broker(Some(BrokerId(0))),
+                &[("ack.durability", Set, Some("replicated"))],
+            ),
+            ErrorCode::InvalidConfig,
+            "Broker-level ack.durability cannot be altered: set it for the cluster (--entity-default), or for a topic.",
+        ),
+        (
+            ask(
                 ConfigResource::Broker(None),
                 &[("min.insync.replicas", Delete, None)],
             ),
