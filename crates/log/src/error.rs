@@ -42,6 +42,12 @@ impl LogError {
         self.operation == "verify" && self.source.kind() == io::ErrorKind::InvalidData
     }
 
+    /// True when the content of a file makes no sense: that says nothing about the disk, but the log is damaged.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.source.kind() == io::ErrorKind::InvalidData && !self.is_changed_behind()
+    }
+
     pub(crate) fn new(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self {

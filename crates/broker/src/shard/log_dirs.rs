@@ -458,8 +458,7 @@ impl LogDirs {
             .refuse_unclaimed(&options(known))
             .and_then(|()| PartitionLog::open(options(known)));
         let (log, high_watermark) = match opened {
-            Err(OpenError::TopicIdMismatch { found, .. }) => {
-                tracing::warn!(partition = %name, %found, expected = %id.topic, "there is the log of another topic of the same name");
+            Err(error) if opening::begins_anew(name, id, corruption, &error) => {
                 dir.checkpoints.forget(name);
                 set_old_life_aside(handle, name).map_err(OpenError::from)?;
                 let made_anew = options(Checkpointed::default());

@@ -258,6 +258,7 @@ impl Shard {
     fn why_unusable(&mut self, error: &NoLog, dir: Option<usize>) -> Unusable {
         match error {
             NoLog::Open(OpenError::Corrupt { .. }) => Unusable::Damaged,
+            NoLog::Open(OpenError::Log(error)) if error.is_malformed() => Unusable::Damaged,
             NoLog::Open(OpenError::Doubtful { .. }) => Unusable::Doubtful {
                 until: Instant::now() + self.cx.config.replica.doubt_patience,
             },

@@ -4,8 +4,8 @@
 //! Each log directory has at most `num.recovery.threads.per.data.dir` threads, which exist while logs wait to be opened.
 //! Only the holder of a name asks for its log: see `name_claims`.
 
-use milena_log::OpenReport;
-use milena_types::TopicPartition;
+use milena_log::{CorruptionPolicy, OpenError, OpenReport};
+use milena_types::{TopicIdPartition, TopicPartition};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -122,6 +122,28 @@ impl std::fmt::Debug for Openings {
         f.debug_struct("Openings")
             .field("pending", &*self.pending.borrow())
             .finish()
+    }
+}
+
+/// True when what lies there is to be set aside, and the log begun anew: it is another topic's, or a file of it makes no sense and its
+/// leader fills it in. Tells so.
+pub(super) fn begins_anew(
+    name: &TopicPartition,
+    id: TopicIdPartition,
+    corruption: CorruptionPolicy,
+    error: &OpenError,
+) -> bool {
+    match error {
+        OpenError::TopicIdMismatch { found, .. } => {
+            tracing::warn!(partition = %name, %found, expected = %id.topic, "there is the log of another topic of the same name");
+            true
+        }
+        OpenError::Log(malformed) if corruption == CorruptionPolicy::Truncate && malformed.is_malformed() => {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(partition = %name, error, "a file of the log makes no sense: the log is set aside, and its leader fills it in");
+            true
+        }
+        _ => false,
     }
 }
 

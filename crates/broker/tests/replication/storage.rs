@@ -372,6 +372,23 @@ async fn the_only_replica_goes_offline_with_its_damage_and_keeps_it() {
     cluster.stop().await;
 }
 
+/// A file of Milena's own in one partition says nothing about its directory.
+#[tokio::test]
+async fn a_file_that_makes_no_sense_costs_its_own_replica_only() {
+    let mut cluster = Cluster::start(2, 1).await;
+    let (id, before) = filled_on_two(&cluster).await;
+    let other = partition(cluster.controller.create_topic("u", 1, &[1], SMALL), 0);
+    fill(&cluster, 1, other).await;
+    cluster.stop_node(1).await;
+    let dir = cluster.disk(1).join("t-0");
+    std::fs::write(dir.join("compaction-swap"), "0\n2\nold 0\nnfw 0 0 00000000\n").unwrap();
+    std::fs::write(dir.join("recovery-floor"), vec![b'7'; 2000]).unwrap();
+    cluster.start_node(1).await;
+    wait_repaired(&cluster, 1, id, &before).await;
+    assert_complete(&cluster, 1, other).await;
+    cluster.stop().await;
+}
+
 /// It may be that of a deleted topic: it is kept, aside, and the leader's takes its place.
 #[tokio::test]
 async fn a_log_that_does_not_say_whose_it_is_is_not_taken_for_the_replicas() {

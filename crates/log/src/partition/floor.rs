@@ -20,7 +20,10 @@ use std::path::Path;
 
 /// The floor of the log in `dir`, if it has one. A damaged file counts as 0: everything is scanned.
 pub(crate) fn read_floor(fs: &dyn FileSystem, dir: &Path) -> io::Result<Option<Offset>> {
-    let bytes = read_small_file(fs, &dir.join(RECOVERY_FLOOR_FILE), 1 << 10)?;
+    let bytes = match read_small_file(fs, &dir.join(RECOVERY_FLOOR_FILE), 1 << 10) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Vec::new()),
+        bytes => bytes?,
+    };
     Ok(bytes.map(|bytes| {
         let text = String::from_utf8_lossy(&bytes);
         Offset(text.trim_end().parse().unwrap_or(0).max(0))
