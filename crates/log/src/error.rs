@@ -20,6 +20,25 @@ pub struct LogError {
     pub source: io::Error,
 }
 
+impl OpenError {
+    /// The whole log at `path` is in doubt, from `offset` on.
+    #[must_use]
+    pub fn doubtful(
+        path: PathBuf,
+        offset: Offset,
+        error: impl Into<String>,
+        doubt: impl Into<String>,
+    ) -> Self {
+        Self::Doubtful {
+            path,
+            position: 0,
+            offset,
+            error: error.into(),
+            doubt: doubt.into(),
+        }
+    }
+}
+
 impl LogError {
     /// True when the file system, or a quota, has no space for what was to be written: the log is as before, and may be
     /// written again once there is space. A failed flush is never that, whatever its error number: see [`crate::env`].

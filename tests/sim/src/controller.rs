@@ -122,7 +122,9 @@ impl Controller {
 
     /// A request arrives.
     pub fn on_request(&mut self, cx: &mut Cx, request: Request) {
-        if let Some(deposed) = self.deposed.as_mut().filter(|deposed| deposed.hears(&request)) {
+        if let Some(deposed) = &mut self.deposed
+            && call::is_beside(&cx.network, request.from)
+        {
             deposed.on_request(cx, &request, &self.defaults);
             return;
         }
@@ -327,7 +329,7 @@ impl Controller {
             return;
         }
         cx.coverage.controller_deposed += 1;
-        self.deposed = Some(Deposed::new(beside, cx.now, &self.image, &self.liveness));
+        self.deposed = Some(Deposed::new(cx.now, &self.image, &self.liveness));
         cx.network.beside = Some(beside);
         let (here, others) = (Place::Broker(beside), Place::Controller);
         cx.network.cut(here, others);
@@ -339,16 +341,15 @@ impl Controller {
 
     /// It gives up: its broker looks for the others, and finds them.
     pub fn undeceive(&mut self, cx: &mut Cx) {
-        let Some(deposed) = self.deposed.take() else {
+        self.deposed = None;
+        let Some(beside) = cx.network.beside.take() else {
             return;
         };
         say!(
             cx,
-            "controller: the one beside {} knows that it was deposed",
-            deposed.beside
+            "controller: the one beside {beside} knows that it was deposed"
         );
-        let (here, others) = (Place::Broker(deposed.beside), Place::Controller);
-        cx.network.beside = None;
+        let (here, others) = (Place::Broker(beside), Place::Controller);
         cx.network.mend(here, others);
         cx.network.mend(others, here);
         stream::resume(cx);

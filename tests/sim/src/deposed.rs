@@ -4,19 +4,16 @@
 
 use crate::controller;
 use crate::cx::Cx;
-use crate::network::call::{self, Request, Sender};
+use crate::network::call::{self, Request};
 use crate::time::{MILLI, Micros};
 use milena_metadata::MetadataImage;
 use milena_metadata::config::BrokerDefaults;
 use milena_metadata::liveness::Liveness;
 use milena_metadata::plan::PlanContext;
-use milena_types::BrokerId;
 
 /// What it knows.
 #[derive(Debug)]
 pub struct Deposed {
-    /// The broker of its machine.
-    pub beside: BrokerId,
     /// When a majority of its voters followed it last.
     since: Micros,
     image: MetadataImage,
@@ -26,22 +23,15 @@ pub struct Deposed {
 impl Deposed {
     /// The active controller, from now on.
     #[must_use]
-    pub fn new(beside: BrokerId, since: Micros, image: &MetadataImage, liveness: &Liveness) -> Self {
+    pub fn new(since: Micros, image: &MetadataImage, liveness: &Liveness) -> Self {
         Self {
-            beside,
             since,
             image: image.clone(),
             liveness: liveness.clone(),
         }
     }
 
-    /// True for a request that comes to it, and not to its successor.
-    #[must_use]
-    pub fn hears(&self, request: &Request) -> bool {
-        matches!(request.from, Sender::Broker(host) if host.broker == self.beside)
-    }
-
-    /// Such a request arrives.
+    /// A request arrives that comes to it, and not to its successor.
     pub fn on_request(&mut self, cx: &mut Cx, request: &Request, defaults: &BrokerDefaults) {
         let ctx = PlanContext {
             now: cx.timestamp(),

@@ -9,8 +9,8 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// The broker's registration, once it has one.
     fn broker_epoch(&self) -> Option<BrokerEpoch>;
 
-    /// True while the controller's session for this broker cannot have ended, for who has `followed` the metadata so far. Asked for each request that a leader would
-    /// acknowledge alone.
+    /// True while the controller's session for this broker cannot have ended, for who has `followed` the metadata so far. Asked for
+    /// each request that a leader would acknowledge alone.
     fn in_contact(&self, followed: MetadataVersion) -> bool;
 
     /// Asks the controller for another ISR. Resolves with the item's error code; a request that could not be sent or was

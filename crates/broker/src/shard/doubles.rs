@@ -4,7 +4,7 @@ use milena_log::{CorruptionPolicy, OpenError};
 use milena_types::{Offset, TopicPartition};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Each with where its logs are, in words.
 #[derive(Debug, Default)]
@@ -15,14 +15,13 @@ impl Doubles {
         Self(Mutex::new(found))
     }
 
-    fn places(&self, name: &TopicPartition) -> Option<String> {
-        let doubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        doubles.get(name).cloned()
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True when it is one of them.
     pub(super) fn contains(&self, name: &TopicPartition) -> bool {
-        self.places(name).is_some()
+        self.lock().contains_key(name)
     }
 
     /// Its log is about to be opened, in the directory at `path`: what it holds may be old, and other replicas may have more.
@@ -35,21 +34,18 @@ impl Doubles {
         path: PathBuf,
         corruption: CorruptionPolicy,
     ) -> Result<(), OpenError> {
-        match self.places(name) {
-            Some(places) if corruption == CorruptionPolicy::RefuseDoubtful => Err(OpenError::Doubtful {
-                path,
-                position: 0,
-                offset: Offset::ZERO,
-                error: format!("the partition lies in {places}"),
-                doubt: "nothing says which is newer".to_owned(),
-            }),
+        match self.lock().get(name) {
+            Some(places) if corruption == CorruptionPolicy::RefuseDoubtful => {
+                let error = format!("the partition lies in {places}");
+                let doubt = "nothing says which is newer";
+                Err(OpenError::doubtful(path, Offset::ZERO, error, doubt))
+            }
             _ => Ok(()),
         }
     }
 
     /// Its log is open all the same, and grows from now on.
     pub(super) fn settled(&self, name: &TopicPartition) {
-        let mut doubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        doubles.remove(name);
+        self.lock().remove(name);
     }
 }

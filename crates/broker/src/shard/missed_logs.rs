@@ -29,13 +29,9 @@ impl LogDirs {
     ) -> Result<(), OpenError> {
         match self.missed(name) {
             Some(high_watermark) if corruption == CorruptionPolicy::RefuseDoubtful => {
-                Err(OpenError::Doubtful {
-                    path,
-                    position: 0,
-                    offset: Offset::ZERO,
-                    error: "the directory is not there".to_owned(),
-                    doubt: format!("the high watermark was {high_watermark}"),
-                })
+                let doubt = format!("the high watermark was {high_watermark}");
+                let error = "the directory is not there";
+                Err(OpenError::doubtful(path, Offset::ZERO, error, doubt))
             }
             _ => {
                 let online = (0..self.count()).filter_map(|index| self.checkpoints(index));

@@ -4,10 +4,10 @@
 
 use super::manifest::{self, CLEANED_SUFFIX, SEGMENT_FILES, SWAP_SUFFIX};
 use crate::durable_file::replace_file;
-use crate::env::{FileSystem, OpenMode};
+use crate::env::FileSystem;
 use crate::format::{FileKind, HOLES_FILE, PARTED_FILE, file_path, parse_file_name};
 use crate::partition::replace_sums;
-use crate::segment::{ScanDepth, Scanner};
+use crate::segment::end_of;
 use milena_types::Offset;
 use std::io;
 use std::path::Path;
@@ -115,15 +115,4 @@ fn resume_of_kafka(fs: &dyn FileSystem, dir: &Path) -> io::Result<()> {
     // Recovery takes a hole for damage unless the log says that it has some. Kafka's segments need not reach the next one.
     replace_file(fs, &dir.join(PARTED_FILE), b"")?;
     replace_file(fs, &dir.join(HOLES_FILE), b"")
-}
-
-/// The offset after the last batch of a log file.
-fn end_of(fs: &dyn FileSystem, path: &Path, base: Offset) -> io::Result<Offset> {
-    let file = fs.open(path, OpenMode::Read)?;
-    let mut scanner = Scanner::new(&*file, 0, file.len()?, ScanDepth::Headers);
-    let mut end = base;
-    while let Some(Ok(batch)) = scanner.next()? {
-        end = batch.header.next_offset();
-    }
-    Ok(end)
 }

@@ -13,12 +13,13 @@ use crate::durable_file::replace_file;
 use crate::env::{Env, read_small_file};
 use crate::error::{LogError, OpenError};
 use crate::format::{
-    DELETED_DIR_SUFFIX, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
-    parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name,
+    DELETED_DIR_SUFFIX, FileKind, MOVED_IN_FILE, STRAY_DIR_SUFFIX, deleted_dir_name, future_dir_name,
+    parse_file_name, parse_future_dir_name, parse_partition_dir_name, partition_dir_name, stray_dir_name,
 };
 use crate::partition::{
     CorruptionPolicy, OpenOptions, PartitionLog, Removal, read_floor, read_topic_id, remove_floor,
 };
+use crate::segment::end_of;
 use milena_types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Offset, Timestamp, TopicId, TopicPartition,
 };
@@ -354,6 +355,26 @@ impl LogDir {
         self.path.join(partition_dir_name(partition))
     }
 
+    /// Where the last whole batch of a partition's log ends, by the headers of its last segment; where that begins when it has none.
+    /// `None`: there is no segment.
+    ///
+    /// # Errors
+    /// The directory or the file could not be read.
+    pub fn log_end(&self, partition: &TopicPartition) -> Result<Option<Offset>, LogError> {
+        let (fs, path) = (&*self.env.fs, self.partition_path(partition));
+        let names = fs.read_dir(&path).map_err(LogError::new("list", &path))?;
+        let logs = names.iter().filter_map(|(name, _)| match parse_file_name(name)? {
+            (base, FileKind::Log) => Some((base, name)),
+            _ => None,
+        });
+        let Some((base, name)) = logs.max() else {
+            return Ok(None);
+        };
+        let last = path.join(name);
+        let end = end_of(fs, &last, base).map_err(LogError::new("read", &last))?;
+        Ok(Some(end))
+    }
+
     /// Which topic the log, or the copy of one, in that directory belongs to. `None`: there is none, or it does not say.
     ///
     /// # Errors
@@ -384,13 +405,10 @@ impl LogDir {
             match opts.corruption {
                 CorruptionPolicy::Refuse => return Ok(()),
                 CorruptionPolicy::RefuseDoubtful => {
-                    return Err(OpenError::Doubtful {
-                        path: opts.dir.clone(),
-                        position: 0,
-                        offset: opts.log_start_offset,
-                        error: format!("it does not say that it is of the topic {}", opts.topic_id),
-                        doubt: format!("nothing of it was flushed, and the high watermark was {committed}"),
-                    });
+                    let error = format!("it does not say that it is of the topic {}", opts.topic_id);
+                    let doubt = format!("nothing of it was flushed, and the high watermark was {committed}");
+                    let (path, start) = (opts.dir.clone(), opts.log_start_offset);
+                    return Err(OpenError::doubtful(path, start, error, doubt));
                 }
                 CorruptionPolicy::Truncate => {}
             }

@@ -69,21 +69,19 @@ impl PartitionLog {
         if opts.corruption != CorruptionPolicy::RefuseDoubtful || self.has_floor {
             return None;
         }
-        let refuse = |path, offset, error: &str, doubt| OpenError::Doubtful {
-            path,
-            position: 0,
-            offset,
-            error: error.to_owned(),
-            doubt,
-        };
         let start = opts.log_start_offset.max(Offset::ZERO);
         if self.segments.is_empty() {
             let doubt = below(start, opts.high_watermark)?;
-            return Some(refuse(opts.dir.clone(), start, "no segment is there", doubt));
+            return Some(OpenError::doubtful(
+                opts.dir.clone(),
+                start,
+                "no segment is there",
+                doubt,
+            ));
         }
         let base = listing.without_log().filter(|base| *base >= start).min()?;
         let path = self.path(base, FileKind::Log);
-        Some(refuse(
+        Some(OpenError::doubtful(
             path,
             base,
             "the segment is missing",

@@ -7,5 +7,5 @@ mod sealed;
 
 pub(crate) use active::ActiveSegment;
 pub(crate) use pool::{PoolKey, SealedPool};
-pub(crate) use scan::{ScanDepth, ScanStop, Scanner};
+pub(crate) use scan::{ScanDepth, ScanStop, Scanner, end_of};
 pub(crate) use sealed::{SealedSegment, last_entries_fit};

@@ -3,9 +3,11 @@
 //! Trusts nothing: a length that a header claims is compared with the bytes that are there before anything is read for
 //! it, so that garbage cannot ask for memory.
 
-use crate::env::LogFile;
+use crate::env::{FileSystem, LogFile, OpenMode};
 use milena_record::{BatchError, BatchHeader, HEADER_BYTES, check_crc};
+use milena_types::Offset;
 use std::io;
+use std::path::Path;
 
 /// How much of each batch is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,17 @@ pub(crate) struct Scanner<'f> {
     end: u64,
     buffer: Vec<u8>,
     buffer_position: u64,
+}
+
+/// The offset after the last whole batch of the log file of a segment that begins at `base`.
+pub(crate) fn end_of(fs: &dyn FileSystem, path: &Path, base: Offset) -> io::Result<Offset> {
+    let file = fs.open(path, OpenMode::Read)?;
+    let mut scanner = Scanner::new(&*file, 0, file.len()?, ScanDepth::Headers);
+    let mut end = base;
+    while let Some(Ok(batch)) = scanner.next()? {
+        end = batch.header.next_offset();
+    }
+    Ok(end)
 }
 
 const HEADERS_CHUNK_BYTES: usize = 16 * 1024;

@@ -327,6 +327,41 @@ fn the_real_file_system_behaves_like_the_simulated_one() {
 }
 
 #[test]
+fn the_end_of_a_log_that_is_not_open_is_that_of_its_last_whole_batch() {
+    let fs = disk();
+    let env = Env::with(Arc::new(fs.clone()), 4);
+    let dir = LogDir::open_in(env, Path::new("/logs"), BrokerId(1), Some(&cluster("c")), None).unwrap();
+    let of = options(&fs, &small()).partition;
+    assert!(dir.log_end(&of).is_err(), "there is no directory");
+    let (mut log, _) = open(&fs, &small());
+    for _ in 0..50 {
+        append(&mut log, &["x"; 20]);
+    }
+    assert!(log.segments() > 1);
+    let end = log.log_end_offset();
+    drop(log);
+    assert_eq!(dir.log_end(&of).unwrap(), Some(end));
+    let logs = fs.paths().into_iter();
+    let last = logs.filter(|path| path.extension() == Some("log".as_ref())).max();
+    let last = last.unwrap();
+    let whole = fs.content(&last).unwrap();
+    for more in [&whole[..20], &[0; 100]] {
+        fs.overwrite(&last, &[&whole, more].concat());
+        assert_eq!(dir.log_end(&of).unwrap(), Some(end));
+    }
+    fs.overwrite(&last, b"");
+    let base: i64 = last.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    assert!(base > 0 && Offset(base) < end);
+    assert_eq!(dir.log_end(&of).unwrap(), Some(Offset(base)));
+    fs.remove_file(&last).unwrap();
+    assert_eq!(
+        dir.log_end(&of).unwrap(),
+        Some(Offset(base)),
+        "the one before ends there"
+    );
+}
+
+#[test]
 fn nobody_knows_the_topic_of_a_log_of_which_nothing_was_flushed_and_nothing_says_it() {
     let fs = disk();
     let open_dir = || {

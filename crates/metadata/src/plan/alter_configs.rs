@@ -244,18 +244,15 @@ fn check_min_isr(image: &MetadataImage, request: &AlterConfig, wanted: &Values) 
 
 /// What a killed broker may lack is judged by one value, so that it must be the same for all brokers.
 fn check_durability(request: &AlterConfig, current: &Values, wanted: &Values) -> Result<(), Outcome> {
+    let value = wanted.get(DURABILITY);
     let of_one_broker = matches!(request.resource, ConfigResource::Broker(Some(_)));
-    if of_one_broker
-        && wanted
-            .get(DURABILITY)
-            .is_some_and(|value| current.get(DURABILITY) != Some(value))
-    {
-        return Err(Outcome::failed(
-            ErrorCode::InvalidConfig,
-            "Broker-level ack.durability cannot be altered: set it for the cluster (--entity-default), or for a topic.",
-        ));
+    if !of_one_broker || value.is_none() || value == current.get(DURABILITY) {
+        return Ok(());
     }
-    Ok(())
+    Err(Outcome::failed(
+        ErrorCode::InvalidConfig,
+        "Broker-level ack.durability cannot be altered: set it for the cluster (--entity-default), or for a topic.",
+    ))
 }
 
 /// Fewer replicas needed means that the ISR alone may acknowledge from now on: who is only eligible falls behind.

@@ -10,7 +10,8 @@ use milena_types::{ErrorCode, Timestamp};
 pub const RECORDS_MAX: usize = 10_000;
 
 /// The answer for an item that would take the request beyond [`RECORDS_MAX`]. Kafka refuses the whole request.
-pub(super) fn too_many() -> Outcome {
+#[must_use]
+pub fn too_many() -> Outcome {
     Outcome::failed(
         ErrorCode::PolicyViolation,
         "Unable to perform excessively large batch operation.",

@@ -39,7 +39,7 @@ pub use alter_configs::alter_configs;
 pub use alter_partition::alter_partition;
 pub use alter_partition_reassignments::alter_partition_reassignments;
 pub use bootstrap::{FEATURES, FeatureRange, bootstrap};
-pub use context::{PlanContext, Planned, RECORDS_MAX};
+pub use context::{PlanContext, Planned, RECORDS_MAX, too_many};
 pub use create_partitions::create_partitions;
 pub use create_topics::create_topics;
 pub use delete_topics::delete_topics;

@@ -105,7 +105,8 @@ fn storage(existing: Option<&BrokerRegistration>, request: &RegisterBroker) -> S
         None => Storage::Lost,
         Some(before) if is_missing(before, request) && !on(Mutant::WipedDiskTrusted) => Storage::Lost,
         Some(before) if request.previous_epoch == Some(before.epoch) => Storage::Clean,
-        // The mark of a clean stop goes, durably, before a process registers: only this very process may name an older one.
+        // The mark of a clean stop goes, durably, before a process registers: this very process may name an older one, and else only
+        // one whose registration came too late. That one is gone; its broker is taken for less than it is until it has caught up.
         Some(before) if request.previous_epoch.is_some() && before.incarnation != request.incarnation => {
             Storage::Older
         }

@@ -95,13 +95,9 @@ impl Process {
         if !self.has_directory(&path)? {
             let known = self.checkpoints.of(name);
             if known.high_watermark > known.log_start && policy == CorruptionPolicy::RefuseDoubtful {
-                return Err(OpenError::Doubtful {
-                    path,
-                    position: 0,
-                    offset: Offset::ZERO,
-                    error: "the directory is not there".to_owned(),
-                    doubt: format!("the high watermark was {}", known.high_watermark),
-                });
+                let doubt = format!("the high watermark was {}", known.high_watermark);
+                let error = "the directory is not there";
+                return Err(OpenError::doubtful(path, Offset::ZERO, error, doubt));
             }
             self.checkpoints.forget(name);
             let made_anew = self.options(cx, id, name, settings, Checkpointed::default());

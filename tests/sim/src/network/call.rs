@@ -1,6 +1,6 @@
 //! Requests to the controller: unary calls that may be lost, doubled and late, as may their answers.
 
-use super::{Held, Place};
+use super::{Held, Network, Place};
 use crate::cx::Cx;
 use crate::event::{Event, Host};
 use crate::settings::Class;
@@ -82,14 +82,19 @@ fn place(sender: Sender) -> Option<Place> {
     }
 }
 
+/// True when the controller that it asks is in its own process.
+#[must_use]
+pub fn is_beside(network: &Network, sender: Sender) -> bool {
+    matches!(sender, Sender::Broker(host) if network.beside == Some(host.broker))
+}
+
 /// Sends a request on its way.
 pub fn send(cx: &mut Cx, request: Request) {
-    let place = place(request.from);
-    if place.is_some_and(|place| cx.network.is_beside(place)) {
+    if is_beside(&cx.network, request.from) {
         cx.after(BESIDE, Event::Request(Box::new(request)));
         return;
     }
-    let open = place.is_none_or(|from| cx.network.is_open(from, Place::Controller));
+    let open = place(request.from).is_none_or(|from| cx.network.is_open(from, Place::Controller));
     if !open || (!cx.healed && cx.random.chance(cx.settings.lost)) {
         cx.coverage.request_lost += 1;
         return;
@@ -112,12 +117,11 @@ pub fn send(cx: &mut Cx, request: Request) {
 
 /// Sends an answer on its way.
 pub fn answer(cx: &mut Cx, to: Sender, call: u64, class: Class, reply: Reply) {
-    let place = place(to);
-    if place.is_some_and(|place| cx.network.is_beside(place)) {
+    if is_beside(&cx.network, to) {
         cx.after(BESIDE, Event::Reply(to, call, Box::new(reply)));
         return;
     }
-    let open = place.is_none_or(|to| cx.network.is_open(Place::Controller, to));
+    let open = place(to).is_none_or(|to| cx.network.is_open(Place::Controller, to));
     if !open || (!cx.healed && cx.random.chance(cx.settings.lost)) {
         cx.coverage.reply_lost += 1;
         return;

@@ -56,12 +56,6 @@ impl Network {
         !self.cuts.contains_key(&(from, to))
     }
 
-    /// True when that broker and the controller that it asks are one process.
-    #[must_use]
-    pub fn is_beside(&self, place: Place) -> bool {
-        self.beside.is_some_and(|broker| place == Place::Broker(broker))
-    }
-
     /// Cuts one direction. The number names the disturbance.
     pub fn cut(&mut self, from: Place, to: Place) -> u64 {
         self.disturbances += 1;

@@ -2,9 +2,9 @@
 //! partitions, a message names it with each: what would not fit is not even built. Kafka refuses more than 10,000 records
 //! with the same words (`QuorumController.MAX_RECORDS_PER_USER_OP`).
 
+use milena_metadata::plan::too_many;
 use milena_metadata::request::Outcome;
 use milena_rpc::channel::MESSAGE_BYTES_MAX;
-use milena_types::ErrorCode;
 
 /// What a partition takes besides its topic's name.
 const PARTITION_BYTES: usize = 16;
@@ -17,10 +17,7 @@ pub(super) fn check(topics: impl IntoIterator<Item = (usize, usize)>) -> Result<
     if sizes.fold(0, usize::saturating_add) <= MESSAGE_BYTES_MAX {
         return Ok(());
     }
-    Err(Outcome::failed(
-        ErrorCode::PolicyViolation,
-        "Unable to perform excessively large batch operation.",
-    ))
+    Err(too_many())
 }
 
 #[cfg(test)]
